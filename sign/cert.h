@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Certificates: the TBSCertificate writer, templates, and a parser for our own needs.
+ *
+ * What does not change for a CA and a profile (issuer, signature algorithm, fixed extensions) is encoded once into a
+ * sm_cert_template; a certificate is then a handful of copies.
+ *
+ * Threads:   templates are constant after birth; everything else is values.
+ * Limits:    SM_CERT_MAX octets.
+ * Security:  builder input was checked by api; the writer never emits what its own parser would refuse.
+ * Standards: RFC 5280 4.1, 4.2.
+ */
+#pragma once
+
+#include "base/buf.h"
+#include "base/diag.h"
+#include "sign/alg.h"
+#include "sign/csr.h"
+#include "sign/name.h"
+
+#define SM_CERT_MAX (1U << 20)
+#define SM_CERT_EXTENSIONS_MAX 64
+#define SM_SERIAL_LEN 20 /* RFC 5280 4.1.2.2: at most 20 octets */
+
+/* A new serial number: 20 octets, positive. 48 bits of time (so that the inventory grows at its end), 106 bits or more from the
+ * CSPRNG. */
+void sm_serial_make(uint8_t out[SM_SERIAL_LEN]);
+
+struct sm_cert_template_config {
+    enum sm_sig_alg sig_alg;
+    sm_slice issuer;          /* Name, DER */
+    sm_slice authority_key_id; /* 20 octets or what the CA's subjectKeyIdentifier says; empty: none */
+    bool subject_key_id;      /* write subjectKeyIdentifier */
+    const struct sm_extension *extensions; /* fixed ones, written in this order behind the identifiers */
+    size_t extension_count;
+};
+
+typedef struct sm_cert_template sm_cert_template;
+
+/* Copies everything. Errors: NO_MEMORY, TOO_LARGE. Given. */
+SM_FALLIBLE sm_cert_template_new(const struct sm_cert_template_config *config, sm_cert_template **out);
+void sm_cert_template_free(sm_cert_template **t);
+
+struct sm_cert_params {
+    sm_slice serial; /* magnitude, 1..20 octets */
+    int64_t not_before;
+    int64_t not_after; /* 253402300799 (9999-12-31T23:59:59Z) for "no well-defined expiration" (RFC 5280 4.1.2.5) */
+    sm_slice subject;  /* Name, DER */
+    const struct sm_public_key *key;
+    const struct sm_san *sans;
+    size_t san_count;
+    bool sans_critical; /* set when the subject is empty */
+    const struct sm_extension *extensions; /* further ones of this certificate alone */
+    size_t extension_count;
+};
+
+/* Appends the TBSCertificate. Errors: the buffer's own. */
+SM_FALLIBLE sm_cert_write_tbs(const sm_cert_template *t, const struct sm_cert_params *params,
+                              sm_buf *out);
+/* Appends SEQUENCE { tbs, algorithm, BIT STRING signature }: for certificates, CSRs, CRLs and OCSP alike. */
+SM_FALLIBLE sm_signed_write(sm_buf *out, sm_slice tbs, enum sm_sig_alg alg, sm_slice signature);
+sm_slice sm_cert_template_issuer(const sm_cert_template *t);
+enum sm_sig_alg sm_cert_template_sig_alg(const sm_cert_template *t);
+
+/* A parsed certificate; slices borrow from its DER. */
+struct sm_cert {
+    sm_slice der;
+    sm_slice tbs;
+    sm_slice serial; /* magnitude without a leading zero */
+    enum sm_sig_alg sig_alg; /* SM_SIG_NONE when we do not know it */
+    sm_slice issuer;
+    sm_slice subject;
+    int64_t not_before;
+    int64_t not_after;
+    sm_slice spki;
+    struct sm_extension extensions[SM_CERT_EXTENSIONS_MAX];
+    size_t extension_count;
+    sm_slice signature;
+    bool is_ca;
+    int path_length; /* -1: none */
+    sm_slice subject_key_id;
+    sm_slice authority_key_id;
+};
+
+SM_FALLIBLE sm_cert_parse(sm_slice der, struct sm_cert *out, sm_diag *diag);
+const struct sm_extension *sm_cert_extension(const struct sm_cert *cert, sm_slice oid);
+SM_FALLIBLE sm_cert_from_pem_or_der(sm_slice in, sm_buf *scratch, sm_slice *der, sm_diag *diag);
+
+/* Writers of extension values (content of extnValue), used by profiles. */
+void sm_ext_key_usage(sm_buf *out, uint32_t bits); /* bit n: KeyUsage bit n */
+void sm_ext_basic_constraints(sm_buf *out, bool ca, int path_length);
+SM_FALLIBLE sm_ext_eku(sm_buf *out, const sm_slice *oids, size_t count);
+SM_FALLIBLE sm_ext_aia(sm_buf *out, const sm_slice *ocsp, size_t ocsp_count, const sm_slice *issuers,
+                       size_t issuer_count);
+SM_FALLIBLE sm_ext_crl_dp(sm_buf *out, const sm_slice *urls, size_t count);
+SM_FALLIBLE sm_ext_name_constraints(sm_buf *out, const struct sm_san *permitted, size_t permitted_count,
+                                    const struct sm_san *excluded, size_t excluded_count);
+struct sm_policy {
+    sm_slice oid;
+    const sm_slice *cps;
+    size_t cps_count;
+};
+SM_FALLIBLE sm_ext_policies(sm_buf *out, const struct sm_policy *policies, size_t count);

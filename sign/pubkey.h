@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A subject's public key: parsed and checked from a SubjectPublicKeyInfo.
+ *
+ * Threads:   values; slices borrow from the SPKI.
+ * Limits:    RSA 2048, 3072, 4096 bits; the curves and types of alg.h.
+ * Security:  points must be uncompressed, in range and on the curve; RSA moduli odd, of exact size, exponent odd, 65537..2^32 (BR
+ *            6.1.6), no small factor, not of the ROCA form; the batch verifiers rely on these checks having been made.
+ * Standards: RFC 5280 4.1.2.7, RFC 5480, RFC 8410, RFC 9881, SP 800-89 5.3.3.
+ */
+#pragma once
+
+#include "base/diag.h"
+#include "sign/alg.h"
+
+struct sm_public_key {
+    enum sm_key_type type;
+    sm_slice spki;     /* the whole SubjectPublicKeyInfo, DER */
+    sm_slice bits;     /* the subjectPublicKey's octets */
+    sm_slice x;        /* EC: coordinates, big-endian, field size */
+    sm_slice y;
+    sm_slice modulus;  /* RSA, without leading zero */
+    sm_slice exponent;
+};
+
+/* Errors: MALFORMED, UNSUPPORTED, POLICY (weak), with the reason in diag. */
+SM_FALLIBLE sm_public_key_parse(sm_slice spki, struct sm_public_key *out, sm_diag *diag);
+/* SHA-1 of `bits` (RFC 5280 4.2.1.2 method 1). */
+SM_FALLIBLE sm_public_key_id(const struct sm_public_key *key, uint8_t out[20]);
+/* SHA-256 of the whole SPKI. */
+SM_FALLIBLE sm_public_key_sha256(const struct sm_public_key *key, uint8_t out[32]);
