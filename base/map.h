@@ -27,7 +27,7 @@ void *sm_map_get(const sm_map *map, sm_slice key);
 void *sm_map_remove(sm_map *map, sm_slice key);
 size_t sm_map_count(const sm_map *map);
 
-/* Walks: start with `*at` = 0; returns false at the end. Removing the entry just returned is allowed; putting is not. */
+/* Walks: start with `*at` = 0; returns false at the end. Neither put nor remove while walking. */
 bool sm_map_next(const sm_map *map, size_t *at, sm_slice *key, void **value);
 
 /* SipHash-1-3 of the bytes under the process's random key. */

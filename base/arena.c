@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/arena.h"
+
+#include "base/mem.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#define ARENA_FIRST_BLOCK 4096 /* holds a usual request whole */
+#define ARENA_ALIGN 16
+
+struct sm_arena_block {
+    sm_arena_block *next; /* older */
+    size_t size;          /* of `bytes` */
+    _Alignas(ARENA_ALIGN) uint8_t bytes[];
+};
+
+void sm_arena_init(sm_arena *arena, size_t cap)
+{
+    *arena = (sm_arena){.cap = cap};
+}
+
+static void free_blocks(sm_arena_block *block)
+{
+    while (block != NULL) {
+        sm_arena_block *next = block->next;
+        sm_free(block);
+        block = next;
+    }
+}
+
+void sm_arena_deinit(sm_arena *arena)
+{
+    free_blocks(arena->head);
+    sm_arena_init(arena, arena->cap);
+}
+
+void sm_arena_reset(sm_arena *arena)
+{
+    sm_arena_block *first = arena->head;
+    if (first == NULL) {
+        return;
+    }
+    while (first->next != NULL) {
+        sm_arena_block *older = first->next;
+        sm_free(first);
+        first = older;
+    }
+    arena->head = first;
+    arena->at = first->bytes;
+    arena->end = first->bytes + first->size;
+    arena->used = first->size;
+}
+
+static bool add_block(sm_arena *arena, size_t need)
+{
+    size_t size = arena->head == NULL ? ARENA_FIRST_BLOCK : arena->head->size * 2;
+    if (size < need) {
+        size = need;
+    }
+    if (size > arena->cap - arena->used) {
+        size = need;
+    }
+    if (size > arena->cap - arena->used) {
+        return false;
+    }
+    sm_arena_block *block = sm_malloc(sizeof(*block) + size);
+    if (block == NULL) {
+        return false;
+    }
+    block->next = arena->head;
+    block->size = size;
+    arena->head = block;
+    arena->at = block->bytes;
+    arena->end = block->bytes + size;
+    arena->used += size;
+    return true;
+}
+
+void *sm_arena_alloc(sm_arena *arena, size_t size)
+{
+    if (size > SIZE_MAX - ARENA_ALIGN) {
+        return NULL;
+    }
+    size_t need = (size + ARENA_ALIGN - 1) & ~(size_t)(ARENA_ALIGN - 1);
+    if (need == 0) {
+        need = ARENA_ALIGN;
+    }
+    if ((size_t)(arena->end - arena->at) < need && !add_block(arena, need)) {
+        return NULL;
+    }
+    void *out = arena->at;
+    arena->at += need;
+    return out;
+}
+
+void *sm_arena_zalloc(sm_arena *arena, size_t size)
+{
+    void *out = sm_arena_alloc(arena, size);
+    return out == NULL ? NULL : memset(out, 0, size);
+}
+
+sm_err sm_arena_copy(sm_arena *arena, sm_slice in, sm_slice *out)
+{
+    uint8_t *to = sm_arena_alloc(arena, in.len);
+    if (to == NULL) {
+        return SM_ERR(NO_MEMORY);
+    }
+    if (in.len > 0) {
+        memcpy(to, in.ptr, in.len);
+    }
+    *out = sm_slice_of(to, in.len);
+    return SM_NO_ERR;
+}
+
+char *sm_arena_strdup(sm_arena *arena, sm_slice in)
+{
+    char *to = in.len == SIZE_MAX ? NULL : sm_arena_alloc(arena, in.len + 1);
+    if (to == NULL) {
+        return NULL;
+    }
+    if (in.len > 0) {
+        memcpy(to, in.ptr, in.len);
+    }
+    to[in.len] = '\0';
+    return to;
+}
+
+char *sm_arena_printf(sm_arena *arena, const char *fmt, ...)
+{
+    va_list args;
+    va_list again;
+    va_start(args, fmt);
+    va_copy(again, args);
+    int n = vsnprintf(NULL, 0, fmt, args);
+    char *to = n < 0 ? NULL : sm_arena_alloc(arena, (size_t)n + 1);
+    if (to != NULL) {
+        (void)vsnprintf(to, (size_t)n + 1, fmt, again);
+    }
+    va_end(again);
+    va_end(args);
+    return to;
+}

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/thread.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static void *thread_main(void *arg)
+{
+    sm_thread *thread = arg;
+    (void)pthread_setname_np(pthread_self(), thread->name);
+    thread->main(thread->ctx);
+    return NULL;
+}
+
+sm_err sm_thread_start(sm_thread *thread, const char *name, void (*main_fn)(void *), void *ctx)
+{
+    thread->main = main_fn;
+    thread->ctx = ctx;
+    (void)snprintf(thread->name, sizeof(thread->name), "%s", name);
+    sigset_t all;
+    sigset_t before;
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    int rc = pthread_create(&thread->id, NULL, thread_main, thread);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return rc == 0 ? SM_NO_ERR : SM_ERR(OS);
+}
+
+void sm_thread_join(sm_thread *thread)
+{
+    SM_CHECK(pthread_join(thread->id, NULL) == 0);
+}
+
+void sm_thread_lower_priority(void)
+{
+    /* Linux: the nice value belongs to the thread. Failing is harmless. */
+    (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), 10);
+}
+
+unsigned sm_thread_cpu_count(void)
+{
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof(set), &set) != 0) {
+        return 1;
+    }
+    int n = CPU_COUNT(&set);
+    return n < 1 ? 1U : (unsigned)n;
+}
+
+static void futex(_Atomic uint32_t *word, int op, uint32_t value)
+{
+    (void)syscall(SYS_futex, word, op | FUTEX_PRIVATE_FLAG, value, NULL, NULL, 0);
+}
+
+static void worker_wake(void *ctx)
+{
+    sm_worker *worker = ctx;
+    if (atomic_exchange(&worker->futex, 1) == 0) {
+        futex(&worker->futex, FUTEX_WAKE, 1);
+    }
+}
+
+static void worker_main(void *ctx)
+{
+    sm_worker *worker = ctx;
+    for (;;) {
+        while (atomic_exchange(&worker->futex, 0) == 0) {
+            futex(&worker->futex, FUTEX_WAIT, 0);
+        }
+        bool last = atomic_load(&worker->stopping);
+        (void)sm_mailbox_drain(&worker->box);
+        if (worker->on_drained != NULL) {
+            worker->on_drained(worker->ctx);
+        }
+        if (last && sm_mailbox_is_empty(&worker->box)) {
+            return;
+        }
+        if (last) {
+            atomic_store(&worker->futex, 1);
+        }
+    }
+}
+
+sm_err sm_worker_start(sm_worker *worker, const char *name, void (*on_drained)(void *), void *ctx)
+{
+    sm_mailbox_init(&worker->box, worker_wake, worker);
+    atomic_init(&worker->futex, 0);
+    atomic_init(&worker->stopping, false);
+    worker->on_drained = on_drained;
+    worker->ctx = ctx;
+    return sm_thread_start(&worker->thread, name, worker_main, worker);
+}
+
+void sm_worker_stop(sm_worker *worker)
+{
+    atomic_store(&worker->stopping, true);
+    worker_wake(worker);
+    sm_thread_join(&worker->thread);
+}
