@@ -22,7 +22,7 @@
 #define SM_CERT_EXTENSIONS_MAX 64
 #define SM_SERIAL_LEN 20 /* RFC 5280 4.1.2.2: at most 20 octets */
 
-/* A new serial number: 20 octets, positive. 48 bits of time (so that the inventory grows at its end), 106 bits or more from the
+/* A new serial number: 20 octets, positive. milliseconds first (so that the inventory grows at its end), then 112 bits from the
  * CSPRNG. */
 void sm_serial_make(uint8_t out[SM_SERIAL_LEN]);
 

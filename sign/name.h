@@ -72,6 +72,8 @@ SM_FALLIBLE sm_sans_parse(sm_slice value, bool wildcards, sm_arena *arena, struc
 SM_FALLIBLE sm_san_check(const struct sm_san *san, bool wildcards, sm_diag *diag);
 /* Appends a GeneralNames SEQUENCE. */
 void sm_sans_write(sm_buf *out, const struct sm_san *sans, size_t count);
+/* Appends one GeneralName. */
+void sm_san_write(sm_buf *out, const struct sm_san *san);
 /* From text with a type word: ("dns", "x.example"), ("ip", "192.0.2.1"), ("email", ..), ("uri", ..), ("registered_id", "1.2.3"), ("directory", RFC 4514-like). */
 SM_FALLIBLE sm_san_from_text(sm_slice type, sm_slice text, sm_arena *arena, struct sm_san *out,
                              sm_diag *diag);

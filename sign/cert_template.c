@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sign/cert.h"
+
+#include "base/mem.h"
+#include "sign/der.h"
+#include "sign/oids.h"
+
+/* What is the same in every certificate of a CA and profile, encoded once. The TBSCertificate (RFC 5280 4.1) is then
+ *     version . serial . `middle` (signature, issuer) . validity . subject . SPKI . extensions { SKI . SAN . `fixed` . own }. */
+struct sm_cert_template {
+    enum sm_sig_alg sig_alg;
+    bool subject_key_id;
+    sm_buf middle;
+    sm_buf fixed;
+    size_t algorithm_len; /* of the AlgorithmIdentifier at the start of `middle` */
+};
+
+#define TEMPLATE_MAX 262144
+
+static void write_extension(sm_buf *out, const struct sm_extension *ext)
+{
+    sm_der_block block = sm_der_begin(out, SM_DER_SEQUENCE);
+    sm_der_write_oid(out, ext->oid);
+    if (ext->critical) {
+        sm_der_write_bool(out, true);
+    }
+    sm_der_write(out, SM_DER_OCTET_STRING, ext->value);
+    sm_der_end(out, block);
+}
+
+/* AuthorityKeyIdentifier ::= SEQUENCE { [0] IMPLICIT OCTET STRING } (RFC 5280 4.2.1.1). */
+static void write_authority_key_id(sm_buf *out, sm_slice id)
+{
+    sm_der_block ext = sm_der_begin(out, SM_DER_SEQUENCE);
+    sm_der_write_oid(out, SM_OID_AUTHORITY_KEY_ID);
+    sm_der_block octets = sm_der_begin(out, SM_DER_OCTET_STRING);
+    sm_der_block aki = sm_der_begin(out, SM_DER_SEQUENCE);
+    sm_der_write(out, SM_DER_CTX(0), id);
+    sm_der_end(out, aki);
+    sm_der_end(out, octets);
+    sm_der_end(out, ext);
+}
+
+sm_err sm_cert_template_new(const struct sm_cert_template_config *config, sm_cert_template **out)
+{
+    sm_cert_template *t = sm_calloc(1, sizeof(*t));
+    if (t == NULL) {
+        return SM_ERR(NO_MEMORY);
+    }
+    t->sig_alg = config->sig_alg;
+    t->subject_key_id = config->subject_key_id;
+    t->middle = sm_buf_init(TEMPLATE_MAX);
+    t->fixed = sm_buf_init(TEMPLATE_MAX);
+    sm_slice identifier = sm_sig_alg_identifier(config->sig_alg);
+    t->algorithm_len = identifier.len;
+    sm_buf_put(&t->middle, identifier);
+    sm_buf_put(&t->middle, config->issuer);
+    if (config->authority_key_id.len > 0) {
+        write_authority_key_id(&t->fixed, config->authority_key_id);
+    }
+    for (size_t i = 0; i < config->extension_count; i++) {
+        write_extension(&t->fixed, &config->extensions[i]);
+    }
+    sm_err err = sm_ok(sm_buf_err(&t->middle)) ? sm_buf_err(&t->fixed) : sm_buf_err(&t->middle);
+    if (!sm_ok(err)) {
+        sm_cert_template_free(&t);
+        return err;
+    }
+    *out = t;
+    return SM_NO_ERR;
+}
+
+void sm_cert_template_free(sm_cert_template **t)
+{
+    if (*t == NULL) {
+        return;
+    }
+    sm_buf_deinit(&(*t)->middle);
+    sm_buf_deinit(&(*t)->fixed);
+    sm_free(*t);
+    *t = NULL;
+}
+
+sm_slice sm_cert_template_issuer(const sm_cert_template *t)
+{
+    return sm_slice_from(sm_buf_slice(&t->middle), t->algorithm_len);
+}
+
+enum sm_sig_alg sm_cert_template_sig_alg(const sm_cert_template *t)
+{
+    return t->sig_alg;
+}
+
+static sm_err write_subject_key_id(const struct sm_public_key *key, sm_buf *out)
+{
+    /* SEQUENCE { OID subjectKeyIdentifier, OCTET STRING { OCTET STRING { 20 octets } } }: always of this size. */
+    static const uint8_t head[] = {0x30, 0x1d, 0x06, 0x03, 0x55, 0x1d, 0x0e, 0x04, 0x16, 0x04, 0x14};
+    uint8_t id[20];
+    SM_TRY(sm_public_key_id(key, id));
+    sm_buf_put(out, sm_slice_of(head, sizeof(head)));
+    sm_buf_put(out, sm_slice_of(id, sizeof(id)));
+    return SM_NO_ERR;
+}
+
+static void write_sans(const struct sm_cert_params *p, sm_buf *out)
+{
+    sm_der_block ext = sm_der_begin(out, SM_DER_SEQUENCE);
+    sm_der_write_oid(out, SM_OID_SUBJECT_ALT_NAME);
+    if (p->sans_critical) {
+        sm_der_write_bool(out, true);
+    }
+    sm_der_block octets = sm_der_begin(out, SM_DER_OCTET_STRING);
+    sm_sans_write(out, p->sans, p->san_count);
+    sm_der_end(out, octets);
+    sm_der_end(out, ext);
+}
+
+static sm_err write_extensions(const sm_cert_template *t, const struct sm_cert_params *p, sm_buf *out)
+{
+    if (!t->subject_key_id && p->san_count == 0 && t->fixed.len == 0 && p->extension_count == 0) {
+        return SM_NO_ERR; /* Extensions is SIZE (1..MAX) */
+    }
+    sm_der_block tagged = sm_der_begin(out, SM_DER_CTX_CONS(3));
+    sm_der_block list = sm_der_begin(out, SM_DER_SEQUENCE);
+    if (t->subject_key_id) {
+        SM_TRY(write_subject_key_id(p->key, out));
+    }
+    if (p->san_count > 0) {
+        write_sans(p, out);
+    }
+    sm_buf_put(out, sm_buf_slice(&t->fixed));
+    for (size_t i = 0; i < p->extension_count; i++) {
+        write_extension(out, &p->extensions[i]);
+    }
+    sm_der_end(out, list);
+    sm_der_end(out, tagged);
+    return SM_NO_ERR;
+}
+
+sm_err sm_cert_write_tbs(const sm_cert_template *t, const struct sm_cert_params *p, sm_buf *out)
+{
+    sm_der_block tbs = sm_der_begin(out, SM_DER_SEQUENCE);
+    sm_buf_put(out, SM_LIT("\xa0\x03\x02\x01\x02")); /* version [0] v3 */
+    sm_der_write_unsigned(out, p->serial);
+    sm_buf_put(out, sm_buf_slice(&t->middle));
+    sm_der_block validity = sm_der_begin(out, SM_DER_SEQUENCE);
+    sm_der_write_time(out, p->not_before);
+    sm_der_write_time(out, p->not_after);
+    sm_der_end(out, validity);
+    sm_buf_put(out, p->subject);
+    sm_buf_put(out, p->key->spki);
+    SM_TRY(write_extensions(t, p, out));
+    sm_der_end(out, tbs);
+    return sm_buf_err(out);
+}
+
+sm_err sm_signed_write(sm_buf *out, sm_slice tbs, enum sm_sig_alg alg, sm_slice signature)
+{
+    /* The lengths are known, so nothing needs to move. */
+    sm_slice identifier = sm_sig_alg_identifier(alg);
+    size_t bits = sm_der_header_size(signature.len + 1) + signature.len + 1;
+    size_t len = tbs.len + identifier.len + bits;
+    uint8_t header[6] = {SM_DER_SEQUENCE};
+    size_t header_len = sm_der_header_size(len);
+    header[1] = (uint8_t)(header_len == 2 ? len : 0x80U | (header_len - 2));
+    for (size_t i = 2; i < header_len; i++) {
+        header[i] = (uint8_t)(len >> (8 * (header_len - 1 - i)));
+    }
+    if (sm_buf_reserve(out, header_len + len) == NULL) {
+        return sm_buf_err(out);
+    }
+    sm_buf_put(out, sm_slice_of(header, header_len));
+    sm_buf_put(out, tbs);
+    sm_buf_put(out, identifier);
+    sm_der_write_bits(out, signature);
+    return sm_buf_err(out);
+}
