@@ -47,7 +47,8 @@ struct sm_crypt_job {
     /* ---- results ---- */
     sm_err err; /* BAD_SIGNATURE, CRYPTO, TOKEN, TIMED_OUT, CANCELLED */
     size_t out_len;
-    bool cancelled; /* private */
+    _Atomic bool cancelled;      /* private */
+    _Atomic uint32_t *waiting;   /* private: the worker's load */
 };
 
 /* Workers for slow keys. `threads` 0: one. Errors: NO_MEMORY, OS. Given. */
@@ -82,3 +83,5 @@ SM_FALLIBLE sm_verify_now(const struct sm_public_key *key, enum sm_sig_alg alg, 
 
 /* Finds the backends once, runs their known-answer tests and logs which algorithm goes where and why. Call before threads start. */
 SM_FALLIBLE sm_sign_init(sm_diag *diag);
+/* Frees what the calling thread keeps (contexts, curves); before a loop's thread ends. */
+void sm_sign_thread_deinit(void);

@@ -217,7 +217,7 @@ static sm_err count_names(sm_slice value, size_t *out, sm_diag *diag)
 sm_err sm_sans_parse(sm_slice value, bool wildcards, sm_arena *arena, struct sm_san **out, size_t *count,
                      sm_diag *diag)
 {
-    size_t n;
+    size_t n = 0;
     SM_TRY(count_names(value, &n, diag));
     struct sm_san *sans = sm_arena_alloc(arena, n * sizeof(*sans));
     if (sans == NULL) {

@@ -17,6 +17,7 @@
 #include "base/buf.h"
 #include "base/diag.h"
 #include "base/err.h"
+#include "base/list.h"
 #include "base/mailbox.h"
 #include "base/slice.h"
 
@@ -75,7 +76,8 @@ struct sm_store_write {
     sm_err err;             /* EXISTS, CONFLICT, DISK, DRAINING */
     size_t failed_cond;     /* index, when err is EXISTS or CONFLICT */
     uint64_t first_sequence; /* of `log` */
-    struct sm_store_write *next; /* private */
+    sm_store_write *next;    /* private */
+    sm_store *store;         /* private */
 };
 
 typedef struct sm_store_read sm_store_read;
@@ -92,7 +94,7 @@ struct sm_store_read {
     sm_err err;       /* none even when keys are absent; DISK, CORRUPT, NO_MEMORY */
     sm_buf bytes;     /* owns the values: sm_buf_deinit after use. Set its cap with sm_buf_init before submit */
     sm_slice *values; /* caller's array of `count`; ptr NULL: absent */
-    struct sm_store_read *next; /* private */
+    sm_store *store;  /* private */
 };
 
 typedef struct sm_store_scan sm_store_scan;
@@ -119,7 +121,9 @@ struct sm_store_scan {
     struct sm_store_row *rows; /* caller's array of max_rows */
     size_t row_count;
     bool more; /* ended early, by max_rows or by the buffer */
-    struct sm_store_scan *next; /* private */
+    sm_store *store;  /* private */
+    sm_list node;     /* private */
+    uint64_t target;  /* private */
 };
 
 /* Errors: QUEUE_FULL, DRAINING; then `done` does not run. */
