@@ -8,7 +8,8 @@ find_path(PROTOBUF_IMPORTS google/protobuf/any.proto HINTS ${PROTOBUF_PREFIX}/in
 
 set(SM_GEN ${CMAKE_BINARY_DIR}/gen)
 file(MAKE_DIRECTORY ${SM_GEN})
-set(SM_WELL_KNOWN google/protobuf/any.proto google/protobuf/timestamp.proto google/protobuf/duration.proto)
+set(SM_WELL_KNOWN google/protobuf/any.proto google/protobuf/timestamp.proto google/protobuf/duration.proto
+    google/protobuf/descriptor.proto)
 
 function(sm_proto_library)
     set(root ${CMAKE_SOURCE_DIR}/proto)

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proto/value_p.h"
+
+#include <stdio.h>
+#include <yaml.h>
+
+struct reader {
+    yaml_parser_t parser;
+    sm_arena *arena;
+    sm_diag *diag;
+};
+
+static sm_err complain(struct reader *r, const yaml_mark_t *mark, const char *what)
+{
+    return sm_diag_set(r->diag, SM_ERR(INVALID), "", "line %zu: %s", mark->line + 1, what);
+}
+
+static sm_err next_event(struct reader *r, yaml_event_t *event)
+{
+    if (yaml_parser_parse(&r->parser, event)) {
+        return SM_NO_ERR;
+    }
+    return sm_diag_set(r->diag, SM_ERR(MALFORMED), "", "line %zu: not YAML: %.150s", r->parser.problem_mark.line + 1,
+                       r->parser.problem == NULL ? "unreadable" : r->parser.problem);
+}
+
+static sm_err read_value(struct reader *r, yaml_event_t *event, unsigned depth, struct value **out);
+
+static sm_err take_scalar(struct reader *r, const yaml_event_t *event, struct value *v)
+{
+    v->text.len = event->data.scalar.length;
+    v->text.ptr = (const uint8_t *)sm_arena_strdup(
+        r->arena, sm_slice_of(event->data.scalar.value, event->data.scalar.length));
+    if (v->text.ptr == NULL) {
+        return SM_ERR(NO_MEMORY);
+    }
+    bool plain = event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
+    v->kind = plain ? VALUE_PLAIN : VALUE_STRING;
+    if (plain && (v->text.len == 0 || sm_slice_equal(v->text, SM_LIT("null")) || sm_slice_equal(v->text, SM_LIT("~")))) {
+        v->kind = VALUE_NULL;
+    }
+    return SM_NO_ERR;
+}
+
+/* Members of a sequence or mapping, up to its end event. */
+static sm_err read_members(struct reader *r, struct value *v, unsigned depth)
+{
+    struct value **tail = &v->first;
+    bool map = v->kind == VALUE_MAP;
+    for (;;) {
+        yaml_event_t event;
+        sm_slice key = SM_SLICE_NONE;
+        SM_TRY(next_event(r, &event));
+        if (event.type == YAML_SEQUENCE_END_EVENT || event.type == YAML_MAPPING_END_EVENT) {
+            yaml_event_delete(&event);
+            return SM_NO_ERR;
+        }
+        struct value *member = NULL;
+        sm_err err = read_value(r, &event, depth, &member);
+        size_t line = event.start_mark.line + 1;
+        yaml_event_delete(&event);
+        SM_TRY(err);
+        if (map) {
+            if (member->kind != VALUE_PLAIN && member->kind != VALUE_STRING) {
+                return sm_diag_set(r->diag, SM_ERR(INVALID), "", "line %zu: a key must be a word", line);
+            }
+            key = member->text;
+            SM_TRY(next_event(r, &event));
+            err = read_value(r, &event, depth, &member);
+            yaml_event_delete(&event);
+            SM_TRY(err);
+            member->line = line;
+        }
+        member->key = key;
+        *tail = member;
+        tail = &member->next;
+    }
+}
+
+static sm_err read_value(struct reader *r, yaml_event_t *event, unsigned depth, struct value **out)
+{
+    struct value *v = sm_arena_zalloc(r->arena, sizeof(*v));
+    if (v == NULL) {
+        return SM_ERR(NO_MEMORY);
+    }
+    v->yaml = true;
+    v->line = event->start_mark.line + 1;
+    *out = v;
+    if (depth > SM_MESSAGE_DEPTH_MAX) {
+        return complain(r, &event->start_mark, "nested too deeply");
+    }
+    switch (event->type) {
+    case YAML_SCALAR_EVENT:
+        if (event->data.scalar.anchor != NULL || event->data.scalar.tag != NULL) {
+            return complain(r, &event->start_mark, "anchors and tags are not used here");
+        }
+        return take_scalar(r, event, v);
+    case YAML_SEQUENCE_START_EVENT:
+        v->kind = VALUE_LIST;
+        return read_members(r, v, depth + 1);
+    case YAML_MAPPING_START_EVENT:
+        v->kind = VALUE_MAP;
+        return read_members(r, v, depth + 1);
+    case YAML_ALIAS_EVENT:
+        return complain(r, &event->start_mark, "aliases are not used here");
+    default:
+        return complain(r, &event->start_mark, "a value is wanted");
+    }
+}
+
+/* The first document's root; NULL for an empty text. */
+static sm_err read_document(struct reader *r, struct value **out)
+{
+    *out = NULL;
+    for (;;) {
+        yaml_event_t event;
+        SM_TRY(next_event(r, &event));
+        yaml_event_type_t type = event.type;
+        bool content = type == YAML_SCALAR_EVENT || type == YAML_SEQUENCE_START_EVENT ||
+                       type == YAML_MAPPING_START_EVENT || type == YAML_ALIAS_EVENT;
+        sm_err err = SM_NO_ERR;
+        if (content && *out != NULL) {
+            err = complain(r, &event.start_mark, "a second document");
+        } else if (content) {
+            err = read_value(r, &event, 0, out);
+        }
+        yaml_event_delete(&event);
+        SM_TRY(err);
+        if (type == YAML_STREAM_END_EVENT || type == YAML_NO_EVENT) {
+            return SM_NO_ERR;
+        }
+    }
+}
+
+sm_err sm_message_from_yaml(const ProtobufCMessageDescriptor *type, sm_slice text, sm_arena *arena,
+                            ProtobufCMessage **out, sm_diag *diag)
+{
+    struct reader r = {.arena = arena, .diag = diag};
+    ProtobufCMessage *m = sm_message_new(type, arena);
+    if (m == NULL || !yaml_parser_initialize(&r.parser)) {
+        return SM_ERR(NO_MEMORY);
+    }
+    yaml_parser_set_input_string(&r.parser, text.ptr == NULL ? (const uint8_t *)"" : text.ptr, text.len);
+    struct value *v = NULL;
+    sm_err err = read_document(&r, &v);
+    yaml_parser_delete(&r.parser);
+    if (sm_ok(err) && v != NULL && v->kind != VALUE_NULL) {
+        err = sm_fill_message(m, v, arena, diag);
+    }
+    if (sm_ok(err)) {
+        *out = m;
+    }
+    return err;
+}
