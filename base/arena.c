@@ -9,6 +9,23 @@
 #define ARENA_FIRST_BLOCK 4096 /* holds a usual request whole */
 #define ARENA_ALIGN 16
 
+/* Under AddressSanitizer what has not been given out is poisoned, so that reading past an object
+ * inside a block is seen. */
+#if defined(__SANITIZE_ADDRESS__)
+#define ARENA_ASAN
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define ARENA_ASAN
+#endif
+#endif
+
+#ifdef ARENA_ASAN
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(at, size) ((void)(at), (void)(size))
+#define ASAN_UNPOISON_MEMORY_REGION(at, size) ((void)(at), (void)(size))
+#endif
+
 struct sm_arena_block {
     sm_arena_block *next; /* older */
     size_t size;          /* of `bytes` */
@@ -50,19 +67,18 @@ void sm_arena_reset(sm_arena *arena)
     arena->at = first->bytes;
     arena->end = first->bytes + first->size;
     arena->used = first->size;
+    ASAN_POISON_MEMORY_REGION(first->bytes, first->size);
 }
 
 static bool add_block(sm_arena *arena, size_t need)
 {
-    size_t size = arena->head == NULL ? ARENA_FIRST_BLOCK : arena->head->size * 2;
-    if (size < need) {
-        size = need;
-    }
-    if (size > arena->cap - arena->used) {
-        size = need;
-    }
-    if (size > arena->cap - arena->used) {
+    size_t left = arena->cap - arena->used;
+    if (need > left) {
         return false;
+    }
+    size_t size = arena->head == NULL ? ARENA_FIRST_BLOCK : arena->head->size * 2;
+    if (size < need || size > left) {
+        size = need;
     }
     sm_arena_block *block = sm_malloc(sizeof(*block) + size);
     if (block == NULL) {
@@ -74,12 +90,14 @@ static bool add_block(sm_arena *arena, size_t need)
     arena->at = block->bytes;
     arena->end = block->bytes + size;
     arena->used += size;
+    ASAN_POISON_MEMORY_REGION(block->bytes, size);
     return true;
 }
 
 void *sm_arena_alloc(sm_arena *arena, size_t size)
 {
-    if (size > SIZE_MAX - ARENA_ALIGN) {
+    /* No object is this large; with it no sum below can wrap. */
+    if (size > SIZE_MAX / 2) {
         return NULL;
     }
     size_t need = (size + ARENA_ALIGN - 1) & ~(size_t)(ARENA_ALIGN - 1);
@@ -91,6 +109,7 @@ void *sm_arena_alloc(sm_arena *arena, size_t size)
     }
     void *out = arena->at;
     arena->at += need;
+    ASAN_UNPOISON_MEMORY_REGION(out, size);
     return out;
 }
 

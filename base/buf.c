@@ -7,7 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#define BUF_FIRST_ROOM 256 /* most answers fit without growing twice */
+#define BUF_FIRST_ROOM 255 /* most answers fit without growing twice */
 
 void sm_buf_deinit(sm_buf *buf)
 {
@@ -24,16 +24,17 @@ void sm_buf_deinit(sm_buf *buf)
 void sm_buf_reset(sm_buf *buf)
 {
     if (buf->secret) {
-        sm_wipe(buf->ptr, buf->len);
+        sm_wipe(buf->ptr, buf->room);
     }
     buf->len = 0;
     buf->err = SM_NO_ERR;
 }
 
-/* Moves to `room` octets. Secrets must not stay behind in memory that realloc gives back. */
+/* Moves to memory for `room` octets and one more: printf wants to write a NUL even when its text
+ * fills the room exactly. Secrets must not stay behind in memory that realloc gives back. */
 static bool move(sm_buf *buf, size_t room)
 {
-    uint8_t *to = buf->secret ? sm_malloc(room) : sm_realloc(buf->ptr, room);
+    uint8_t *to = buf->secret ? sm_malloc(room + 1) : sm_realloc(buf->ptr, room + 1);
     if (to == NULL) {
         buf->err = SM_ERR(NO_MEMORY);
         return false;
@@ -48,23 +49,22 @@ static bool move(sm_buf *buf, size_t room)
     return true;
 }
 
-uint8_t *sm_buf_reserve(sm_buf *buf, size_t n)
+uint8_t *sm_buf_grow(sm_buf *buf, size_t n)
 {
     if (!sm_ok(buf->err)) {
         return NULL;
     }
-    if (n > buf->cap - buf->len) {
+    /* The second test keeps room + 1 from wrapping when the cap is SIZE_MAX. */
+    if (n > buf->cap - buf->len || n > SIZE_MAX / 2 - buf->len) {
         buf->err = SM_ERR(TOO_LARGE);
         return NULL;
     }
     size_t need = buf->len + n;
     if (need > buf->room || buf->ptr == NULL) {
-        size_t room = buf->room < BUF_FIRST_ROOM ? BUF_FIRST_ROOM : buf->room;
-        while (room < need) {
-            room += room / 2;
-        }
-        room = room < buf->cap ? room : buf->cap;
-        if (!move(buf, room == 0 ? 1 : room)) {
+        size_t room = buf->room + buf->room / 2;
+        room = room < BUF_FIRST_ROOM ? BUF_FIRST_ROOM : room;
+        room = room < need ? need : room;
+        if (!move(buf, room < buf->cap ? room : buf->cap)) {
             return NULL;
         }
     }
@@ -79,8 +79,8 @@ void sm_buf_commit(sm_buf *buf, size_t n)
 
 void sm_buf_put(sm_buf *buf, sm_slice bytes)
 {
-    uint8_t *to = sm_buf_reserve(buf, bytes.len);
-    if (to != NULL && bytes.len > 0) {
+    uint8_t *to = bytes.len == 0 ? NULL : sm_buf_reserve(buf, bytes.len);
+    if (to != NULL) {
         memcpy(to, bytes.ptr, bytes.len);
         buf->len += bytes.len;
     }
@@ -138,18 +138,30 @@ void sm_buf_put_decimal(sm_buf *buf, uint64_t v)
     sm_buf_put(buf, sm_slice_of(digits + at, sizeof(digits) - at));
 }
 
+__attribute__((format(printf, 2, 0))) static int print_at(sm_buf *buf, const char *fmt,
+                                                          va_list args)
+{
+    char *to = buf->ptr == NULL ? NULL : (char *)buf->ptr + buf->len;
+    return vsnprintf(to, to == NULL ? 0 : buf->room - buf->len + 1, fmt, args);
+}
+
 void sm_buf_printf(sm_buf *buf, const char *fmt, ...)
 {
+    if (!sm_ok(buf->err)) {
+        return;
+    }
     va_list args;
     va_list again;
     va_start(args, fmt);
     va_copy(again, args);
-    int n = vsnprintf(NULL, 0, fmt, args);
-    uint8_t *to = n < 0 ? NULL : sm_buf_reserve(buf, (size_t)n + 1);
-    if (to != NULL) {
-        (void)vsnprintf((char *)to, (size_t)n + 1, fmt, again);
-        buf->len += (size_t)n;
+    int n = print_at(buf, fmt, args);
+    if (n < 0) {
+        buf->err = SM_ERR(INTERNAL);
+    } else if ((size_t)n > buf->room - buf->len) {
+        /* Did not fit: nothing is counted yet, so make room and print once more. */
+        n = sm_buf_reserve(buf, (size_t)n) == NULL ? 0 : print_at(buf, fmt, again);
     }
+    buf->len += n < 0 ? 0 : (size_t)n;
     va_end(again);
     va_end(args);
 }
@@ -165,6 +177,15 @@ void sm_buf_consume(sm_buf *buf, size_t n)
         sm_wipe(buf->ptr + buf->len - n, n);
     }
     buf->len -= n;
+}
+
+void sm_buf_truncate(sm_buf *buf, size_t len)
+{
+    SM_CHECK(len <= buf->len);
+    if (buf->secret && buf->ptr != NULL) {
+        sm_wipe(buf->ptr + len, buf->len - len);
+    }
+    buf->len = len;
 }
 
 sm_slice sm_buf_take(sm_buf *buf)

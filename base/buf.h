@@ -2,8 +2,8 @@
 /*
  * A growing byte buffer with a cap given at birth.
  *
- * Appends have a sticky error: after the first failure nothing more is written and every later append
- * is a no-op, so a builder checks once, at its end, with sm_buf_err.
+ * Appends have a sticky error: after the first failure nothing more is written and every later
+ * append is a no-op, so a builder checks once, at its end, with sm_buf_err.
  *
  * Threads:   one owner at a time.
  * Limits:    `cap`, given by who made it.
@@ -18,7 +18,7 @@
 typedef struct sm_buf {
     uint8_t *ptr;
     size_t len;
-    size_t room; /* bytes allocated */
+    size_t room; /* bytes it holds before it must grow */
     size_t cap;  /* bytes it may ever hold */
     sm_err err;  /* sticky */
     bool secret;
@@ -44,7 +44,7 @@ void sm_buf_reset(sm_buf *buf);
 
 /* Makes room for `n` more bytes and returns where they go, or NULL with the sticky error set
  * (TOO_LARGE over the cap, NO_MEMORY). Follow with sm_buf_commit. */
-uint8_t *sm_buf_reserve(sm_buf *buf, size_t n);
+static inline uint8_t *sm_buf_reserve(sm_buf *buf, size_t n);
 
 /* Counts `n` bytes written after sm_buf_reserve. */
 void sm_buf_commit(sm_buf *buf, size_t n);
@@ -63,7 +63,11 @@ __attribute__((format(printf, 2, 3))) void sm_buf_printf(sm_buf *buf, const char
 /* Drops the first `n` bytes (n <= len), moving the rest to the front. */
 void sm_buf_consume(sm_buf *buf, size_t n);
 
-/* Moves the memory out: the caller frees `*ptr` with free(); the buffer is empty again. */
+/* Drops what follows the first `len` bytes (len <= buf->len); the sticky error stays. */
+void sm_buf_truncate(sm_buf *buf, size_t len);
+
+/* Moves the memory out: given, to be freed with sm_free; the buffer is empty again. The bytes of a
+ * secret buffer are then the caller's to wipe. */
 sm_slice sm_buf_take(sm_buf *buf);
 
 static inline sm_slice sm_buf_slice(const sm_buf *buf)
@@ -74,4 +78,15 @@ static inline sm_slice sm_buf_slice(const sm_buf *buf)
 static inline sm_err sm_buf_err(const sm_buf *buf)
 {
     return buf->err;
+}
+
+/* The part of sm_buf_reserve that allocates; not for callers. */
+uint8_t *sm_buf_grow(sm_buf *buf, size_t n);
+
+static inline uint8_t *sm_buf_reserve(sm_buf *buf, size_t n)
+{
+    if (sm_ok(buf->err) && buf->ptr != NULL && n <= buf->room - buf->len) {
+        return buf->ptr + buf->len;
+    }
+    return sm_buf_grow(buf, n);
 }

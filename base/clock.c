@@ -32,12 +32,16 @@ void sm_clock_set_offset_s(int64_t offset)
     atomic_store(&wall_offset_s, offset);
 }
 
-#define DAYS_PER_ERA 146097 /* 400 Gregorian years */
-#define DAYS_TO_1970 719468 /* from 0000-03-01 */
+#define DAYS_PER_ERA 146097               /* 400 Gregorian years */
+#define DAYS_TO_1970 719468               /* from 0000-03-01 */
+#define CIVIL_MIN_S INT64_C(-62135596800) /* 0001-01-01T00:00:00Z */
+#define CIVIL_MAX_S INT64_C(253402300799) /* 9999-12-31T23:59:59Z, which RFC 5280 4.1.2.5 needs */
 
 /* Years here begin in March, so that the leap day is the last of its year. */
 void sm_civil_from_unix(int64_t unix_s, struct sm_civil *out)
 {
+    unix_s = unix_s < CIVIL_MIN_S ? CIVIL_MIN_S : unix_s;
+    unix_s = unix_s > CIVIL_MAX_S ? CIVIL_MAX_S : unix_s;
     int64_t days = unix_s / 86400;
     int64_t rest = unix_s % 86400;
     if (rest < 0) {
@@ -45,7 +49,7 @@ void sm_civil_from_unix(int64_t unix_s, struct sm_civil *out)
         days--;
     }
     days += DAYS_TO_1970;
-    int64_t era = (days >= 0 ? days : days - (DAYS_PER_ERA - 1)) / DAYS_PER_ERA;
+    int64_t era = days / DAYS_PER_ERA; /* year 1 lies after 0000-03-01: never negative */
     int64_t doe = days - era * DAYS_PER_ERA;
     int64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
     int64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
@@ -68,8 +72,8 @@ static int days_in_month(int year, int month)
 sm_err sm_civil_to_unix(const struct sm_civil *c, int64_t *out)
 {
     if (c->year < 1 || c->year > 9999 || c->month < 1 || c->month > 12 || c->day < 1 ||
-        c->day > days_in_month(c->year, c->month) || c->hour < 0 || c->hour > 23 ||
-        c->minute < 0 || c->minute > 59 || c->second < 0 || c->second > 59) {
+        c->day > days_in_month(c->year, c->month) || c->hour < 0 || c->hour > 23 || c->minute < 0 ||
+        c->minute > 59 || c->second < 0 || c->second > 59) {
         return SM_ERR(OUT_OF_RANGE);
     }
     int64_t y = c->year - (c->month <= 2);
@@ -93,22 +97,23 @@ const char *sm_clock_format(int64_t unix_s, char out[SM_RFC3339_SIZE])
     return out;
 }
 
-/* Reads `digits` decimal digits; -1 when there are fewer. */
-static int take_digits(sm_slice *in, size_t digits)
+/* Reads exactly `digits` decimal digits. */
+static bool take_digits(sm_slice *in, size_t digits, int *out)
 {
     if (in->len < digits) {
-        return -1;
+        return false;
     }
     int v = 0;
     for (size_t i = 0; i < digits; i++) {
         uint8_t c = in->ptr[i];
         if (c < '0' || c > '9') {
-            return -1;
+            return false;
         }
         v = v * 10 + (c - '0');
     }
     *in = sm_slice_from(*in, digits);
-    return v;
+    *out = v;
+    return true;
 }
 
 static bool take_byte(sm_slice *in, const char *any_of)
@@ -131,12 +136,10 @@ static bool take_offset(sm_slice *in, int64_t *out)
     if (!take_byte(in, "+-")) {
         return false;
     }
-    int hours = take_digits(in, 2);
-    if (!take_byte(in, ":")) {
-        return false;
-    }
-    int minutes = take_digits(in, 2);
-    if (hours < 0 || hours > 23 || minutes < 0 || minutes > 59) {
+    int hours;
+    int minutes;
+    if (!take_digits(in, 2, &hours) || !take_byte(in, ":") || !take_digits(in, 2, &minutes) ||
+        hours > 23 || minutes > 59) {
         return false;
     }
     int64_t s = hours * 3600 + minutes * 60;
@@ -144,32 +147,43 @@ static bool take_offset(sm_slice *in, int64_t *out)
     return true;
 }
 
+/* ".123": read and dropped (RFC 3339 5.6: at least one digit). */
+static bool skip_fraction(sm_slice *in)
+{
+    int digit;
+    if (!take_byte(in, ".")) {
+        return true;
+    }
+    if (!take_digits(in, 1, &digit)) {
+        return false;
+    }
+    while (take_digits(in, 1, &digit)) {
+    }
+    return true;
+}
+
 sm_err sm_clock_parse(sm_slice text, int64_t *out)
 {
     struct sm_civil c;
-    c.year = take_digits(&text, 4);
-    bool good = c.year >= 0 && take_byte(&text, "-");
-    c.month = take_digits(&text, 2);
-    good = good && take_byte(&text, "-");
-    c.day = take_digits(&text, 2);
-    good = good && take_byte(&text, "Tt ");
-    c.hour = take_digits(&text, 2);
-    good = good && take_byte(&text, ":");
-    c.minute = take_digits(&text, 2);
-    good = good && take_byte(&text, ":");
-    c.second = take_digits(&text, 2);
-    if (good && take_byte(&text, ".")) {
-        good = take_digits(&text, 1) >= 0;
-        while (take_digits(&text, 1) >= 0) {
-        }
-    }
     int64_t offset;
-    if (!good || !take_offset(&text, &offset) || text.len > 0) {
+    /* A space instead of the T is what the note in RFC 3339 5.6 allows. */
+    bool good = take_digits(&text, 4, &c.year) && take_byte(&text, "-") &&
+                take_digits(&text, 2, &c.month) && take_byte(&text, "-") &&
+                take_digits(&text, 2, &c.day) && take_byte(&text, "Tt ") &&
+                take_digits(&text, 2, &c.hour) && take_byte(&text, ":") &&
+                take_digits(&text, 2, &c.minute) && take_byte(&text, ":") &&
+                take_digits(&text, 2, &c.second) && skip_fraction(&text) &&
+                take_offset(&text, &offset) && text.len == 0;
+    if (!good) {
         return SM_ERR(MALFORMED);
     }
     int64_t s;
     SM_TRY(sm_civil_to_unix(&c, &s));
-    *out = s - offset;
+    s -= offset;
+    if (s < CIVIL_MIN_S || s > CIVIL_MAX_S) {
+        return SM_ERR(OUT_OF_RANGE);
+    }
+    *out = s;
     return SM_NO_ERR;
 }
 

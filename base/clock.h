@@ -19,12 +19,13 @@
 /* CLOCK_MONOTONIC in nanoseconds. */
 uint64_t sm_clock_mono_ns(void);
 
-/* CLOCK_REALTIME in seconds, and in milliseconds, since 1970-01-01T00:00:00Z. Tests may shift it with
- * sm_clock_set_offset_s. */
+/* CLOCK_REALTIME in seconds, and in milliseconds, since 1970-01-01T00:00:00Z. Tests may shift it
+ * with sm_clock_set_offset_s. */
 int64_t sm_clock_wall_s(void);
 int64_t sm_clock_wall_ms(void);
 
-/* Adds `offset` seconds to every wall time from now on (tests and `--fake-time` of the test tools). */
+/* Adds `offset` seconds to every wall time from now on (tests and `--fake-time` of the test tools).
+ */
 void sm_clock_set_offset_s(int64_t offset);
 
 struct sm_civil {
@@ -36,7 +37,8 @@ struct sm_civil {
     int second;
 };
 
-/* Proleptic Gregorian calendar, UTC. */
+/* Proleptic Gregorian calendar, UTC. Times outside the years 1..9999 give the nearest one inside.
+ */
 void sm_civil_from_unix(int64_t unix_s, struct sm_civil *out);
 
 /* Errors: OUT_OF_RANGE for a date that does not exist. A leap second (60) is refused. */
@@ -44,12 +46,13 @@ SM_FALLIBLE sm_civil_to_unix(const struct sm_civil *civil, int64_t *out);
 
 #define SM_RFC3339_SIZE 21 /* "2026-01-31T12:34:56Z" with NUL */
 
-/* Writes UTC text with NUL; returns `out`. */
+/* Writes UTC text with NUL; returns `out`. Times are clamped as above. */
 const char *sm_clock_format(int64_t unix_s, char out[SM_RFC3339_SIZE]);
 
-/* Reads RFC 3339 with `Z` or a numeric offset; fractions are dropped. Errors: MALFORMED, OUT_OF_RANGE. */
+/* Reads RFC 3339 with `Z` or a numeric offset; fractions are dropped. Errors: MALFORMED,
+ * OUT_OF_RANGE. */
 SM_FALLIBLE sm_clock_parse(sm_slice text, int64_t *out);
 
-/* Reads a duration such as "90s", "15m", "12h", "30d", "52w", "1y" (365 days) or a sum "1d12h" into seconds. A bare number
- * is refused: the unit must be said. Errors: MALFORMED, OUT_OF_RANGE. */
+/* Reads a duration such as "90s", "15m", "12h", "30d", "52w", "1y" (365 days) or a sum "1d12h" into
+ * seconds. A bare number is refused: the unit must be said. Errors: MALFORMED, OUT_OF_RANGE. */
 SM_FALLIBLE sm_duration_parse(sm_slice text, int64_t *out_s);

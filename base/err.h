@@ -33,37 +33,38 @@ typedef struct sm_err {
 
 #define SM_ERR_CODE(number, category) (((uint32_t)(number) << 8) | (uint32_t)(category))
 
-/* Every code: X(name, number, category, "words"). Numbers are stable: they are logged and counted. */
-#define SM_ERR_LIST(X)                                                                             \
-    X(MALFORMED, 1, SM_INPUT, "malformed input")                                                   \
-    X(INVALID, 2, SM_INPUT, "invalid argument")                                                    \
-    X(TOO_LARGE, 3, SM_INPUT, "larger than the limit")                                             \
-    X(NOT_FOUND, 4, SM_INPUT, "not found")                                                         \
-    X(EXISTS, 5, SM_INPUT, "exists already")                                                       \
-    X(UNSUPPORTED, 6, SM_INPUT, "not supported")                                                   \
-    X(PRECONDITION, 7, SM_INPUT, "the state does not allow it")                                    \
-    X(CONFLICT, 8, SM_INPUT, "changed by another at the same time")                                \
-    X(OUT_OF_RANGE, 9, SM_INPUT, "out of range")                                                   \
-    X(BAD_SIGNATURE, 10, SM_INPUT, "signature does not verify")                                    \
-    X(POLICY, 11, SM_INPUT, "refused by the profile")                                              \
-    X(TRUNCATED, 12, SM_INPUT, "ends too early")                                                   \
-    X(UNAUTHENTICATED, 20, SM_DENIED, "no valid credentials")                                      \
-    X(FORBIDDEN, 21, SM_DENIED, "the caller has not the right")                                    \
-    X(EXHAUSTED, 30, SM_BUSY, "a limit is reached, try later")                                     \
-    X(QUEUE_FULL, 31, SM_BUSY, "queue full, try later")                                            \
-    X(DRAINING, 32, SM_BUSY, "shutting down")                                                      \
-    X(RATE_LIMITED, 33, SM_BUSY, "rate limit reached, try later")                                  \
-    X(TIMED_OUT, 40, SM_UPSTREAM, "deadline exceeded")                                             \
-    X(CANCELLED, 41, SM_UPSTREAM, "cancelled")                                                     \
-    X(CLOSED, 42, SM_UPSTREAM, "connection closed")                                                \
-    X(UNAVAILABLE, 43, SM_UPSTREAM, "a part that is needed is unavailable")                        \
-    X(DISK, 44, SM_UPSTREAM, "the disk refused")                                                   \
-    X(TOKEN, 45, SM_UPSTREAM, "the token refused")                                                 \
-    X(CORRUPT, 46, SM_UPSTREAM, "stored data is damaged")                                          \
-    X(CLOCK, 47, SM_UPSTREAM, "the clock cannot be trusted")                                       \
-    X(OS, 48, SM_UPSTREAM, "the operating system refused")                                         \
-    X(NO_MEMORY, 60, SM_INTERNAL, "out of memory")                                                 \
-    X(INTERNAL, 61, SM_INTERNAL, "internal error")                                                 \
+/* Every code: X(name, number, category, "words"). Numbers are stable: they are logged and counted.
+ */
+#define SM_ERR_LIST(X)                                                      \
+    X(MALFORMED, 1, SM_INPUT, "malformed input")                            \
+    X(INVALID, 2, SM_INPUT, "invalid argument")                             \
+    X(TOO_LARGE, 3, SM_INPUT, "larger than the limit")                      \
+    X(NOT_FOUND, 4, SM_INPUT, "not found")                                  \
+    X(EXISTS, 5, SM_INPUT, "exists already")                                \
+    X(UNSUPPORTED, 6, SM_INPUT, "not supported")                            \
+    X(PRECONDITION, 7, SM_INPUT, "the state does not allow it")             \
+    X(CONFLICT, 8, SM_INPUT, "changed by another at the same time")         \
+    X(OUT_OF_RANGE, 9, SM_INPUT, "out of range")                            \
+    X(BAD_SIGNATURE, 10, SM_INPUT, "signature does not verify")             \
+    X(POLICY, 11, SM_INPUT, "refused by the profile")                       \
+    X(TRUNCATED, 12, SM_INPUT, "ends too early")                            \
+    X(UNAUTHENTICATED, 20, SM_DENIED, "no valid credentials")               \
+    X(FORBIDDEN, 21, SM_DENIED, "the caller has not the right")             \
+    X(EXHAUSTED, 30, SM_BUSY, "a limit is reached, try later")              \
+    X(QUEUE_FULL, 31, SM_BUSY, "queue full, try later")                     \
+    X(DRAINING, 32, SM_BUSY, "shutting down")                               \
+    X(RATE_LIMITED, 33, SM_BUSY, "rate limit reached, try later")           \
+    X(TIMED_OUT, 40, SM_UPSTREAM, "deadline exceeded")                      \
+    X(CANCELLED, 41, SM_UPSTREAM, "cancelled")                              \
+    X(CLOSED, 42, SM_UPSTREAM, "connection closed")                         \
+    X(UNAVAILABLE, 43, SM_UPSTREAM, "a part that is needed is unavailable") \
+    X(DISK, 44, SM_UPSTREAM, "the disk refused")                            \
+    X(TOKEN, 45, SM_UPSTREAM, "the token refused")                          \
+    X(CORRUPT, 46, SM_UPSTREAM, "stored data is damaged")                   \
+    X(CLOCK, 47, SM_UPSTREAM, "the clock cannot be trusted")                \
+    X(OS, 48, SM_UPSTREAM, "the operating system refused")                  \
+    X(NO_MEMORY, 60, SM_INTERNAL, "out of memory")                          \
+    X(INTERNAL, 61, SM_INTERNAL, "internal error")                          \
     X(CRYPTO, 62, SM_INTERNAL, "the cryptographic library refused")
 
 enum {
@@ -90,15 +91,16 @@ static inline bool sm_err_is(sm_err err, uint32_t code)
     return err.code == code;
 }
 
-#define SM_TRY(e)                                                                                  \
-    do {                                                                                           \
-        sm_err t_ = (e);                                                                           \
-        if (!sm_ok(t_)) {                                                                          \
-            return t_;                                                                             \
-        }                                                                                          \
+#define SM_TRY(e)         \
+    do {                  \
+        sm_err t_ = (e);  \
+        if (!sm_ok(t_)) { \
+            return t_;    \
+        }                 \
     } while (0)
 
-/* The code's name in lower case ("not_found"), for logs and metric labels; "ok" for none. Static. */
+/* The code's name in lower case ("not_found"), for logs and metric labels; "ok" for none. Static.
+ */
 const char *sm_err_name(sm_err err);
 
 /* The code's words, for people. Static. */

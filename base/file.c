@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/file.h"
 
-#include "base/mem.h"
 #include "base/rand.h"
 
 #include <errno.h>
@@ -12,39 +11,61 @@
 #include <unistd.h>
 
 #define READ_CHUNK 16384
+#define TEMP_TRIES 8 /* names are random: a second try is already a wonder */
 
 static sm_err os_error(sm_diag *diag, sm_err err, const char *path, const char *verb)
 {
-    return sm_diag_set(diag, err, "file", "cannot %s %s: %s", verb, path, strerror(errno));
+    char shown[160];
+    int number = errno;
+    return sm_diag_set(diag, err, "file", "cannot %s %s: %s", verb,
+                       sm_diag_escape(sm_slice_str(path), shown, sizeof(shown)), strerror(number));
 }
 
-sm_err sm_file_read(const char *path, sm_buf *out, sm_diag *diag)
+static sm_err read_all(int fd, const char *path, sm_buf *out, sm_diag *diag)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        return os_error(diag, errno == ENOENT ? SM_ERR(NOT_FOUND) : SM_ERR(OS), path, "open");
-    }
-    sm_err err = SM_NO_ERR;
-    uint8_t chunk[READ_CHUNK];
     for (;;) {
-        ssize_t n = read(fd, chunk, sizeof(chunk));
+        /* At the cap one octet more must be asked for, to tell a file that fits from one that does
+         * not. */
+        uint8_t over;
+        size_t want = out->room - out->len;
+        if (want == 0) {
+            size_t left = out->cap - out->len;
+            want = left < READ_CHUNK ? left : READ_CHUNK;
+        }
+        uint8_t *to = want == 0 ? &over : sm_buf_reserve(out, want);
+        if (to == NULL) {
+            return sm_diag_set(diag, sm_buf_err(out), "file", "no memory to read the file");
+        }
+        ssize_t n = read(fd, to, want == 0 ? 1 : want);
         if (n < 0 && errno == EINTR) {
             continue;
         }
         if (n < 0) {
-            err = os_error(diag, SM_ERR(OS), path, "read");
+            return os_error(diag, SM_ERR(OS), path, "read");
         }
-        if (n <= 0) {
-            break;
+        if (n == 0) {
+            return SM_NO_ERR;
         }
-        sm_buf_put(out, sm_slice_of(chunk, (size_t)n));
-        err = sm_buf_err(out);
-        if (!sm_ok(err)) {
-            err = sm_diag_set(diag, err, "file", "%s is larger than %zu octets", path, out->cap);
-            break;
+        if (want == 0) {
+            errno = EFBIG;
+            return os_error(diag, SM_ERR(TOO_LARGE), path, "read");
         }
+        sm_buf_commit(out, (size_t)n);
     }
-    sm_wipe(chunk, sizeof(chunk));
+}
+
+sm_err sm_file_read(const char *path, sm_buf *out, sm_diag *diag)
+{
+    SM_TRY(sm_buf_err(out));
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return os_error(diag, errno == ENOENT ? SM_ERR(NOT_FOUND) : SM_ERR(OS), path, "open");
+    }
+    size_t before = out->len;
+    sm_err err = read_all(fd, path, out, diag);
+    if (!sm_ok(err)) {
+        sm_buf_truncate(out, before);
+    }
     (void)close(fd);
     return err;
 }
@@ -71,58 +92,93 @@ static bool sync_folder_of(const char *path)
     const char *slash = strrchr(path, '/');
     size_t len = slash == NULL ? 0 : (size_t)(slash - path);
     (void)snprintf(folder, sizeof(folder), "%.*s", (int)len, path);
-    int fd = open(slash == NULL ? "." : (len == 0 ? "/" : folder), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const char *name = slash == NULL ? "." : (len == 0 ? "/" : folder);
+    int fd = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) {
         return false;
     }
     bool good = fsync(fd) == 0;
+    int kept = errno;
     (void)close(fd);
+    errno = kept;
     return good;
+}
+
+/* Creates a file beside `path` that only its owner may read; writes its name to `temp`. -1 with
+ * errno. */
+static int create_beside(const char *path, char temp[PATH_MAX])
+{
+    for (int i = 0; i < TEMP_TRIES; i++) {
+        int n = snprintf(temp, PATH_MAX, "%s.%016llx.tmp", path, (unsigned long long)sm_rand_u64());
+        if (n < 0 || n >= PATH_MAX) {
+            errno = ENAMETOOLONG;
+            return -1;
+        }
+        int fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (fd >= 0 || errno != EEXIST) {
+            return fd;
+        }
+    }
+    return -1;
 }
 
 sm_err sm_file_write_atomic(const char *path, sm_slice content, mode_t mode, sm_diag *diag)
 {
     char temp[PATH_MAX];
-    int n = snprintf(temp, sizeof(temp), "%s.%016llx", path, (unsigned long long)sm_rand_u64());
-    if (n < 0 || (size_t)n >= sizeof(temp)) {
-        return sm_diag_set(diag, SM_ERR(DISK), "file", "the path %.100s is too long", path);
-    }
-    int fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+    int fd = create_beside(path, temp);
     if (fd < 0) {
         return os_error(diag, SM_ERR(DISK), path, "create");
     }
-    bool good = write_all(fd, content) && fsync(fd) == 0;
-    good = close(fd) == 0 && good;
-    good = good && rename(temp, path) == 0 && sync_folder_of(path);
-    if (!good) {
-        sm_err err = os_error(diag, SM_ERR(DISK), path, "write");
-        (void)unlink(temp);
-        return err;
+    bool good = write_all(fd, content) && fchmod(fd, mode) == 0 && fsync(fd) == 0;
+    int kept = errno;
+    if (close(fd) != 0 && good) {
+        good = false;
+        kept = errno;
     }
-    return SM_NO_ERR;
+    errno = kept;
+    if (good && rename(temp, path) == 0) {
+        return sync_folder_of(path) ? SM_NO_ERR
+                                    : os_error(diag, SM_ERR(DISK), path, "sync the folder of");
+    }
+    sm_err err = os_error(diag, SM_ERR(DISK), path, "write");
+    (void)unlink(temp);
+    return err;
+}
+
+/* mkdir that is content with a folder that is there. */
+static bool make_folder(const char *path, mode_t mode)
+{
+    struct stat st;
+    if (mkdir(path, mode) == 0) {
+        return true;
+    }
+    if (errno != EEXIST || stat(path, &st) != 0) {
+        return false;
+    }
+    errno = ENOTDIR;
+    return S_ISDIR(st.st_mode);
 }
 
 sm_err sm_file_mkdirs(const char *path, mode_t mode, sm_diag *diag)
 {
     char part[PATH_MAX];
-    int n = snprintf(part, sizeof(part), "%s", path);
-    if (n < 0 || (size_t)n >= sizeof(part)) {
-        return sm_diag_set(diag, SM_ERR(OS), "file", "the path %.100s is too long", path);
+    size_t len = strlen(path);
+    if (len == 0 || len >= sizeof(part)) {
+        errno = len == 0 ? ENOENT : ENAMETOOLONG;
+        return os_error(diag, SM_ERR(OS), path, "make");
     }
-    for (char *at = part + 1;; at++) {
-        if (*at != '/' && *at != '\0') {
+    memcpy(part, path, len + 1);
+    for (size_t i = 1; i <= len; i++) {
+        if (path[i] != '/' && path[i] != '\0') {
             continue;
         }
-        char kept = *at;
-        *at = '\0';
-        if (mkdir(part, mode) != 0 && errno != EEXIST) {
+        part[i] = '\0';
+        if (!make_folder(part, mode)) {
             return os_error(diag, SM_ERR(OS), path, "make");
         }
-        *at = kept;
-        if (kept == '\0') {
-            return SM_NO_ERR;
-        }
+        part[i] = path[i];
     }
+    return SM_NO_ERR;
 }
 
 bool sm_file_exists(const char *path)

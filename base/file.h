@@ -4,7 +4,7 @@
  *
  * Threads:   any; blocks.
  * Limits:    the buffer's cap.
- * Security:  writes go to a new file of the mode asked for, so that a secret is never readable for a moment.
+ * Security:  writes go to a new file that others cannot read until it has its mode.
  * Standards: none.
  */
 #pragma once
@@ -14,13 +14,17 @@
 
 #include <sys/types.h>
 
-/* Appends the whole file. Errors: NOT_FOUND, OS, TOO_LARGE; diag names the path. */
+/* Appends the whole file. Errors: NOT_FOUND, OS, TOO_LARGE (over the buffer's cap), NO_MEMORY; diag
+ * names path and reason. On failure the buffer is as long as it was. */
 SM_FALLIBLE sm_file_read(const char *path, sm_buf *out, sm_diag *diag);
 
-/* Writes a temporary file beside `path`, fsyncs, renames over it, fsyncs the folder. Errors: DISK; diag names the path. */
+/* Writes a temporary file beside `path` with exactly `mode`, fsyncs it, renames it over `path`,
+ * fsyncs the folder. Errors: DISK; diag names path and reason. After a failure `path` is what it
+ * was, unless only the folder's fsync failed. */
 SM_FALLIBLE sm_file_write_atomic(const char *path, sm_slice content, mode_t mode, sm_diag *diag);
 
-/* Makes the folder and its parents (mode for each that is missing). Errors: OS. */
+/* Makes the folder and its parents (`mode`, less the umask, for each that is missing). Errors: OS,
+ * also when `path` exists and is no folder. */
 SM_FALLIBLE sm_file_mkdirs(const char *path, mode_t mode, sm_diag *diag);
 
 bool sm_file_exists(const char *path);

@@ -84,5 +84,5 @@ static inline void sm_list_splice_back(sm_list *to, sm_list *from)
 #define SM_LIST_FOR(it, head) for (sm_list *it = (head)->next; it != (head); it = it->next)
 
 /* Safe when the body removes `it`. */
-#define SM_LIST_FOR_SAFE(it, tmp, head)                                                            \
+#define SM_LIST_FOR_SAFE(it, tmp, head) \
     for (sm_list *it = (head)->next, *tmp = it->next; it != (head); it = tmp, tmp = it->next)

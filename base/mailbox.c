@@ -10,7 +10,8 @@ void sm_mailbox_init(sm_mailbox *box, void (*wake)(void *ctx), void *ctx)
 
 void sm_mailbox_post(sm_mailbox *box, sm_msg *msg)
 {
-    /* Once the message is on the list its owner may run and free it, so nothing of it is read later. */
+    /* Once the message is on the list its owner may run and free it, so nothing of it is read
+     * later. */
     sm_msg *old = atomic_load_explicit(&box->head, memory_order_relaxed);
     do {
         msg->next = old;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/map.h"
 
-#include "base/check.h"
 #include "base/mem.h"
 #include "base/rand.h"
 
+#include <endian.h>
 #include <pthread.h>
 
 #define MAP_FIRST_SLOTS 16
@@ -51,15 +51,15 @@ static inline void sip_round(uint64_t v[4])
     v[2] = rotl(v[2], 32);
 }
 
-uint64_t sm_hash(sm_slice bytes)
+uint64_t sm_siphash13(const uint64_t key[2], sm_slice bytes)
 {
-    (void)pthread_once(&hash_once, make_hash_key);
-    uint64_t v[4] = {hash_key[0] ^ 0x736f6d6570736575ULL, hash_key[1] ^ 0x646f72616e646f6dULL,
-                     hash_key[0] ^ 0x6c7967656e657261ULL, hash_key[1] ^ 0x7465646279746573ULL};
+    uint64_t v[4] = {key[0] ^ 0x736f6d6570736575ULL, key[1] ^ 0x646f72616e646f6dULL,
+                     key[0] ^ 0x6c7967656e657261ULL, key[1] ^ 0x7465646279746573ULL};
     size_t at = 0;
     for (; bytes.len - at >= 8; at += 8) {
         uint64_t m;
         memcpy(&m, bytes.ptr + at, 8);
+        m = le64toh(m);
         v[3] ^= m;
         sip_round(v);
         v[0] ^= m;
@@ -76,6 +76,12 @@ uint64_t sm_hash(sm_slice bytes)
     sip_round(v);
     sip_round(v);
     return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+
+uint64_t sm_hash(sm_slice bytes)
+{
+    (void)pthread_once(&hash_once, make_hash_key);
+    return sm_siphash13(hash_key, bytes);
 }
 
 sm_err sm_map_new(size_t cap, sm_map **out)
@@ -190,7 +196,8 @@ void *sm_map_get(const sm_map *map, sm_slice key)
     return find(map, sm_hash(key), key)->value;
 }
 
-/* Closes the gap at `at` (Knuth 6.4 R): moves back each follower whose home does not lie behind the gap. */
+/* Closes the gap at `at` (Knuth 6.4 R): moves back each follower whose home does not lie behind the
+ * gap. */
 static void close_gap(sm_map *map, size_t gap)
 {
     size_t at = gap;

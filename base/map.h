@@ -19,7 +19,8 @@ SM_FALLIBLE sm_map_new(size_t cap, sm_map **out);
 /* Frees the table and its copies of keys, not the values. */
 void sm_map_free(sm_map **map);
 
-/* Copies the key. Replaces an older value, which is returned through `old` (may be NULL). Errors: EXHAUSTED at the cap, NO_MEMORY. */
+/* Copies the key. Replaces an older value, which is returned through `old` (may be NULL). Errors:
+ * EXHAUSTED at the cap, NO_MEMORY. */
 SM_FALLIBLE sm_map_put(sm_map *map, sm_slice key, void *value, void **old);
 /* The value or NULL; borrowed. */
 void *sm_map_get(const sm_map *map, sm_slice key);
@@ -32,3 +33,6 @@ bool sm_map_next(const sm_map *map, size_t *at, sm_slice *key, void **value);
 
 /* SipHash-1-3 of the bytes under the process's random key. */
 uint64_t sm_hash(sm_slice bytes);
+
+/* The same under a key of the caller's. */
+uint64_t sm_siphash13(const uint64_t key[2], sm_slice bytes);

@@ -2,8 +2,8 @@
 /*
  * The heap, with failures on command.
  *
- * Every heap allocation of the project goes through these, so that tests can make the n-th one fail (an allocation-failure
- * sweep) and so that secrets have one way to be wiped.
+ * Every heap allocation of the project goes through these, so that tests can make the n-th one fail
+ * (an allocation-failure sweep) and so that secrets have one way to be wiped.
  *
  * Threads:   any; the failure counter is per thread.
  * Limits:    none.
@@ -26,7 +26,8 @@ char *sm_strdup(const char *s);
 /* Overwrites with zeros, for certain. */
 void sm_wipe(void *ptr, size_t len);
 
-/* Makes the `n`-th allocation of this thread from now on fail (1 = the next one); 0 switches it off. Tests only. */
+/* Makes the `n`-th allocation of this thread from now on fail (1 = the next one); 0 switches it
+ * off. Tests only. */
 void sm_mem_fail_at(size_t n);
 
 /* Whether the failure asked for has happened. */

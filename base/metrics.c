@@ -2,62 +2,73 @@
 #include "base/metrics.h"
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/log.h"
-#include "base/mem.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
 
-#define BUCKETS 22 /* bounds of a histogram; the last counts what is above them all */
-
 static const uint64_t time_bounds_ns[] = {
-    1000,      2500,      5000,      10000,      25000,      50000,      100000,
-    250000,    500000,    1000000,   2500000,    5000000,    10000000,   25000000,
-    50000000,  100000000, 250000000, 500000000,  1000000000, 2500000000, 5000000000,
+    1000,      2500,      5000,       10000,      25000,      50000,       100000,   250000,
+    500000,    1000000,   2500000,    5000000,    10000000,   25000000,    50000000, 100000000,
+    250000000, 500000000, 1000000000, 2500000000, 5000000000, 10000000000,
 };
 static const char *const time_labels[] = {
-    "1e-06", "2.5e-06", "5e-06", "1e-05", "2.5e-05", "5e-05", "0.0001", "0.00025",
-    "0.0005", "0.001", "0.0025", "0.005", "0.01", "0.025", "0.05", "0.1",
-    "0.25", "0.5", "1", "2.5", "5",
+    "1e-06",  "2.5e-06", "5e-06",  "1e-05", "2.5e-05", "5e-05", "0.0001", "0.00025",
+    "0.0005", "0.001",   "0.0025", "0.005", "0.01",    "0.025", "0.05",   "0.1",
+    "0.25",   "0.5",     "1",      "2.5",   "5",       "10",
 };
 #define TIME_BOUNDS SM_ARRAY_LEN(time_bounds_ns)
 #define COUNT_BOUNDS 13 /* 1, 2, 4 ... 4096 */
 
-_Static_assert(TIME_BOUNDS + 1 <= BUCKETS, "a histogram's buckets must hold every bound");
+/* A histogram's cells: one for each bucket, the last for what lies above every bound, then the sum.
+ * Others have one cell. */
+#define BUCKETS (TIME_BOUNDS + 1)
+#define HISTOGRAM_CELLS (BUCKETS + 1)
+#define CELLS_MAX (SM_METRICS_MAX * 8) /* room for some 150 histograms beside the rest */
+
+_Static_assert(SM_ARRAY_LEN(time_labels) == TIME_BOUNDS, "each bound has its label");
+_Static_assert(COUNT_BOUNDS + 1 <= BUCKETS, "both shapes fit");
 
 struct series {
     enum sm_metric_kind kind;
-    bool counts; /* a histogram of counts, not of time */
+    bool counts;   /* a histogram of counts, not of time */
+    uint32_t cell; /* its first in each shard */
     const char *name;
     const char *help;
     const char *labels;
-    uint32_t cell; /* first cell in each shard */
 };
 
-/* A histogram's cells: BUCKETS counts, then the sum. A counter or gauge has one. */
-#define HISTOGRAM_CELLS (BUCKETS + 1)
-#define CELLS_MAX (SM_METRICS_MAX * 6)
-
+/* Static: a page of it costs memory only once a thread has counted in it, and counting cannot fail.
+ */
 struct shard {
-    _Atomic uint64_t cells[CELLS_MAX];
+    _Alignas(64) _Atomic uint64_t cells[CELLS_MAX];
 };
 
+/* Written under the lock; a series is read without it by who was given its index. */
 static struct series all[SM_METRICS_MAX];
 static uint32_t series_count = 1; /* 0 is the sink */
 static uint32_t cell_count = HISTOGRAM_CELLS;
 static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER; /* covers the three above */
 
-static struct shard shared_shard; /* of threads that got none of their own; atomic adds */
-static _Atomic(struct shard *) shards[SM_METRIC_SHARDS];
-static _Atomic uint32_t shard_count;
+static struct shard
+    shared_shard; /* of threads that got none of their own, and of gauges that are set */
+static struct shard shards[SM_METRIC_SHARDS];
+static _Atomic uint64_t free_shards = ~UINT64_C(0); /* a bit for each */
+static _Atomic uint64_t used_shards;                /* ever taken: only these are summed */
 static _Thread_local struct shard *own;
+static pthread_key_t thread_end;
+static pthread_once_t thread_end_once = PTHREAD_ONCE_INIT;
+
+_Static_assert(SM_METRIC_SHARDS == 64, "one bit of a word for each shard");
 
 static uint32_t find_series(const char *name, const char *labels)
 {
     for (uint32_t i = 1; i < series_count; i++) {
-        bool same_labels = labels == NULL ? all[i].labels == NULL
-                                          : all[i].labels != NULL && strcmp(labels, all[i].labels) == 0;
+        bool same_labels = labels == NULL
+                               ? all[i].labels == NULL
+                               : all[i].labels != NULL && strcmp(labels, all[i].labels) == 0;
         if (same_labels && strcmp(name, all[i].name) == 0) {
             return i;
         }
@@ -92,14 +103,36 @@ sm_metric sm_metric_register(enum sm_metric_kind kind, const char *name, const c
     return (sm_metric){index};
 }
 
+/* A thread ends: its shard keeps its counts and goes to the next thread that counts. */
+static void release_shard(void *shard)
+{
+    own = NULL;
+    uint64_t bit = UINT64_C(1) << (uint32_t)((struct shard *)shard - shards);
+    atomic_fetch_or_explicit(&free_shards, bit, memory_order_release);
+}
+
+static void watch_thread_ends(void)
+{
+    SM_CHECK(pthread_key_create(&thread_end, release_shard) == 0);
+}
+
 static struct shard *claim_shard(void)
 {
-    uint32_t n = atomic_fetch_add(&shard_count, 1);
-    struct shard *s = n < SM_METRIC_SHARDS ? sm_calloc(1, sizeof(*s)) : NULL;
-    if (s == NULL) {
-        return &shared_shard;
-    }
-    atomic_store_explicit(&shards[n], s, memory_order_release);
+    (void)pthread_once(&thread_end_once, watch_thread_ends);
+    uint64_t seen = atomic_load_explicit(&free_shards, memory_order_relaxed);
+    uint64_t rest;
+    do {
+        if (seen == 0) {
+            return &shared_shard;
+        }
+        rest = seen & (seen - 1);
+        /* Acquire: the former owner's plain adds come first. */
+    } while (!atomic_compare_exchange_weak_explicit(&free_shards, &seen, rest, memory_order_acquire,
+                                                    memory_order_relaxed));
+    struct shard *s = &shards[__builtin_ctzll(seen)];
+    atomic_fetch_or_explicit(&used_shards, seen & ~rest, memory_order_relaxed);
+    /* Without it the shard is merely never given back. */
+    (void)pthread_setspecific(thread_end, s);
     return s;
 }
 
@@ -113,6 +146,7 @@ static void bump(uint32_t cell, uint64_t n)
         atomic_fetch_add_explicit(&s->cells[cell], n, memory_order_relaxed);
         return;
     }
+    /* The only writer: no locked instruction is needed. */
     uint64_t v = atomic_load_explicit(&s->cells[cell], memory_order_relaxed);
     atomic_store_explicit(&s->cells[cell], v + n, memory_order_relaxed);
 }
@@ -120,11 +154,10 @@ static void bump(uint32_t cell, uint64_t n)
 static uint64_t sum(uint32_t cell)
 {
     uint64_t total = atomic_load_explicit(&shared_shard.cells[cell], memory_order_relaxed);
-    for (size_t i = 0; i < SM_METRIC_SHARDS; i++) {
-        struct shard *s = atomic_load_explicit(&shards[i], memory_order_acquire);
-        if (s != NULL) {
-            total += atomic_load_explicit(&s->cells[cell], memory_order_relaxed);
-        }
+    uint64_t used = atomic_load_explicit(&used_shards, memory_order_relaxed);
+    for (; used != 0; used &= used - 1) {
+        struct shard *s = &shards[__builtin_ctzll(used)];
+        total += atomic_load_explicit(&s->cells[cell], memory_order_relaxed);
     }
     return total;
 }
@@ -143,7 +176,8 @@ void sm_metric_sub(sm_metric m, uint64_t n)
 void sm_metric_set(sm_metric m, int64_t value)
 {
     /* A set gauge lives in the shared shard alone. */
-    atomic_store_explicit(&shared_shard.cells[all[m.index].cell], (uint64_t)value, memory_order_relaxed);
+    atomic_store_explicit(&shared_shard.cells[all[m.index].cell], (uint64_t)value,
+                          memory_order_relaxed);
 }
 
 void sm_metric_observe_ns(sm_metric m, uint64_t ns)
@@ -174,6 +208,9 @@ void sm_metric_observe_count(sm_metric m, uint64_t n)
 
 int64_t sm_metric_value(sm_metric m)
 {
+    if (m.index == 0) {
+        return 0;
+    }
     if (all[m.index].kind != SM_HISTOGRAM) {
         return (int64_t)sum(all[m.index].cell);
     }
@@ -210,7 +247,9 @@ static void render_histogram(sm_buf *out, const struct series *s)
         sm_buf_printf(out, "%s_sum%s%s%s %llu\n", s->name, open, labels, close,
                       (unsigned long long)observed);
     } else {
-        sm_buf_printf(out, "%s_sum%s%s%s %.9f\n", s->name, open, labels, close, (double)observed / 1e9);
+        sm_buf_printf(out, "%s_sum%s%s%s %llu.%09llu\n", s->name, open, labels, close,
+                      (unsigned long long)(observed / SM_NS_PER_S),
+                      (unsigned long long)(observed % SM_NS_PER_S));
     }
     sm_buf_printf(out, "%s_count%s%s%s %llu\n", s->name, open, labels, close,
                   (unsigned long long)total);

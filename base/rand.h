@@ -2,8 +2,8 @@
 /*
  * Random bytes from the kernel's CSPRNG.
  *
- * Small requests are served from a per-thread buffer that is filled by getrandom(2) and wiped as it is used;
- * the buffer is dropped in a forked child.
+ * Small requests are served from a per-thread buffer that is filled by getrandom(2) and wiped as it
+ * is used; the buffer is dropped in a forked child.
  *
  * Threads:   any; state is per thread.
  * Limits:    none.

@@ -76,6 +76,6 @@ static inline sm_slice sm_slice_first(sm_slice s, size_t n)
 /* Without leading and trailing ASCII white space. */
 sm_slice sm_slice_trim(sm_slice s);
 
-/* Cuts `*rest` at the first `sep`: returns what stands before it, `*rest` becomes what follows (empty
- * with ptr NULL after the last part). */
+/* Cuts `*rest` at the first `sep`: returns what stands before it, `*rest` becomes what follows
+ * (empty with ptr NULL after the last part). */
 sm_slice sm_slice_split(sm_slice *rest, uint8_t sep);

@@ -2,6 +2,14 @@
 #include "base/text.h"
 
 static const char hex_digits[] = "0123456789abcdef";
+static const char hex_digits_upper[] = "0123456789ABCDEF";
+
+/* A decoder's failure: what it appended goes again. */
+static sm_err refuse(sm_buf *out, size_t before, sm_err err)
+{
+    sm_buf_truncate(out, before);
+    return err;
+}
 
 void sm_hex_encode(sm_buf *out, sm_slice in)
 {
@@ -37,43 +45,53 @@ static int hex_value(uint8_t c)
     return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
+/* Both digits at `at`, or -1. */
+static int hex_octet(sm_slice in, size_t at)
+{
+    if (at > in.len || in.len - at < 2) {
+        return -1;
+    }
+    int high = hex_value(in.ptr[at]);
+    int low = hex_value(in.ptr[at + 1]);
+    return high < 0 || low < 0 ? -1 : high * 16 + low;
+}
+
 sm_err sm_hex_decode(sm_buf *out, sm_slice in, bool colons)
 {
+    size_t before = out->len;
     size_t at = 0;
     while (at < in.len) {
         if (colons && at > 0 && in.ptr[at] == ':') {
             at++;
         }
-        if (in.len - at < 2) {
-            return SM_ERR(MALFORMED);
+        int octet = hex_octet(in, at);
+        if (octet < 0) {
+            return refuse(out, before, SM_ERR(MALFORMED));
         }
-        int high = hex_value(in.ptr[at]);
-        int low = hex_value(in.ptr[at + 1]);
-        if (high < 0 || low < 0) {
-            return SM_ERR(MALFORMED);
-        }
-        sm_buf_put_byte(out, (uint8_t)(high * 16 + low));
+        sm_buf_put_byte(out, (uint8_t)octet);
         at += 2;
     }
-    return sm_buf_err(out);
+    return sm_ok(sm_buf_err(out)) ? SM_NO_ERR : refuse(out, before, sm_buf_err(out));
 }
 
 sm_err sm_percent_decode(sm_buf *out, sm_slice in)
 {
-    for (size_t i = 0; i < in.len; i++) {
-        if (in.ptr[i] != '%') {
-            sm_buf_put_byte(out, in.ptr[i]);
-            continue;
+    size_t before = out->len;
+    while (in.len > 0) {
+        size_t plain = sm_slice_find(in, '%');
+        sm_buf_put(out, sm_slice_first(in, plain));
+        in = sm_slice_from(in, plain);
+        if (in.len == 0) {
+            break;
         }
-        int high = in.len - i > 2 ? hex_value(in.ptr[i + 1]) : -1;
-        int low = in.len - i > 2 ? hex_value(in.ptr[i + 2]) : -1;
-        if (high < 0 || low < 0) {
-            return SM_ERR(MALFORMED);
+        int octet = hex_octet(in, 1);
+        if (octet < 0) {
+            return refuse(out, before, SM_ERR(MALFORMED));
         }
-        sm_buf_put_byte(out, (uint8_t)(high * 16 + low));
-        i += 2;
+        sm_buf_put_byte(out, (uint8_t)octet);
+        in = sm_slice_from(in, 3);
     }
-    return sm_buf_err(out);
+    return sm_ok(sm_buf_err(out)) ? SM_NO_ERR : refuse(out, before, sm_buf_err(out));
 }
 
 void sm_percent_encode(sm_buf *out, sm_slice in)
@@ -85,8 +103,8 @@ void sm_percent_encode(sm_buf *out, sm_slice in)
             continue;
         }
         sm_buf_put_byte(out, '%');
-        sm_buf_put_byte(out, (uint8_t) "0123456789ABCDEF"[c >> 4]);
-        sm_buf_put_byte(out, (uint8_t) "0123456789ABCDEF"[c & 15]);
+        sm_buf_put_byte(out, (uint8_t)hex_digits_upper[c >> 4]);
+        sm_buf_put_byte(out, (uint8_t)hex_digits_upper[c & 15]);
     }
 }
 
@@ -101,7 +119,8 @@ sm_err sm_decimal_parse(sm_slice in, uint64_t *out)
         if (c < '0' || c > '9') {
             return SM_ERR(MALFORMED);
         }
-        if (__builtin_mul_overflow(v, 10U, &v) || __builtin_add_overflow(v, (uint64_t)(c - '0'), &v)) {
+        if (__builtin_mul_overflow(v, 10U, &v) ||
+            __builtin_add_overflow(v, (uint64_t)(c - '0'), &v)) {
             return SM_ERR(OUT_OF_RANGE);
         }
     }

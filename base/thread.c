@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/thread.h"
 
-#include <errno.h>
 #include <linux/futex.h>
 #include <sched.h>
 #include <signal.h>
@@ -46,10 +45,9 @@ void sm_thread_lower_priority(void)
 unsigned sm_thread_cpu_count(void)
 {
     cpu_set_t set;
-    if (sched_getaffinity(0, sizeof(set), &set) != 0) {
-        return 1;
-    }
-    int n = CPU_COUNT(&set);
+    /* A machine of more than 1024 CPUs does not fit the set: count what is online. */
+    long n = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set)
+                                                          : sysconf(_SC_NPROCESSORS_ONLN);
     return n < 1 ? 1U : (unsigned)n;
 }
 
@@ -58,11 +56,26 @@ static void futex(_Atomic uint32_t *word, int op, uint32_t value)
     (void)syscall(SYS_futex, word, op | FUTEX_PRIVATE_FLAG, value, NULL, NULL, 0);
 }
 
+/* The futex's states. Only a worker that sleeps costs its poster a system call. */
+#define WORKER_AWAKE 0U
+#define WORKER_POSTED 1U /* awake or about to be: it will look into the box again */
+#define WORKER_ASLEEP 2U
+
 static void worker_wake(void *ctx)
 {
     sm_worker *worker = ctx;
-    if (atomic_exchange(&worker->futex, 1) == 0) {
+    if (atomic_exchange(&worker->futex, WORKER_POSTED) == WORKER_ASLEEP) {
         futex(&worker->futex, FUTEX_WAKE, 1);
+    }
+}
+
+static void worker_wait(sm_worker *worker)
+{
+    while (atomic_exchange(&worker->futex, WORKER_AWAKE) != WORKER_POSTED) {
+        uint32_t awake = WORKER_AWAKE;
+        if (atomic_compare_exchange_strong(&worker->futex, &awake, WORKER_ASLEEP)) {
+            futex(&worker->futex, FUTEX_WAIT, WORKER_ASLEEP);
+        }
     }
 }
 
@@ -70,9 +83,7 @@ static void worker_main(void *ctx)
 {
     sm_worker *worker = ctx;
     for (;;) {
-        while (atomic_exchange(&worker->futex, 0) == 0) {
-            futex(&worker->futex, FUTEX_WAIT, 0);
-        }
+        worker_wait(worker);
         bool last = atomic_load(&worker->stopping);
         (void)sm_mailbox_drain(&worker->box);
         if (worker->on_drained != NULL) {
@@ -82,7 +93,7 @@ static void worker_main(void *ctx)
             return;
         }
         if (last) {
-            atomic_store(&worker->futex, 1);
+            worker_wake(worker); /* a message posted another: look once more */
         }
     }
 }
@@ -90,7 +101,7 @@ static void worker_main(void *ctx)
 sm_err sm_worker_start(sm_worker *worker, const char *name, void (*on_drained)(void *), void *ctx)
 {
     sm_mailbox_init(&worker->box, worker_wake, worker);
-    atomic_init(&worker->futex, 0);
+    atomic_init(&worker->futex, WORKER_AWAKE);
     atomic_init(&worker->stopping, false);
     worker->on_drained = on_drained;
     worker->ctx = ctx;

@@ -2,9 +2,9 @@
 /*
  * Threads are created here and nowhere else.
  *
- * sm_worker is a named thread with a mailbox of its own: it sleeps on a futex until a message is posted, then
- * drains. It is the shape of every helper thread: the store's commit lane, the slow-key pool, one per PKCS#11
- * session.
+ * sm_worker is a named thread with a mailbox of its own: it sleeps on a futex until a message is
+ * posted, then drains. It is the shape of every helper thread: the store's commit lane, the
+ * slow-key pool, one per PKCS#11 session.
  *
  * Threads:   start and stop from one controlling thread; post from any.
  * Limits:    none here.
@@ -31,7 +31,8 @@ SM_FALLIBLE sm_thread_start(sm_thread *thread, const char *name, void (*main)(vo
 /* Waits for its end. */
 void sm_thread_join(sm_thread *thread);
 
-/* Gives the calling thread low scheduling priority (nice 10), for work that may lag. Best effort. */
+/* Gives the calling thread low scheduling priority (nice 10), for work that may lag. Best effort.
+ */
 void sm_thread_lower_priority(void);
 
 /* CPUs this process may run on, at least 1. */
@@ -40,15 +41,17 @@ unsigned sm_thread_cpu_count(void);
 typedef struct sm_worker {
     sm_mailbox box;
     sm_thread thread;
-    _Atomic uint32_t futex; /* 1: something was posted */
+    _Atomic uint32_t futex; /* awake, posted or asleep: see thread.c */
     _Atomic bool stopping;
-    /* After each drain, on the worker's thread; may be NULL. For work that follows a batch of messages. */
+    /* After each drain, on the worker's thread; may be NULL. For work that follows a batch of
+     * messages. */
     void (*on_drained)(void *ctx);
     void *ctx;
 } sm_worker;
 
 /* Starts the worker's thread. Errors: OS. `worker` is pinned until sm_worker_stop returns. */
-SM_FALLIBLE sm_worker_start(sm_worker *worker, const char *name, void (*on_drained)(void *), void *ctx);
+SM_FALLIBLE sm_worker_start(sm_worker *worker, const char *name, void (*on_drained)(void *),
+                            void *ctx);
 
 static inline void sm_worker_post(sm_worker *worker, sm_msg *msg)
 {
