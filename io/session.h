@@ -29,6 +29,8 @@ typedef struct sm_session_host {
     sm_slice listener;
     /* There is output, or the wish to close: the connection will call `produce` later (never from inside this call). */
     void (*want_output)(struct sm_session_host *host);
+    /* Stop (or go on) reading: the session has input enough. What was read already still comes. NULL: not possible. */
+    void (*pause_reading)(struct sm_session_host *host, bool pause);
     /* Exported keying material, or NULL without TLS. */
     sm_err (*export_keys)(struct sm_session_host *host, sm_slice label, sm_slice context, uint8_t *out,
                           size_t out_len);
