@@ -25,7 +25,11 @@ void *sm_malloc(size_t size)
 
 void *sm_calloc(size_t count, size_t size)
 {
-    return must_fail() ? NULL : calloc(count == 0 ? 1 : count, size == 0 ? 1 : size);
+    size_t product;
+    if (__builtin_mul_overflow(count, size, &product) || must_fail()) {
+        return NULL;
+    }
+    return product == 0 ? calloc(1, 1) : calloc(count, size);
 }
 
 void *sm_realloc(void *ptr, size_t size)
