@@ -102,6 +102,7 @@ static void base64__refuses_what_is_not_canonical(void **state)
         /* trailing bits */ "Zm9=",
         "Zg==Zg==",
         "Zg=a",
+        "Zg=A",
         "Z=g=",
         "Zm8=\n",
         " Zm8=",

@@ -154,6 +154,14 @@ static void log__a_cut_value_says_so(void **state)
     memset(value, 'x', sizeof(value));
     sm_log(SM_LOG_INFO, "e", SM_KB("v", sm_slice_of(value, sizeof(value))), SM_KU("n", 1), SM_KEND);
     assert_non_null(strstr(logged(), "xxx... n=1\n"));
+    memset(value, '\n', sizeof(value));
+    sm_log(SM_LOG_INFO, "e", SM_KB("v", sm_slice_of(value, sizeof(value))), SM_KU("n", 1), SM_KEND);
+    const char *from = strstr(logged(), " v=");
+    const char *to = strstr(captured, "\\u000a...\" n=1\n");
+    assert_non_null(from);
+    assert_non_null(to);
+    assert_in_range(to + strlen("\\u000a...\"") - (from + 3), SM_LOG_VALUE_MAX - 8,
+                    SM_LOG_VALUE_MAX);
 }
 
 static size_t count_of(const char *text, const char *needle)
