@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api/api.h"
+
+#include "api/api_p.h"
+#include "api/indexer.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+#include <stdio.h>
+
+#define KEYS_MAX 4096
+
+sm_err sm_api_load_key(sm_api *api, const char *uri, sm_key **out, sm_diag *diag)
+{
+    sm_key *key = sm_map_get(api->keys, sm_slice_str(uri));
+    if (key == NULL) {
+        SM_TRY(sm_keystore_load(api->config.keystore, uri, &key, diag));
+        sm_err err = sm_map_put(api->keys, sm_slice_str(uri), key, NULL);
+        if (!sm_ok(err)) {
+            sm_key_detach(&key);
+            return err;
+        }
+    }
+    *out = sm_key_attach(key);
+    return SM_NO_ERR;
+}
+
+sm_err sm_api_refresh(sm_api *api, sm_diag *diag)
+{
+    sm_world *fresh;
+    SM_TRY(sm_world_build(api, &fresh, diag));
+    (void)pthread_mutex_lock(&api->world_lock);
+    sm_world *old = api->world;
+    api->world = fresh;
+    (void)pthread_mutex_unlock(&api->world_lock);
+    sm_world_detach(&old);
+    return SM_NO_ERR;
+}
+
+sm_world *sm_world_attach(sm_api *api)
+{
+    (void)pthread_mutex_lock(&api->world_lock);
+    sm_world *world = api->world;
+    atomic_fetch_add(&world->refs, 1);
+    (void)pthread_mutex_unlock(&api->world_lock);
+    return world;
+}
+
+static sm_err start_services(sm_api *api)
+{
+    unsigned count = api->config.service_threads == 0 ? 2 : api->config.service_threads;
+    count = count > SERVICE_THREADS_MAX ? SERVICE_THREADS_MAX : count;
+    for (; api->service_count < count; api->service_count++) {
+        char name[16];
+        (void)snprintf(name, sizeof(name), "service-%u", api->service_count % 100U);
+        SM_TRY(sm_worker_start(&api->services[api->service_count], name, NULL, NULL));
+    }
+    return SM_NO_ERR;
+}
+
+sm_err sm_api_new(const struct sm_api_config *config, sm_api **out, sm_diag *diag)
+{
+    sm_api *api = sm_calloc(1, sizeof(*api));
+    if (api == NULL) {
+        return SM_ERR(NO_MEMORY);
+    }
+    api->config = *config;
+    (void)pthread_mutex_init(&api->world_lock, NULL);
+    (void)pthread_mutex_init(&api->admin_lock, NULL);
+    sm_err err = sm_map_new(KEYS_MAX, &api->keys);
+    if (sm_ok(err)) {
+        (void)pthread_mutex_lock(&api->admin_lock);
+        err = sm_api_refresh(api, diag);
+        (void)pthread_mutex_unlock(&api->admin_lock);
+    }
+    if (sm_ok(err)) {
+        err = start_services(api);
+    }
+    if (!sm_ok(err)) {
+        sm_api_free(&api);
+        return err;
+    }
+    *out = api;
+    return SM_NO_ERR;
+}
+
+void sm_api_free(sm_api **out)
+{
+    sm_api *api = *out;
+    if (api == NULL) {
+        return;
+    }
+    *out = NULL;
+    for (unsigned i = 0; i < api->service_count; i++) {
+        sm_worker_stop(&api->services[i]);
+    }
+    sm_world_detach(&api->world);
+    size_t at = 0;
+    sm_slice uri;
+    void *key;
+    while (api->keys != NULL && sm_map_next(api->keys, &at, &uri, &key)) {
+        sm_key *k = key;
+        sm_key_detach(&k);
+    }
+    sm_map_free(&api->keys);
+    (void)pthread_mutex_destroy(&api->world_lock);
+    (void)pthread_mutex_destroy(&api->admin_lock);
+    sm_free(api);
+}
+
+sm_err sm_api_reload(sm_api *api, const Sealmill__Config__V1__Config *config, sm_diag *diag)
+{
+    (void)pthread_mutex_lock(&api->admin_lock);
+    const Sealmill__Config__V1__Config *old = api->config.config;
+    api->config.config = config;
+    sm_err err = sm_api_refresh(api, diag);
+    if (!sm_ok(err)) {
+        api->config.config = old;
+    }
+    (void)pthread_mutex_unlock(&api->admin_lock);
+    return err;
+}
+
+sm_store *sm_api_store(sm_api *api)
+{
+    return api->config.store;
+}
+
+/* ---- loops ---- */
+
+sm_err sm_api_loop_new(sm_api *api, const struct sm_api_loop_config *config, sm_api_loop **out)
+{
+    sm_api_loop *loop = sm_calloc(1, sizeof(*loop));
+    if (loop == NULL) {
+        return SM_ERR(NO_MEMORY);
+    }
+    loop->api = api;
+    loop->config = *config;
+    const struct sm_batcher_config batcher = {config->home, config->pool, config->schedule, config->ctx};
+    sm_err err = sm_batcher_new(&batcher, &loop->batcher);
+    if (!sm_ok(err)) {
+        sm_free(loop);
+        return err;
+    }
+    *out = loop;
+    return SM_NO_ERR;
+}
+
+void sm_api_loop_free(sm_api_loop **loop)
+{
+    if (*loop != NULL) {
+        sm_batcher_free(&(*loop)->batcher);
+        sm_free(*loop);
+        *loop = NULL;
+    }
+}
+
+void sm_api_loop_run(sm_api_loop *loop)
+{
+    (void)sm_batcher_run(loop->batcher);
+}
+
+sm_api *sm_api_of(sm_api_loop *loop)
+{
+    return loop->api;
+}
+
+sm_mailbox *sm_api_loop_home(sm_api_loop *loop)
+{
+    return loop->config.home;
+}
+
+sm_batcher *sm_api_loop_batcher(sm_api_loop *loop)
+{
+    return loop->batcher;
+}
+
+/* ---- errands ---- */
+
+static void errand_done(sm_msg *msg)
+{
+    sm_errand *errand = SM_CONTAINER_OF(msg, sm_errand, msg);
+    errand->done(errand);
+}
+
+static void errand_work(sm_msg *msg)
+{
+    sm_errand *errand = SM_CONTAINER_OF(msg, sm_errand, msg);
+    errand->work(errand);
+    errand->msg.run = errand_done;
+    sm_mailbox_post(errand->home, &errand->msg);
+}
+
+void sm_errand_run(sm_api *api, sm_mailbox *home, sm_errand *errand)
+{
+    errand->home = home;
+    errand->msg.run = errand_work;
+    unsigned at = atomic_fetch_add(&api->next_service, 1) % api->service_count;
+    sm_worker_post(&api->services[at], &errand->msg);
+}

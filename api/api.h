@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The service: CAs, profiles, callers, the issuance pipeline, the inventory. Every protocol goes through it.
+ *
+ * sm_api is shared by all threads; sm_api_loop is one loop's part of it (its batcher). What changes seldom (CAs, profiles, callers) is a
+ * `sm_world`: an immutable snapshot that requests attach to and that administration replaces as a whole.
+ *
+ * Threads:   sm_api_new/free: main. Administration and inventory reads run on service threads (they wait for the disk and for keys);
+ *            issuance runs on the loops.
+ * Limits:    SM_API_PENDING_MAX requests under way in a loop.
+ * Security:  no right, no profile, no proof of possession: refused, and counted by reason.
+ * Standards: RFC 5280.
+ */
+#pragma once
+
+#include "base/diag.h"
+#include "base/err.h"
+#include "base/mailbox.h"
+#include "base/thread.h"
+#include "gen/sealmill/v1/caller.pb-c.h"
+#include "gen/sealmill/v1/config.pb-c.h"
+#include "sign/batch.h"
+#include "sign/key.h"
+#include "store/store.h"
+
+#define SM_API_PENDING_MAX 4096
+
+typedef struct sm_api sm_api;
+typedef struct sm_api_loop sm_api_loop;
+typedef struct sm_world sm_world;
+
+struct sm_api_config {
+    const Sealmill__Config__V1__Config *config; /* borrowed for life */
+    sm_store *store;
+    sm_keystore *keystore;
+    unsigned service_threads; /* 0: 2 */
+};
+
+/* Loads CAs, profiles, tokens from the store. Errors: those of loading; diag says which. Given. */
+SM_FALLIBLE sm_api_new(const struct sm_api_config *config, sm_api **out, sm_diag *diag);
+void sm_api_free(sm_api **api);
+/* Reads the configuration's parts again (profiles, client certificates). `config` is borrowed for life, the old one until no request uses it. */
+SM_FALLIBLE sm_api_reload(sm_api *api, const Sealmill__Config__V1__Config *config, sm_diag *diag);
+
+sm_store *sm_api_store(sm_api *api);
+
+/* The world's current snapshot; detach it after use. Any thread. */
+sm_world *sm_world_attach(sm_api *api);
+void sm_world_detach(sm_world **world);
+
+struct sm_api_loop_config {
+    sm_mailbox *home;
+    sm_sign_pool *pool;
+    void (*schedule)(void *ctx); /* asks for sm_api_loop_run at the turn's end */
+    void *ctx;
+};
+
+SM_FALLIBLE sm_api_loop_new(sm_api *api, const struct sm_api_loop_config *config, sm_api_loop **out);
+void sm_api_loop_free(sm_api_loop **loop);
+/* The signing batch. */
+void sm_api_loop_run(sm_api_loop *loop);
+sm_api *sm_api_of(sm_api_loop *loop);
+sm_mailbox *sm_api_loop_home(sm_api_loop *loop);
+sm_batcher *sm_api_loop_batcher(sm_api_loop *loop);
+
+/* Runs `work` on a service thread, then `done` on the loop. Embedded in the request, pinned until done. */
+typedef struct sm_errand {
+    sm_msg msg;
+    sm_mailbox *home;
+    void (*work)(struct sm_errand *errand);
+    void (*done)(struct sm_errand *errand);
+} sm_errand;
+
+void sm_errand_run(sm_api *api, sm_mailbox *home, sm_errand *errand);

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Inside api: the shared state.
+ *
+ * Threads:   see each field.
+ * Limits:    api.h.
+ * Security:  none.
+ * Standards: none.
+ */
+#pragma once
+
+#include "api/api.h"
+#include "api/world.h"
+
+#include <pthread.h>
+
+#define SERVICE_THREADS_MAX 16
+
+struct sm_api {
+    struct sm_api_config config;
+    pthread_mutex_t world_lock; /* covers `world` and its replacement */
+    sm_world *world;
+    pthread_mutex_t admin_lock; /* one change of the world at a time; covers `keys` */
+    sm_map *keys;               /* URI -> sm_key: a key is decrypted once */
+    sm_worker services[SERVICE_THREADS_MAX];
+    unsigned service_count;
+    _Atomic uint32_t next_service;
+    _Atomic int64_t last_issue_ms; /* wall time of the last issuance: a clock far behind it is refused */
+};
+
+struct sm_api_loop {
+    sm_api *api;
+    struct sm_api_loop_config config;
+    sm_batcher *batcher;
+    size_t pending; /* issuances under way */
+};
+
+/* Rebuilds the world from the store and puts it in place. Call with admin_lock held. */
+SM_FALLIBLE sm_api_refresh(sm_api *api, sm_diag *diag);
+/* A key by its URI, from the cache or the key store. Call with admin_lock held. Shared. */
+SM_FALLIBLE sm_api_load_key(sm_api *api, const char *uri, sm_key **out, sm_diag *diag);

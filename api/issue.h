@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Issuance: the one path that every protocol takes.
+ *
+ * Fill the upper part, start, wait for `done`. The steps: CA, profile and rights - the CSR's parsing and the profile's rules - proof of
+ * possession (batched) - TBSCertificate - signature (batched) - one durable write of the certificate, its log record and whatever conditions it has - only
+ * then the answer.
+ *
+ * Threads:   a loop's own; `done` runs on it, once, never inside start.
+ * Limits:    SM_API_PENDING_MAX under way in a loop.
+ * Security:  fails closed at every step; each refusal is counted by its reason.
+ * Standards: RFC 5280, RFC 2986.
+ */
+#pragma once
+
+#include "api/api.h"
+#include "api/caller.h"
+#include "api/world.h"
+#include "gen/sealmill/v1/certificate.pb-c.h"
+#include "sign/csr.h"
+
+typedef struct sm_issue sm_issue;
+
+struct sm_issue {
+    /* ---- the caller fills; everything is pinned until done ---- */
+    sm_api_loop *loop;
+    sm_arena *arena; /* results and intermediate memory */
+    const Sealmill__V1__IssueRequest *request;
+    const struct sm_caller *caller;
+    sm_slice correlation_id;
+    sm_slice renews;      /* serial that this renews; empty: none */
+    bool revoke_renewed;  /* as superseded, in the same write */
+    bool without_proof;   /* the request was authenticated otherwise (renewal with the same key): no CSR signature */
+    void (*done)(sm_issue *issue);
+    void *ctx;
+    /* ---- results ---- */
+    sm_err err;
+    sm_diag diag;
+    Sealmill__V1__IssueResponse response; /* when err is none */
+    /* ---- private ---- */
+    sm_world *world;
+    struct sm_ca *ca;
+    const struct sm_profile *profile;
+    struct sm_csr csr;
+    struct sm_cert_params params;
+    uint8_t serial[SM_SERIAL_LEN];
+    sm_crypt_job job;
+    sm_buf tbs;
+    sm_buf cert;
+    sm_store_write write;
+    struct sm_store_put puts[5];
+    struct sm_store_cond conds[3];
+    sm_slice log[2];
+    sm_slice request_hash;
+    sm_errand errand; /* blocking look-ups after a conflict */
+    sm_msg defer;
+    uint64_t start_ns;
+    uint64_t stage_ns;
+};
+
+void sm_issue_start(sm_issue *issue);
+/* Marks it: done still comes. */
+void sm_issue_cancel(sm_issue *issue);

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api/record.h"
+
+#include "base/clock.h"
+#include "base/text.h"
+#include "proto/message.h"
+#include "sign/cert.h"
+
+static char empty[] = "";
+
+char *sm_text(sm_arena *arena, sm_slice s)
+{
+    char *z = sm_arena_strdup(arena, s);
+    return z == NULL ? empty : z;
+}
+
+Google__Protobuf__Timestamp *sm_timestamp(sm_arena *arena, int64_t unix_s)
+{
+    Google__Protobuf__Timestamp *t = SM_ARENA_NEW(arena, Google__Protobuf__Timestamp);
+    if (t != NULL) {
+        google__protobuf__timestamp__init(t);
+        t->seconds = unix_s;
+    }
+    return t;
+}
+
+sm_err sm_record_pack(const ProtobufCMessage *message, sm_arena *arena, sm_slice *out)
+{
+    size_t len = protobuf_c_message_get_packed_size(message);
+    uint8_t *bytes = sm_arena_alloc(arena, len);
+    if (bytes == NULL) {
+        return SM_ERR(NO_MEMORY);
+    }
+    *out = sm_slice_of(bytes, protobuf_c_message_pack(message, bytes));
+    return SM_NO_ERR;
+}
+
+#define RECORD_MAX (4U << 20)
+
+sm_err sm_record_get(sm_store *store, enum sm_store_family family, sm_slice key, const ProtobufCMessageDescriptor *type,
+                     sm_arena *arena, ProtobufCMessage **out)
+{
+    sm_buf bytes = sm_buf_init(RECORD_MAX);
+    sm_err err = sm_store_get_sync(store, family, key, &bytes);
+    ProtobufCMessage *m = NULL;
+    if (sm_ok(err) && !sm_ok(sm_message_unpack(type, sm_buf_slice(&bytes), arena, &m))) {
+        err = SM_ERR(CORRUPT);
+    }
+    sm_buf_deinit(&bytes);
+    if (sm_ok(err)) {
+        uint32_t version; /* the first field of every record */
+        memcpy(&version, (const uint8_t *)m + type->fields[0].offset, sizeof(version));
+        if (version != SM_RECORD_VERSION) {
+            return SM_ERR(CORRUPT);
+        }
+        *out = m;
+    }
+    return err;
+}
+
+sm_err sm_record_key(const char *prefix, sm_slice name, sm_arena *arena, sm_slice *out)
+{
+    size_t len = strlen(prefix);
+    uint8_t *key = sm_arena_alloc(arena, len + name.len);
+    if (key == NULL) {
+        return SM_ERR(NO_MEMORY);
+    }
+    memcpy(key, prefix, len);
+    if (name.len > 0) {
+        memcpy(key + len, name.ptr, name.len);
+    }
+    *out = sm_slice_of(key, len + name.len);
+    return SM_NO_ERR;
+}
+
+static char *text_of(sm_arena *arena, const char *s)
+{
+    return s == NULL ? empty : sm_text(arena, sm_slice_str(s));
+}
+
+sm_err sm_audit_pack(const struct sm_audit *audit, sm_arena *arena, sm_slice *out)
+{
+    Sealmill__Record__V1__LogRecord log;
+    sealmill__record__v1__log_record__init(&log);
+    union {
+        const uint8_t *in;
+        uint8_t *out;
+    } serial = {audit->serial.ptr};
+    log.version = SM_RECORD_VERSION;
+    log.time_ms = sm_clock_wall_ms();
+    log.kind = audit->kind;
+    log.serial.data = serial.out;
+    log.serial.len = audit->serial.len;
+    log.ca_id = audit->ca_id;
+    log.profile = text_of(arena, audit->profile);
+    log.caller = text_of(arena, audit->caller);
+    log.action = text_of(arena, audit->action);
+    log.outcome = text_of(arena, audit->outcome);
+    log.target = text_of(arena, audit->target);
+    log.detail = text_of(arena, audit->detail);
+    log.correlation_id = sm_text(arena, audit->correlation_id);
+    log.reason = audit->reason;
+    return sm_record_pack(&log.base, arena, out);
+}
+
+sm_err sm_change_write(sm_store *store, const struct sm_change *change, sm_arena *arena)
+{
+    sm_slice log;
+    SM_TRY(sm_audit_pack(change->audit, arena, &log));
+    const struct sm_store_put put = {change->remove ? SM_DELETE : SM_PUT, SM_FAMILY_META, change->key, change->value};
+    sm_store_write op = {
+        .conds = change->conds,
+        .cond_count = change->cond_count,
+        .puts = &put,
+        .put_count = change->key.len > 0 ? 1 : 0,
+        .log = &log,
+        .log_count = 1,
+    };
+    return sm_store_write_sync(store, &op);
+}
+
+sm_err sm_serial_parse(const char *text, sm_arena *arena, sm_slice *out, sm_diag *diag)
+{
+    sm_buf bytes = sm_buf_init(SM_SERIAL_LEN + 1);
+    sm_err err = text == NULL || text[0] == '\0' ? SM_ERR(INVALID) : sm_hex_decode(&bytes, sm_slice_str(text), true);
+    sm_slice serial = sm_buf_slice(&bytes);
+    if (serial.len > 1 && serial.ptr[0] == 0) {
+        serial = sm_slice_from(serial, 1);
+    }
+    err = sm_ok(err) ? sm_arena_copy(arena, serial, out)
+                     : sm_diag_set(diag, SM_ERR(INVALID), "serial", "hexadecimal of at most 20 octets is wanted");
+    sm_buf_deinit(&bytes);
+    return err;
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Records to and from the store: small helpers that every operation shares.
+ *
+ * Threads:   no state.
+ * Limits:    none.
+ * Security:  none.
+ * Standards: none.
+ */
+#pragma once
+
+#include "api/caller.h"
+#include "base/arena.h"
+#include "gen/sealmill/v1/certificate.pb-c.h"
+#include "gen/sealmill/v1/record.pb-c.h"
+
+#include <protobuf-c/protobuf-c.h>
+
+#define SM_RECORD_VERSION 1
+
+/* Packs into the arena. Errors: NO_MEMORY. */
+SM_FALLIBLE sm_record_pack(const ProtobufCMessage *message, sm_arena *arena, sm_slice *out);
+/* Reads and unpacks (blocking). Errors: NOT_FOUND, DISK, CORRUPT (a version that we do not know, too). */
+SM_FALLIBLE sm_record_get(sm_store *store, enum sm_store_family family, sm_slice key,
+                          const ProtobufCMessageDescriptor *type, sm_arena *arena, ProtobufCMessage **out);
+/* A key of META: prefix and name, in the arena. */
+SM_FALLIBLE sm_record_key(const char *prefix, sm_slice name, sm_arena *arena, sm_slice *out);
+
+/* What the audit says of one action. */
+struct sm_audit {
+    const char *caller;
+    const char *action;  /* "certificate.issue" */
+    const char *outcome; /* "ok" or an error's name */
+    const char *target;
+    const char *profile;
+    const char *detail;
+    sm_slice correlation_id;
+    sm_slice serial;
+    uint32_t ca_id;
+    uint32_t kind; /* sealmill.v1.InventoryEvent.Kind */
+    uint32_t reason;
+};
+
+/* Packs a LogRecord into the arena. */
+SM_FALLIBLE sm_audit_pack(const struct sm_audit *audit, sm_arena *arena, sm_slice *out);
+
+/* A write of one META record with its audit record (blocking, service threads). `expected` len 0: the key must be absent; ptr NULL and `any`: no condition. */
+struct sm_change {
+    sm_slice key;
+    sm_slice value;
+    bool remove;
+    const struct sm_store_cond *conds;
+    size_t cond_count;
+    const struct sm_audit *audit;
+};
+SM_FALLIBLE sm_change_write(sm_store *store, const struct sm_change *change, sm_arena *arena);
+
+/* A serial from hex text (either case, colons). Errors: INVALID. */
+SM_FALLIBLE sm_serial_parse(const char *text, sm_arena *arena, sm_slice *out, sm_diag *diag);
+/* A NUL-terminated copy for protobuf's char *; never NULL ("" without memory). */
+char *sm_text(sm_arena *arena, sm_slice s);
+Google__Protobuf__Timestamp *sm_timestamp(sm_arena *arena, int64_t unix_s);

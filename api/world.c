@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api/world.h"
+
+#include "api/api_p.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "proto/message.h"
+#include "sign/oids.h"
+
+#define WORLD_MEMORY (256U << 20)
+
+struct builder {
+    sm_api *api;
+    sm_world *world;
+    sm_diag *diag;
+    sm_err err;
+};
+
+struct sm_ca *sm_world_ca(const sm_world *world, const char *name)
+{
+    for (size_t i = 0; i < world->ca_count; i++) {
+        if (strcmp(world->cas[i].name, name) == 0) {
+            return &world->cas[i];
+        }
+    }
+    return NULL;
+}
+
+struct sm_ca *sm_world_ca_by_id(const sm_world *world, uint32_t id)
+{
+    for (size_t i = 0; i < world->ca_count; i++) {
+        if (world->cas[i].id == id) {
+            return &world->cas[i];
+        }
+    }
+    return NULL;
+}
+
+const struct sm_profile *sm_world_profile(const sm_world *world, const char *name)
+{
+    for (size_t i = 0; i < world->profile_count; i++) {
+        if (strcmp(world->profiles[i].message->name, name) == 0) {
+            return &world->profiles[i];
+        }
+    }
+    return NULL;
+}
+
+/* ---- CAs ---- */
+
+static sm_err fill_hashes(struct sm_ca_generation *g)
+{
+    struct sm_public_key key;
+    uint8_t digest[SM_DIGEST_MAX];
+    SM_TRY(sm_public_key_parse(g->cert.spki, &key, NULL));
+    SM_TRY(sm_sha1(g->cert.subject, g->name_sha1));
+    SM_TRY(sm_public_key_id(&key, g->key_sha1));
+    SM_TRY(sm_digest_compute(SM_SHA256, g->cert.subject, digest));
+    memcpy(g->name_sha256, digest, 32);
+    SM_TRY(sm_digest_compute(SM_SHA256, key.bits, digest));
+    memcpy(g->key_sha256, digest, 32);
+    return SM_NO_ERR;
+}
+
+/* A key that is not there leaves the CA to its status service; it must not keep the others from starting. */
+static sm_key *try_key(struct builder *b, const char *uri, const char *ca)
+{
+    sm_key *key = NULL;
+    sm_diag diag = {.reason = ""};
+    if (uri == NULL || uri[0] == '\0') {
+        return NULL;
+    }
+    sm_err err = sm_api_load_key(b->api, uri, &key, &diag);
+    if (!sm_ok(err)) {
+        sm_log(SM_LOG_ERROR, "ca_key_missing", SM_KS("ca", ca), SM_KS("key", uri), SM_KE("error", err),
+               SM_KS("reason", diag.reason), SM_KEND);
+        return NULL;
+    }
+    return key;
+}
+
+static sm_err add_generation(struct builder *b, struct sm_ca *ca, const Sealmill__Record__V1__CaGeneration *from)
+{
+    struct sm_ca_generation *g = &ca->generations[ca->generation_count++];
+    g->number = from->number;
+    g->key = try_key(b, from->key_uri, ca->name);
+    g->ocsp_key = try_key(b, from->ocsp_key_uri, ca->name);
+    if (from->certificate.len > 0) {
+        SM_TRY(sm_cert_parse(sm_slice_of(from->certificate.data, from->certificate.len), &g->cert, b->diag));
+        SM_TRY(fill_hashes(g));
+    }
+    if (from->ocsp_certificate.len > 0) {
+        SM_TRY(sm_cert_parse(sm_slice_of(from->ocsp_certificate.data, from->ocsp_certificate.len), &g->ocsp_cert, b->diag));
+    }
+    g->chain = sm_arena_alloc(&b->world->arena, (from->n_chain + 1) * sizeof(*g->chain));
+    if (g->chain == NULL) {
+        return SM_ERR(NO_MEMORY);
+    }
+    for (size_t i = 0; i < from->n_chain; i++) {
+        g->chain[g->chain_count++] = sm_slice_of(from->chain[i].data, from->chain[i].len);
+    }
+    return SM_NO_ERR;
+}
+
+static sm_err add_ca(struct builder *b, sm_slice value)
+{
+    sm_world *w = b->world;
+    ProtobufCMessage *m;
+    if (w->ca_count == SM_CAS_MAX) {
+        return sm_diag_set(b->diag, SM_ERR(TOO_LARGE), "ca", "more than %d CAs", SM_CAS_MAX);
+    }
+    SM_TRY(sm_message_unpack(&sealmill__record__v1__ca_record__descriptor, value, &w->arena, &m));
+    Sealmill__Record__V1__CaRecord *record = (Sealmill__Record__V1__CaRecord *)(void *)m;
+    struct sm_ca *ca = &w->cas[w->ca_count++];
+    ca->name = record->ca->name;
+    ca->id = record->id;
+    ca->record = record;
+    ca->active = record->ca->state == SEALMILL__V1__CA_STATE__CA_STATE_ACTIVE;
+    ca->generations = sm_arena_zalloc(&w->arena, (record->n_generations + 1) * sizeof(*ca->generations));
+    if (ca->generations == NULL) {
+        return SM_ERR(NO_MEMORY);
+    }
+    for (size_t i = 0; i < record->n_generations; i++) {
+        SM_TRY(add_generation(b, ca, record->generations[i]));
+    }
+    return SM_NO_ERR;
+}
+
+/* ---- rows ---- */
+
+static bool on_ca_row(void *ctx, sm_slice key, sm_slice value)
+{
+    struct builder *b = ctx;
+    (void)key;
+    sm_slice copy;
+    b->err = sm_arena_copy(&b->world->arena, value, &copy);
+    if (sm_ok(b->err)) {
+        b->err = add_ca(b, copy);
+    }
+    return sm_ok(b->err);
+}
+
+static sm_err add_profile(struct builder *b, Sealmill__V1__Profile *message, bool from_file)
+{
+    sm_world *w = b->world;
+    if (w->profile_count == SM_PROFILES_MAX) {
+        return sm_diag_set(b->diag, SM_ERR(TOO_LARGE), "profiles", "more than %d profiles", SM_PROFILES_MAX);
+    }
+    if (sm_world_profile(w, message->name) != NULL) {
+        return SM_NO_ERR; /* the configuration file, which comes first, wins */
+    }
+    struct sm_profile *p = &w->profiles[w->profile_count];
+    SM_TRY(sm_profile_compile(message, &w->arena, p, b->diag));
+    p->index = w->profile_count++;
+    p->from_file = from_file;
+    return SM_NO_ERR;
+}
+
+static bool on_profile_row(void *ctx, sm_slice key, sm_slice value)
+{
+    struct builder *b = ctx;
+    ProtobufCMessage *m;
+    (void)key;
+    b->err = sm_message_unpack(&sealmill__record__v1__profile_record__descriptor, value, &b->world->arena, &m);
+    if (sm_ok(b->err)) {
+        b->err = add_profile(b, ((Sealmill__Record__V1__ProfileRecord *)(void *)m)->profile, false);
+    }
+    return sm_ok(b->err);
+}
+
+static bool on_token_row(void *ctx, sm_slice key, sm_slice value)
+{
+    struct builder *b = ctx;
+    ProtobufCMessage *m;
+    (void)key;
+    b->err = sm_message_unpack(&sealmill__record__v1__token_record__descriptor, value, &b->world->arena, &m);
+    if (sm_ok(b->err)) {
+        Sealmill__Record__V1__TokenRecord *record = (Sealmill__Record__V1__TokenRecord *)(void *)m;
+        b->err = sm_map_put(b->world->tokens, sm_slice_of(record->secret_sha256.data, record->secret_sha256.len), record,
+                            NULL);
+    }
+    return sm_ok(b->err);
+}
+
+/* Every row of META whose key begins with `prefix`. */
+static sm_err each_row(struct builder *b, const char *prefix, bool (*row)(void *ctx, sm_slice key, sm_slice value))
+{
+    char end[32];
+    size_t len = strlen(prefix);
+    memcpy(end, prefix, len);
+    end[len - 1] = (char)(end[len - 1] + 1); /* '/' becomes '0' */
+    b->err = SM_NO_ERR;
+    SM_TRY(sm_store_scan_sync(b->api->config.store, SM_FAMILY_META, sm_slice_str(prefix), sm_slice_of(end, len), row, b));
+    return b->err;
+}
+
+/* ---- signing keys of SigningService ---- */
+
+static sm_err add_signing_key(struct builder *b, Sealmill__V1__SigningKey *key)
+{
+    sm_world *w = b->world;
+    sm_key *handle = try_key(b, key->key_uri, key->name);
+    if (handle == NULL || w->signing_key_count == SM_CAS_MAX) {
+        sm_key_detach(&handle);
+        return SM_NO_ERR;
+    }
+    w->signing_keys[w->signing_key_count] = key;
+    w->signing_key_handles[w->signing_key_count++] = handle;
+    return SM_NO_ERR;
+}
+
+static bool on_key_row(void *ctx, sm_slice key, sm_slice value)
+{
+    struct builder *b = ctx;
+    ProtobufCMessage *m;
+    (void)key;
+    b->err = sm_message_unpack(&sealmill__record__v1__key_record__descriptor, value, &b->world->arena, &m);
+    if (sm_ok(b->err)) {
+        b->err = add_signing_key(b, ((Sealmill__Record__V1__KeyRecord *)(void *)m)->key);
+    }
+    return sm_ok(b->err);
+}
+
+/* ---- templates ---- */
+
+static bool allows_ca(const struct sm_profile *p, const struct sm_ca *ca)
+{
+    for (size_t i = 0; i < p->message->n_cas; i++) {
+        if (strcmp(p->message->cas[i], ca->name) == 0 || strcmp(p->message->cas[i], "*") == 0) {
+            return true;
+        }
+    }
+    return p->message->n_cas == 0;
+}
+
+static sm_err make_template(const struct sm_ca_generation *g, const struct sm_profile *p, sm_cert_template **out)
+{
+    enum sm_sig_alg alg = sm_sig_alg_for(sm_key_get_type(g->key), (enum sm_digest)p->message->signature_digest,
+                                         p->message->rsa_pss);
+    if (alg == SM_SIG_NONE) {
+        return SM_ERR(UNSUPPORTED);
+    }
+    const struct sm_cert_template_config config = {
+        .sig_alg = alg,
+        .issuer = g->cert.subject,
+        .authority_key_id = g->cert.subject_key_id,
+        .subject_key_id = !p->message->no_subject_key_identifier,
+        .extensions = p->extensions,
+        .extension_count = p->extension_count,
+    };
+    return sm_cert_template_new(&config, out);
+}
+
+static sm_err make_templates(sm_world *w)
+{
+    for (size_t i = 0; i < w->ca_count; i++) {
+        const struct sm_ca_generation *g = sm_ca_current(&w->cas[i]);
+        if (g == NULL || g->key == NULL || g->cert.der.len == 0) {
+            continue;
+        }
+        for (size_t j = 0; j < w->profile_count; j++) {
+            if (!allows_ca(&w->profiles[j], &w->cas[i])) {
+                continue;
+            }
+            sm_err err = make_template(g, &w->profiles[j], &w->cas[i].templates[j]);
+            if (!sm_ok(err) && !sm_err_is(err, SM_E_UNSUPPORTED)) {
+                return err;
+            }
+        }
+    }
+    return SM_NO_ERR;
+}
+
+/* ---- the whole ---- */
+
+static sm_err fill(struct builder *b)
+{
+    sm_world *w = b->world;
+    w->cas = sm_arena_zalloc(&w->arena, SM_CAS_MAX * sizeof(*w->cas));
+    w->profiles = sm_arena_zalloc(&w->arena, SM_PROFILES_MAX * sizeof(*w->profiles));
+    w->signing_keys = sm_arena_zalloc(&w->arena, SM_CAS_MAX * sizeof(*w->signing_keys));
+    w->signing_key_handles = sm_arena_zalloc(&w->arena, SM_CAS_MAX * sizeof(sm_key *));
+    if (w->cas == NULL || w->profiles == NULL || w->signing_keys == NULL || w->signing_key_handles == NULL) {
+        return SM_ERR(NO_MEMORY);
+    }
+    SM_TRY(sm_map_new(SM_TOKENS_MAX, &w->tokens));
+    for (size_t i = 0; i < w->config->n_profiles; i++) {
+        SM_TRY(add_profile(b, w->config->profiles[i], true));
+    }
+    for (size_t i = 0; i < w->config->n_signing_keys; i++) {
+        SM_TRY(add_signing_key(b, w->config->signing_keys[i]));
+    }
+    SM_TRY(each_row(b, "ca/", on_ca_row));
+    SM_TRY(each_row(b, "profile/", on_profile_row));
+    SM_TRY(each_row(b, "token/", on_token_row));
+    SM_TRY(each_row(b, "key/", on_key_row));
+    return make_templates(w);
+}
+
+sm_err sm_world_build(sm_api *api, sm_world **out, sm_diag *diag)
+{
+    sm_world *w = sm_calloc(1, sizeof(*w));
+    if (w == NULL) {
+        return SM_ERR(NO_MEMORY);
+    }
+    atomic_init(&w->refs, 1);
+    sm_arena_init(&w->arena, WORLD_MEMORY);
+    w->config = api->config.config;
+    struct builder b = {api, w, diag, SM_NO_ERR};
+    sm_err err = fill(&b);
+    if (!sm_ok(err)) {
+        sm_world_detach(&w);
+        return err;
+    }
+    *out = w;
+    return SM_NO_ERR;
+}
+
+static void free_ca(struct sm_ca *ca)
+{
+    for (size_t i = 0; i < ca->generation_count; i++) {
+        sm_key_detach(&ca->generations[i].key);
+        sm_key_detach(&ca->generations[i].ocsp_key);
+    }
+    for (size_t i = 0; i < SM_PROFILES_MAX; i++) {
+        sm_cert_template_free(&ca->templates[i]);
+    }
+}
+
+void sm_world_detach(sm_world **world)
+{
+    sm_world *w = *world;
+    *world = NULL;
+    if (w == NULL || atomic_fetch_sub(&w->refs, 1) != 1) {
+        return;
+    }
+    for (size_t i = 0; i < w->ca_count; i++) {
+        free_ca(&w->cas[i]);
+    }
+    for (size_t i = 0; i < w->profile_count; i++) {
+        sm_profile_deinit(&w->profiles[i]);
+    }
+    for (size_t i = 0; i < w->signing_key_count; i++) {
+        sm_key_detach(&w->signing_key_handles[i]);
+    }
+    sm_map_free(&w->tokens);
+    sm_arena_deinit(&w->arena);
+    sm_free(w);
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The world: CAs with their keys and certificates, compiled profiles, callers - one immutable snapshot.
+ *
+ * Threads:   constant after it was built; shared by count.
+ * Limits:    SM_CAS_MAX, SM_PROFILES_MAX.
+ * Security:  holds sm_key references, never key material.
+ * Standards: none.
+ */
+#pragma once
+
+#include "api/api.h"
+#include "api/profile.h"
+#include "base/arena.h"
+#include "base/map.h"
+#include "gen/sealmill/v1/record.pb-c.h"
+#include "sign/cert.h"
+
+#include <stdatomic.h>
+
+#define SM_CAS_MAX 256
+#define SM_PROFILES_MAX 256
+#define SM_TOKENS_MAX 100000
+
+/* A CA's key and certificate, and those of its OCSP responder. */
+struct sm_ca_generation {
+    uint32_t number;
+    sm_key *key;          /* NULL: not at hand (an external or lost key) */
+    sm_key *ocsp_key;
+    struct sm_cert cert;  /* der.len 0 while pending */
+    struct sm_cert ocsp_cert;
+    sm_slice *chain;      /* DER, issuer first, the root last where known */
+    size_t chain_count;
+    uint8_t name_sha1[20]; /* of the subject: OCSP's issuerNameHash */
+    uint8_t key_sha1[20];
+    uint8_t name_sha256[32];
+    uint8_t key_sha256[32];
+};
+
+struct sm_ca {
+    const char *name;
+    uint32_t id;
+    Sealmill__Record__V1__CaRecord *record;
+    struct sm_ca_generation *generations; /* the last one issues */
+    size_t generation_count;
+    bool active;
+    sm_cert_template *templates[SM_PROFILES_MAX]; /* by profile's index; NULL: not allowed, or no key */
+};
+
+struct sm_world {
+    _Atomic uint32_t refs;
+    sm_arena arena;
+    struct sm_ca *cas;
+    size_t ca_count;
+    struct sm_profile *profiles;
+    size_t profile_count;
+    sm_map *tokens;  /* SHA-256 of the secret -> TokenRecord */
+    const Sealmill__Config__V1__Config *config;
+    Sealmill__V1__SigningKey **signing_keys;
+    sm_key **signing_key_handles;
+    size_t signing_key_count;
+};
+
+struct sm_ca *sm_world_ca(const sm_world *world, const char *name);
+struct sm_ca *sm_world_ca_by_id(const sm_world *world, uint32_t id);
+const struct sm_profile *sm_world_profile(const sm_world *world, const char *name);
+/* The generation that issues. */
+static inline struct sm_ca_generation *sm_ca_current(const struct sm_ca *ca)
+{
+    return ca->generation_count == 0 ? NULL : &ca->generations[ca->generation_count - 1];
+}
+
+/* Builds a snapshot from the store and the configuration. */
+SM_FALLIBLE sm_world_build(sm_api *api, sm_world **out, sm_diag *diag);
