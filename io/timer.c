@@ -28,7 +28,8 @@ static void sift_down(sm_loop *loop, uint32_t at)
         if (child >= loop->heap_count) {
             break;
         }
-        if (child + 1 < loop->heap_count && loop->heap[child + 1]->due_ns < loop->heap[child]->due_ns) {
+        if (child + 1 < loop->heap_count &&
+            loop->heap[child + 1]->due_ns < loop->heap[child]->due_ns) {
             child++;
         }
         if (loop->heap[child]->due_ns >= timer->due_ns) {
@@ -72,7 +73,9 @@ sm_err sm_timer_start(sm_loop *loop, sm_timer *timer, uint64_t delay_ms)
         loop->heap = bigger;
         loop->heap_room = room;
     }
-    timer->due_ns = sm_clock_mono_ns() + delay_ms * SM_NS_PER_MS;
+    uint64_t now_ns = sm_clock_mono_ns();
+    bool never = delay_ms > (UINT64_MAX - now_ns) / SM_NS_PER_MS;
+    timer->due_ns = never ? UINT64_MAX : now_ns + delay_ms * SM_NS_PER_MS;
     place(loop, loop->heap_count++, timer);
     sift_up(loop, timer->heap_at - 1);
     return SM_NO_ERR;
