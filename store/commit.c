@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The commit lane: whatever waits becomes one batch, one fsync. While the disk works, the next batch gathers. */
+/* The commit lane: whatever waits becomes one batch, one fsync. While the disk works, the next
+ * batch gathers: there is no timer. This lane is the only writer of every family but INDEX, so a
+ * condition that held when it was checked holds when the batch is written. */
 #include "store/store_p.h"
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/map.h"
 #include "base/metrics.h"
 
 #define RECOVER_EVERY_NS SM_NS_PER_S
@@ -12,103 +13,85 @@
 static struct {
     sm_metric commits;
     sm_metric writes;
+    sm_metric refused;
     sm_metric failed;
     sm_metric size;
     sm_metric time;
     sm_metric waiting;
+    sm_metric down;
 } metrics;
 
 static void register_metrics(void)
 {
-    metrics.commits = sm_metric_register(SM_COUNTER, "sealmill_store_commits_total", "Batches written and fsynced", NULL);
-    metrics.writes = sm_metric_register(SM_COUNTER, "sealmill_store_writes_total", "Write operations committed", NULL);
-    metrics.failed =
-        sm_metric_register(SM_COUNTER, "sealmill_store_commits_failed_total", "Batches that the disk refused", NULL);
-    metrics.size = sm_metric_register(SM_HISTOGRAM, "sealmill_store_commit_size", "Write operations in one commit", NULL);
-    metrics.time = sm_metric_register(SM_HISTOGRAM, "sealmill_store_commit_seconds", "Time of one commit with its fsync", NULL);
-    metrics.waiting = sm_metric_register(SM_GAUGE, "sealmill_store_writes_waiting", "Write operations that wait for a commit", NULL);
+    metrics.commits = sm_metric_register(SM_COUNTER, "sealmill_store_commits_total",
+                                         "Batches written and fsynced", NULL);
+    metrics.writes = sm_metric_register(SM_COUNTER, "sealmill_store_writes_total",
+                                        "Write operations committed", NULL);
+    metrics.refused = sm_metric_register(SM_COUNTER, "sealmill_store_writes_refused_total",
+                                         "Write operations whose conditions did not hold", NULL);
+    metrics.failed = sm_metric_register(SM_COUNTER, "sealmill_store_commits_failed_total",
+                                        "Batches that the disk refused", NULL);
+    metrics.size = sm_metric_register(SM_HISTOGRAM, "sealmill_store_commit_size",
+                                      "Write operations in one commit", NULL);
+    metrics.time = sm_metric_register(SM_HISTOGRAM, "sealmill_store_commit_seconds",
+                                      "Time of one commit with its fsync", NULL);
+    metrics.waiting = sm_metric_register(SM_GAUGE, "sealmill_store_writes_waiting",
+                                         "Write operations that wait for a commit", NULL);
+    metrics.down = sm_metric_register(SM_GAUGE, "sealmill_store_down",
+                                      "1 while the disk refuses writes", NULL);
 }
 
-/* Writes of this batch that later conditions of the same batch must see: family octet and key -> the put. Only META and STATE are ever asked
- * about by conditions that can meet in a batch. */
-struct overlay {
-    sm_map *map;
-    sm_buf key;
-};
+/* ---- conditions ---- */
 
-static sm_slice overlay_key(struct overlay *o, enum sm_store_family family, sm_slice key)
+/* The value that the condition sees: `*found` false when the key is absent. */
+static sm_err current_value(sm_store *store, const struct sm_store_cond *cond, bool *found,
+                            sm_slice *value)
 {
-    sm_buf_reset(&o->key);
-    sm_buf_put_byte(&o->key, (uint8_t)family);
-    sm_buf_put(&o->key, key);
-    return sm_buf_slice(&o->key);
-}
-
-static sm_err overlay_add(struct overlay *o, const sm_store_write *op)
-{
-    for (size_t i = 0; i < op->put_count; i++) {
-        union {
-            const struct sm_store_put *in;
-            void *out;
-        } put = {&op->puts[i]};
-        if (put.in->family == SM_FAMILY_META || put.in->family == SM_FAMILY_STATE) {
-            SM_TRY(sm_map_put(o->map, overlay_key(o, put.in->family, put.in->key), put.out, NULL));
-        }
-    }
-    return SM_NO_ERR;
-}
-
-/* The value that the condition would see: `*found` false when absent. */
-static sm_err current_value(sm_store *store, struct overlay *o, const struct sm_store_cond *cond, sm_buf *scratch,
-                            bool *found, sm_slice *value)
-{
-    const struct sm_store_put *put = sm_map_get(o->map, overlay_key(o, cond->family, cond->key));
+    struct commit_lane *lane = &store->commit;
+    const struct sm_store_put *put = sm_overlay_find(&lane->overlay, cond->family, cond->key);
     if (put != NULL) {
         *found = put->kind == SM_PUT;
         *value = put->value;
         return SM_NO_ERR;
     }
-    sm_buf_reset(scratch);
-    sm_err err = store->ops->get(store->backend, cond->family, cond->key, scratch);
+    sm_buf_reset(&lane->scratch);
+    sm_err err = store->ops->get(store->backend, cond->family, cond->key, &lane->scratch);
     *found = sm_ok(err);
-    *value = sm_buf_slice(scratch);
+    *value = sm_buf_slice(&lane->scratch);
     return sm_err_is(err, SM_E_NOT_FOUND) ? SM_NO_ERR : err;
 }
 
-static sm_err check_conds(sm_store *store, struct overlay *o, sm_store_write *op)
+static sm_err check_cond(sm_store *store, const struct sm_store_cond *cond)
 {
-    sm_buf scratch = sm_buf_init(SM_STORE_COMMIT_BYTES);
-    sm_err err = SM_NO_ERR;
-    for (size_t i = 0; i < op->cond_count && sm_ok(err); i++) {
-        const struct sm_store_cond *cond = &op->conds[i];
-        bool found = false;
-        sm_slice value = SM_SLICE_NONE;
-        op->failed_cond = i;
-        err = current_value(store, o, cond, &scratch, &found, &value);
-        if (sm_ok(err) && cond->kind == SM_COND_ABSENT && found) {
-            err = SM_ERR(EXISTS);
-        }
-        if (sm_ok(err) && cond->kind == SM_COND_EQUALS && (!found || !sm_slice_equal(value, cond->value))) {
-            err = SM_ERR(CONFLICT);
-        }
+    bool found;
+    sm_slice value;
+    SM_TRY(current_value(store, cond, &found, &value));
+    if (cond->kind == SM_COND_ABSENT) {
+        return found ? SM_ERR(EXISTS) : SM_NO_ERR;
     }
-    sm_buf_deinit(&scratch);
-    return err;
+    return found && sm_slice_equal(value, cond->value) ? SM_NO_ERR : SM_ERR(CONFLICT);
 }
 
-static void add_to_batch(sm_store *store, sm_store_write *op)
+static sm_err check_conds(sm_store *store, sm_store_write *op)
 {
-    for (size_t i = 0; i < op->put_count; i++) {
-        store->ops->batch_put(store->backend, true, &op->puts[i]);
+    for (size_t i = 0; i < op->cond_count; i++) {
+        op->failed_cond = i;
+        SM_TRY(check_cond(store, &op->conds[i]));
     }
-    op->first_sequence = store->commit.next_sequence;
-    for (size_t i = 0; i < op->log_count; i++) {
-        uint8_t key[8];
-        sm_store_put_sequence(key, store->commit.next_sequence++);
-        struct sm_store_put put = {SM_PUT, SM_FAMILY_LOG, sm_slice_of(key, sizeof(key)), op->log[i]};
-        store->ops->batch_put(store->backend, true, &put);
-    }
+    return SM_NO_ERR;
 }
+
+/* ---- one batch ---- */
+
+struct batch {
+    sm_store_write *ops; /* taken, in order; refused ones among them, with their error set */
+    sm_store_write **tail;
+    size_t taken;
+    size_t writes; /* not refused */
+    size_t bytes;
+    bool overlaid; /* the overlay holds the puts of all that is in the batch */
+    bool full;
+};
 
 static size_t bytes_of(const sm_store_write *op)
 {
@@ -116,7 +99,107 @@ static size_t bytes_of(const sm_store_write *op)
     for (size_t i = 0; i < op->put_count; i++) {
         n += op->puts[i].key.len + op->puts[i].value.len;
     }
+    for (size_t i = 0; i < op->log_count; i++) {
+        n += sizeof(uint64_t) + op->log[i].len;
+    }
     return n;
+}
+
+static sm_err overlay_op(sm_store *store, const sm_store_write *op)
+{
+    for (size_t i = 0; i < op->put_count; i++) {
+        SM_TRY(sm_overlay_add(&store->commit.overlay, &op->puts[i]));
+    }
+    return SM_NO_ERR;
+}
+
+/* The overlay costs a hash for each put: it is built when the first condition of a batch asks. */
+static sm_err overlay_batch(sm_store *store, struct batch *b)
+{
+    for (const sm_store_write *op = b->ops; op != NULL && !b->overlaid; op = op->next) {
+        if (sm_ok(op->err)) {
+            SM_TRY(overlay_op(store, op));
+        }
+    }
+    b->overlaid = true;
+    return SM_NO_ERR;
+}
+
+static void add_to_batch(sm_store *store, sm_store_write *op)
+{
+    for (size_t i = 0; i < op->put_count; i++) {
+        store->ops->batch_put(store->backend, STORE_LANE_COMMIT, &op->puts[i]);
+    }
+    op->first_sequence = store->commit.next_sequence;
+    for (size_t i = 0; i < op->log_count; i++) {
+        uint8_t key[8];
+        sm_store_put_sequence(key, store->commit.next_sequence++);
+        struct sm_store_put put = {SM_PUT, SM_FAMILY_LOG, sm_slice_of(key, sizeof(key)),
+                                   op->log[i]};
+        store->ops->batch_put(store->backend, STORE_LANE_COMMIT, &put);
+    }
+}
+
+/* Decides about one write; only then does it enter the batch. */
+static sm_err consider(sm_store *store, struct batch *b, sm_store_write *op, size_t bytes)
+{
+    if (bytes > SM_STORE_COMMIT_BYTES) {
+        return SM_ERR(TOO_LARGE);
+    }
+    if (op->cond_count > 0) {
+        SM_TRY(overlay_batch(store, b));
+        SM_TRY(check_conds(store, op));
+    }
+    if (b->overlaid) {
+        sm_err err = overlay_op(store, op);
+        if (!sm_ok(err)) {
+            b->full = true; /* half of its puts are overlaid: nothing more may look at them */
+            return err;
+        }
+    }
+    add_to_batch(store, op);
+    b->bytes += bytes;
+    b->writes++;
+    return SM_NO_ERR;
+}
+
+static void gather(sm_store *store, struct batch *b)
+{
+    struct commit_lane *lane = &store->commit;
+    b->tail = &b->ops;
+    while (lane->first != NULL && b->taken < SM_STORE_COMMIT_MAX && !b->full) {
+        sm_store_write *op = lane->first;
+        size_t bytes = bytes_of(op);
+        if (b->writes > 0 && bytes > SM_STORE_COMMIT_BYTES - b->bytes) {
+            break; /* it begins the next batch */
+        }
+        lane->first = op->next;
+        op->next = NULL;
+        op->err = consider(store, b, op, bytes);
+        *b->tail = op;
+        b->tail = &op->next;
+        b->taken++;
+    }
+    sm_overlay_clear(&lane->overlay);
+}
+
+static sm_err write_batch(sm_store *store, size_t writes)
+{
+    uint64_t start = sm_clock_mono_ns();
+    sm_err err = store->ops->batch_write(store->backend, STORE_LANE_COMMIT);
+    sm_metric_observe_ns(metrics.time, sm_clock_mono_ns() - start);
+    sm_metric_observe_count(metrics.size, writes);
+    if (!sm_ok(err)) {
+        sm_metric_inc(metrics.failed);
+        sm_metric_set(metrics.down, 1);
+        sm_log(SM_LOG_ERROR, "store_commit_failed", SM_KE("error", err), SM_KU("writes", writes),
+               SM_KEND);
+        store->commit.failed = true;
+        return err;
+    }
+    sm_metric_inc(metrics.commits);
+    sm_metric_add(metrics.writes, writes);
+    return SM_NO_ERR;
 }
 
 static void complete(sm_msg *msg)
@@ -125,127 +208,109 @@ static void complete(sm_msg *msg)
     op->done(op);
 }
 
-static void finish(sm_store *store, sm_store_write *op, sm_err err)
+static void finish(sm_store *store, sm_store_write *op)
 {
-    op->err = err;
     op->msg.run = complete;
     atomic_fetch_sub(&store->commit.waiting, 1);
-    sm_metric_sub(metrics.waiting, 1);
     sm_mailbox_post(op->home, &op->msg);
 }
 
-/* Takes operations into one batch; those whose conditions fail go to `*refused` (and stay alive as long as the overlay, which may point to
- * them). Returns the list of those in the batch. */
-static sm_store_write *gather(sm_store *store, struct overlay *o, sm_store_write **refused, size_t *count)
+/* After a failed batch its refused writes fail with it: what refused them may have been a part of
+ * it. */
+static void finish_all(sm_store *store, struct batch *b, sm_err err)
 {
-    struct commit_lane *lane = &store->commit;
-    sm_store_write *first = NULL;
-    sm_store_write **tail = &first;
-    size_t bytes = 0;
-    *count = 0;
-    *refused = NULL;
-    while (lane->first != NULL && *count < SM_STORE_COMMIT_MAX && bytes < SM_STORE_COMMIT_BYTES) {
-        sm_store_write *op = lane->first;
-        lane->first = op->next;
-        op->next = NULL;
-        sm_err err = check_conds(store, o, op);
-        if (sm_ok(err)) {
-            err = overlay_add(o, op);
-        }
+    sm_store_write *op = b->ops;
+    while (op != NULL) {
+        sm_store_write *next = op->next;
         if (!sm_ok(err)) {
             op->err = err;
-            op->next = *refused;
-            *refused = op;
-            continue;
         }
-        add_to_batch(store, op);
-        bytes += bytes_of(op);
-        *tail = op;
-        tail = &op->next;
-        (*count)++;
+        finish(store, op);
+        op = next;
     }
-    return first;
+    sm_metric_sub(metrics.waiting, b->taken);
+    sm_metric_add(metrics.refused, b->taken - b->writes);
 }
 
-static sm_err write_batch(sm_store *store, size_t count)
+static void commit_some(sm_store *store)
 {
-    uint64_t start = sm_clock_mono_ns();
-    sm_err err = store->ops->batch_write(store->backend, true);
-    sm_metric_observe_ns(metrics.time, sm_clock_mono_ns() - start);
-    sm_metric_observe_count(metrics.size, count);
+    struct commit_lane *lane = &store->commit;
+    uint64_t before = lane->next_sequence;
+    struct batch b = {.ops = NULL};
+    gather(store, &b);
+    sm_err err = b.writes == 0 ? SM_NO_ERR : write_batch(store, b.writes);
+    store->ops->batch_clear(store->backend, STORE_LANE_COMMIT);
     if (!sm_ok(err)) {
-        sm_metric_inc(metrics.failed);
-        sm_log(SM_LOG_ERROR, "store_commit_failed", SM_KE("error", err), SM_KU("writes", count), SM_KEND);
-        store->commit.failed = true;
-        return err;
+        lane->next_sequence = before;
+    } else if (lane->next_sequence != before) {
+        sm_store_advance(store, lane->next_sequence - 1);
     }
-    sm_metric_inc(metrics.commits);
-    sm_metric_add(metrics.writes, count);
+    finish_all(store, &b, err);
+}
+
+/* ---- failure ---- */
+
+/* A batch whose fsync failed may have reached the disk after all: its log records count. */
+static sm_err resume(sm_store *store)
+{
+    struct commit_lane *lane = &store->commit;
+    sm_err err = store->ops->recover(store->backend);
+    sm_store_indexer_reload(store);
+    SM_TRY(err);
+    uint64_t last;
+    SM_TRY(sm_store_read_last(store, &last));
+    lane->next_sequence = last + 1;
+    if (last != atomic_load(&store->last_sequence)) {
+        sm_store_advance(store, last);
+    }
     return SM_NO_ERR;
 }
 
-static void commit_some(sm_store *store, struct overlay *o)
-{
-    uint64_t sequence_before = store->commit.next_sequence;
-    size_t count;
-    sm_store_write *refused;
-    sm_store_write *ops = gather(store, o, &refused, &count);
-    sm_err err = ops == NULL ? SM_NO_ERR : write_batch(store, count);
-    store->ops->batch_clear(store->backend, true);
-    if (!sm_ok(err)) {
-        store->commit.next_sequence = sequence_before;
-    } else if (store->commit.next_sequence != sequence_before) {
-        sm_store_advance(store, store->commit.next_sequence - 1);
-    }
-    while (ops != NULL) {
-        sm_store_write *next = ops->next;
-        finish(store, ops, err);
-        ops = next;
-    }
-    while (refused != NULL) {
-        sm_store_write *next = refused->next;
-        finish(store, refused, refused->err);
-        refused = next;
-    }
-}
-
-/* After a failed write nothing is tried more than once a second: waiting operations fail at once instead of piling up. */
+/* After a failed write nothing is tried more than once a second: what waits fails at once instead
+ * of piling up. */
 static sm_err recover(sm_store *store)
 {
     struct commit_lane *lane = &store->commit;
-    uint64_t now = sm_clock_mono_ns();
     if (!lane->failed) {
         return SM_NO_ERR;
     }
+    uint64_t now = sm_clock_mono_ns();
     if (now < lane->retry_ns) {
         return SM_ERR(DISK);
     }
     lane->retry_ns = now + RECOVER_EVERY_NS;
-    SM_TRY(store->ops->recover(store->backend));
+    SM_TRY(resume(store));
     lane->failed = false;
-    sm_log(SM_LOG_WARN, "store_recovered", SM_KEND);
+    sm_metric_set(metrics.down, 0);
+    sm_log(SM_LOG_WARN, "store_recovered", SM_KU("sequence", lane->next_sequence - 1), SM_KEND);
     return SM_NO_ERR;
 }
+
+static void fail_waiting(sm_store *store, sm_err err)
+{
+    struct commit_lane *lane = &store->commit;
+    while (lane->first != NULL) {
+        sm_store_write *op = lane->first;
+        lane->first = op->next;
+        op->err = err;
+        finish(store, op);
+        sm_metric_sub(metrics.waiting, 1);
+    }
+}
+
+/* ---- the lane ---- */
 
 static void on_drained(void *ctx)
 {
     sm_store *store = ctx;
     struct commit_lane *lane = &store->commit;
     while (lane->first != NULL) {
-        struct overlay o = {.key = sm_buf_init(SM_STORE_COMMIT_BYTES)};
         sm_err err = recover(store);
         if (sm_ok(err)) {
-            err = sm_map_new(SIZE_MAX, &o.map);
-        }
-        if (sm_ok(err)) {
-            commit_some(store, &o);
+            commit_some(store);
         } else {
-            sm_store_write *op = lane->first;
-            lane->first = op->next;
-            finish(store, op, err);
+            fail_waiting(store, err);
         }
-        sm_map_free(&o.map);
-        sm_buf_deinit(&o.key);
         (void)sm_mailbox_drain(&lane->worker.box); /* what came meanwhile joins the next batch */
     }
 }
@@ -263,32 +328,35 @@ static void take(sm_msg *msg)
     lane->last = op;
 }
 
-void sm_store_commit_submit(sm_store *store, sm_store_write *op)
+sm_err sm_store_submit_write(sm_store *store, sm_store_write *op)
 {
+    SM_TRY(sm_store_admit(store, &store->commit.waiting));
     op->store = store;
     op->msg.run = take;
     sm_metric_add(metrics.waiting, 1);
     sm_worker_post(&store->commit.worker, &op->msg);
-}
-
-static bool last_key(void *ctx, sm_slice key, sm_slice value)
-{
-    (void)value;
-    *(uint64_t *)ctx = sm_store_get_sequence(key);
-    return false;
+    return SM_NO_ERR;
 }
 
 sm_err sm_store_commit_start(sm_store *store)
 {
-    register_metrics();
-    uint64_t last = 0;
-    SM_TRY(store->ops->scan(store->backend, SM_FAMILY_LOG, SM_SLICE_NONE, SM_SLICE_NONE, true, last_key, &last));
-    atomic_store(&store->last_sequence, last);
-    store->commit.next_sequence = last + 1;
-    return sm_worker_start(&store->commit.worker, "commit", on_drained, store);
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    (void)pthread_once(&once, register_metrics);
+    struct commit_lane *lane = &store->commit;
+    lane->scratch = sm_buf_init(SM_STORE_COMMIT_BYTES);
+    lane->next_sequence = atomic_load(&store->last_sequence) + 1;
+    SM_TRY(sm_worker_start(&lane->worker, "commit", on_drained, store));
+    lane->started = true;
+    return SM_NO_ERR;
 }
 
 void sm_store_commit_stop(sm_store *store)
 {
-    sm_worker_stop(&store->commit.worker);
+    struct commit_lane *lane = &store->commit;
+    if (lane->started) {
+        sm_store_drain(&lane->waiting);
+        sm_worker_stop(&lane->worker);
+    }
+    sm_overlay_deinit(&lane->overlay);
+    sm_buf_deinit(&lane->scratch);
 }

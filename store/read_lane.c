@@ -2,66 +2,64 @@
 /* Reads and scans on threads of their own, since they may wait for the disk. */
 #include "store/store_p.h"
 
-#include "base/mem.h"
+/* The buffer moves while it grows: lengths are kept until the end, then become slices. */
+#define ABSENT SIZE_MAX
 
-static sm_worker *pick_reader(sm_store *store)
-{
-    return &store->readers[atomic_fetch_add(&store->next_reader, 1) % READ_LANES];
-}
+/* ---- point reads ---- */
 
-static bool admit(sm_store *store)
-{
-    if (atomic_fetch_add(&store->reads_waiting, 1) >= SM_STORE_QUEUE_MAX) {
-        atomic_fetch_sub(&store->reads_waiting, 1);
-        return false;
-    }
-    return true;
-}
-
-/* The buffer moves while it grows: values are kept as offsets until the end. */
 static void complete_read(sm_msg *msg)
 {
     sm_store_read *op = SM_CONTAINER_OF(msg, sm_store_read, msg);
     op->done(op);
 }
 
+static sm_err read_keys(sm_store_read *op, size_t lengths[SM_STORE_READ_MAX])
+{
+    sm_store *store = op->store;
+    for (size_t i = 0; i < op->count; i++) {
+        size_t start = op->bytes.len;
+        sm_err err = store->ops->get(store->backend, op->family, op->keys[i], &op->bytes);
+        if (!sm_ok(err) && !sm_err_is(err, SM_E_NOT_FOUND)) {
+            return err;
+        }
+        lengths[i] = sm_ok(err) ? op->bytes.len - start : ABSENT;
+    }
+    return SM_NO_ERR;
+}
+
+static const uint8_t *octets_of(const sm_buf *buf)
+{
+    return buf->ptr == NULL ? (const uint8_t *)"" : buf->ptr; /* present but empty is not NULL */
+}
+
 static void run_read(sm_msg *msg)
 {
     sm_store_read *op = SM_CONTAINER_OF(msg, sm_store_read, msg);
-    sm_store *store = op->store;
-    op->err = SM_NO_ERR;
+    size_t lengths[SM_STORE_READ_MAX];
+    size_t start = op->bytes.len;
+    op->err = read_keys(op, lengths);
+    const uint8_t *at = octets_of(&op->bytes) + start;
     for (size_t i = 0; i < op->count && sm_ok(op->err); i++) {
-        size_t start = op->bytes.len;
-        sm_err err = store->ops->get(store->backend, op->family, op->keys[i], &op->bytes);
-        op->values[i].len = sm_ok(err) ? op->bytes.len - start : SIZE_MAX;
-        op->err = sm_err_is(err, SM_E_NOT_FOUND) ? SM_NO_ERR : err;
-    }
-    size_t at = 0;
-    for (size_t i = 0; i < op->count && sm_ok(op->err); i++) {
-        bool absent = op->values[i].len == SIZE_MAX;
-        op->values[i] = absent ? SM_SLICE_NONE
-                               : sm_slice_of(op->bytes.ptr == NULL ? (const uint8_t *)"" : op->bytes.ptr + at,
-                                             op->values[i].len);
+        bool absent = lengths[i] == ABSENT;
+        op->values[i] = absent ? SM_SLICE_NONE : sm_slice_of(at, lengths[i]);
         at += op->values[i].len;
     }
-    atomic_fetch_sub(&store->reads_waiting, 1);
+    atomic_fetch_sub(&op->store->read.waiting, 1);
     op->msg.run = complete_read;
     sm_mailbox_post(op->home, &op->msg);
 }
 
 sm_err sm_store_submit_read(sm_store *store, sm_store_read *op)
 {
-    if (atomic_load(&store->closing)) {
-        return SM_ERR(DRAINING);
-    }
-    if (!admit(store)) {
-        return SM_ERR(QUEUE_FULL);
-    }
+    SM_CHECK(op->count <= SM_STORE_READ_MAX);
+    SM_TRY(sm_store_admit(store, &store->read.waiting));
     op->store = store;
     op->msg.run = run_read;
-    sm_worker_post(pick_reader(store), &op->msg);
+    sm_worker_post(&store->read.reads, &op->msg);
     return SM_NO_ERR;
 }
+
+/* ---- scans ---- */
 
 static bool collect_row(void *ctx, sm_slice key, sm_slice value)
 {
@@ -70,15 +68,14 @@ static bool collect_row(void *ctx, sm_slice key, sm_slice value)
         op->more = true;
         return false;
     }
-    struct sm_store_row *row = &op->rows[op->row_count];
-    row->key.len = key.len;
-    row->value.len = value.len;
     sm_buf_put(&op->bytes, key);
     sm_buf_put(&op->bytes, value);
     op->err = sm_buf_err(&op->bytes);
     if (!sm_ok(op->err)) {
         return false;
     }
+    op->rows[op->row_count].key.len = key.len;
+    op->rows[op->row_count].value.len = value.len;
     op->row_count++;
     return true;
 }
@@ -89,51 +86,88 @@ static void complete_scan(sm_msg *msg)
     op->done(op);
 }
 
+static void finish_scan(sm_store_scan *op)
+{
+    atomic_fetch_sub(&op->store->read.waiting, 1);
+    op->msg.run = complete_scan;
+    sm_mailbox_post(op->home, &op->msg);
+}
+
+static sm_err scan_rows(sm_store_scan *op)
+{
+    sm_store *store = op->store;
+    struct store_range range = sm_store_visible(
+        op->family, (struct store_range){op->from, op->to, op->reverse});
+    SM_TRY(store->ops->scan(store->backend, op->family, &range, collect_row, op));
+    SM_TRY(op->err);
+    /* A page that can hold nothing would make its reader turn in circles. */
+    return op->more && op->row_count == 0 ? SM_ERR(TOO_LARGE) : SM_NO_ERR;
+}
+
 static void run_scan(sm_msg *msg)
 {
     sm_store_scan *op = SM_CONTAINER_OF(msg, sm_store_scan, msg);
-    sm_store *store = op->store;
+    size_t start = op->bytes.len;
     op->err = SM_NO_ERR;
     op->row_count = 0;
     op->more = false;
-    sm_slice from = op->from;
-    if (op->family == SM_FAMILY_INDEX && from.len == 0) {
-        from = SM_LIT("\1"); /* behind the indexer's cursor */
-    }
-    sm_err err = store->ops->scan(store->backend, op->family, from, op->to, op->reverse, collect_row, op);
-    op->err = sm_ok(op->err) ? err : op->err;
-    const uint8_t *at = op->bytes.ptr == NULL ? (const uint8_t *)"" : op->bytes.ptr;
+    op->err = scan_rows(op);
+    const uint8_t *at = octets_of(&op->bytes) + start;
     for (size_t i = 0; i < op->row_count; i++) {
         op->rows[i].key.ptr = at;
         op->rows[i].value.ptr = at + op->rows[i].key.len;
         at += op->rows[i].key.len + op->rows[i].value.len;
     }
-    atomic_fetch_sub(&store->reads_waiting, 1);
-    op->msg.run = complete_scan;
-    sm_mailbox_post(op->home, &op->msg);
+    finish_scan(op);
 }
 
-void sm_store_scan_submit(sm_store *store, sm_store_scan *op)
+void sm_store_scan_go(sm_store *store, sm_store_scan *op)
 {
     op->msg.run = run_scan;
-    sm_worker_post(pick_reader(store), &op->msg);
+    sm_worker_post(&store->read.scans, &op->msg);
+}
+
+void sm_store_scan_fail(sm_store *store, sm_store_scan *op, sm_err err)
+{
+    (void)store;
+    op->err = err;
+    op->row_count = 0;
+    op->more = false;
+    finish_scan(op);
 }
 
 sm_err sm_store_submit_scan(sm_store *store, sm_store_scan *op)
 {
-    if (atomic_load(&store->closing)) {
-        return SM_ERR(DRAINING);
-    }
-    if (!admit(store)) {
-        return SM_ERR(QUEUE_FULL);
-    }
+    SM_CHECK(op->max_rows >= 1 && op->max_rows <= SM_STORE_SCAN_MAX);
+    SM_TRY(sm_store_admit(store, &store->read.waiting));
     op->store = store;
     op->target = atomic_load(&store->last_sequence);
-    if (op->wait_index && store->has_indexer &&
-        atomic_load(&store->indexer.done_sequence) < op->target) {
-        sm_store_indexer_park(store, op);
-    } else {
-        sm_store_scan_submit(store, op);
+    if (!op->wait_index || !sm_store_indexer_park(store, op)) {
+        sm_store_scan_go(store, op);
     }
     return SM_NO_ERR;
+}
+
+/* ---- life ---- */
+
+sm_err sm_store_read_start(sm_store *store)
+{
+    struct read_lane *lane = &store->read;
+    SM_TRY(sm_worker_start(&lane->reads, "read", NULL, NULL));
+    lane->started = 1;
+    SM_TRY(sm_worker_start(&lane->scans, "scan", NULL, NULL));
+    lane->started = 2;
+    return SM_NO_ERR;
+}
+
+void sm_store_read_stop(sm_store *store)
+{
+    struct read_lane *lane = &store->read;
+    if (lane->started > 0) {
+        sm_store_drain(&lane->waiting);
+        sm_worker_stop(&lane->reads);
+    }
+    if (lane->started > 1) {
+        sm_worker_stop(&lane->scans);
+    }
 }

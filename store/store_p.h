@@ -2,7 +2,9 @@
 /*
  * Inside store: the seam between lanes and a backend, and the lanes' shared state.
  *
- * Threads:   a backend's get, try_get and scan from any thread; write from the commit lane and (INDEX alone) the indexer.
+ * Threads:   a backend's get, try_get, scan and backup from any thread; batches from the commit
+ * lane and (INDEX alone) from the indexer, each its own; recover from the commit lane, clear from
+ *            the indexer.
  * Limits:    store.h.
  * Security:  none.
  * Standards: none.
@@ -11,57 +13,90 @@
 
 #include "base/list.h"
 #include "base/thread.h"
+#include "store/overlay_p.h"
 #include "store/store.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 
+/* Whose batch: each is built and written by one thread. */
+enum store_lane { STORE_LANE_COMMIT, STORE_LANE_INDEX, STORE_LANE_COUNT };
+
+typedef bool (*store_row)(void *ctx, sm_slice key, sm_slice value);
+
+struct store_range {
+    sm_slice from; /* inclusive */
+    sm_slice to;   /* exclusive; empty: to the end */
+    bool reverse;
+};
+
 struct store_backend_ops {
-    /* Appends the value. Errors: NOT_FOUND, DISK, CORRUPT. */
+    /* Appends the value. Errors: NOT_FOUND, DISK, CORRUPT, the buffer's own. */
     sm_err (*get)(void *backend, enum sm_store_family family, sm_slice key, sm_buf *out);
     /* The same without disk: EXHAUSTED when it is not in memory. */
     sm_err (*try_get)(void *backend, enum sm_store_family family, sm_slice key, sm_buf *out);
-    /* A batch under way: add to it, then write it. One batch for the commit lane (wal) and one for the indexer. */
-    void (*batch_put)(void *backend, bool wal, const struct sm_store_put *put);
-    sm_err (*batch_write)(void *backend, bool wal);
-    void (*batch_clear)(void *backend, bool wal);
+    /* A batch under way: add to it, write it all or not at all, clear it. A put that cannot be
+     * added makes the write fail. The commit lane's is durable when batch_write returns, the
+     * indexer's some time later, in order. */
+    void (*batch_put)(void *backend, enum store_lane lane, const struct sm_store_put *put);
+    sm_err (*batch_write)(void *backend, enum store_lane lane);
+    void (*batch_clear)(void *backend, enum store_lane lane);
     /* Rows in order; stops when `row` says false. Errors: DISK, CORRUPT. */
-    sm_err (*scan)(void *backend, enum sm_store_family family, sm_slice from, sm_slice to, bool reverse,
-                   bool (*row)(void *ctx, sm_slice key, sm_slice value), void *ctx);
-    /* After a failed write: makes the backend usable again if the disk is. */
+    sm_err (*scan)(void *backend, enum sm_store_family family, const struct store_range *range,
+                   store_row row, void *ctx);
+    /* After a failed write: makes the backend usable again if the disk is. Reads go on meanwhile.
+     * What was committed stays; index batches may be lost, the newest ones, and one under way
+     * fails. */
     sm_err (*recover)(void *backend);
-    sm_err (*backup)(void *backend, const char *dir, sm_diag *diag);
-    /* Verifies checksums of all files. */
-    sm_err (*verify)(void *backend, sm_buf *what);
-    /* Deletes a whole family's rows. */
-    sm_err (*clear)(void *backend, enum sm_store_family family);
+    /* A consistent copy into `dir`, which does not exist. */
+    sm_err (*checkpoint)(void *backend, const char *dir, sm_diag *diag);
+    /* Deletes the index family's rows. */
+    sm_err (*clear_index)(void *backend);
     void (*close)(void *backend);
 };
 
 SM_FALLIBLE sm_store_memory_open(const struct store_backend_ops **ops, void **backend);
-SM_FALLIBLE sm_store_rocksdb_open(const struct sm_store_config *config, const struct store_backend_ops **ops,
-                                  void **backend, sm_diag *diag);
+SM_FALLIBLE sm_store_rocksdb_open(const struct sm_store_config *config,
+                                  const struct store_backend_ops **ops, void **backend,
+                                  sm_diag *diag);
 
-#define READ_LANES 2
-
+/* The commit lane's own thread touches all but `waiting`. */
 struct commit_lane {
     sm_worker worker;
-    sm_store_write *first; /* taken and not yet committed; the lane's thread alone */
+    bool started;
+    sm_store_write *first; /* taken and not yet committed */
     sm_store_write *last;
+    struct overlay overlay;
+    sm_buf scratch; /* the value that a condition reads */
     uint64_t next_sequence;
-    bool failed;             /* the last write did not go through */
-    uint64_t retry_ns;       /* not before: the next recovery */
+    bool failed;       /* the last write did not go through */
+    uint64_t retry_ns; /* not before: the next recovery */
     _Atomic uint32_t waiting;
 };
 
+struct read_lane {
+    sm_worker reads; /* a thread of their own, so that a long scan holds no read up */
+    sm_worker scans;
+    unsigned started; /* threads */
+    _Atomic uint32_t waiting;
+};
+
+/* What the indexer does next; a later one includes the earlier. */
+enum index_state {
+    INDEX_FOLLOWS, /* the log, from `done_sequence` on */
+    INDEX_RELOAD,  /* reads its cursor first: the backend may have lost what was not yet durable */
+    INDEX_REBUILD, /* drops all rows first */
+};
+
 struct indexer {
-    sm_worker worker;
-    sm_msg wake; /* in flight while `waking` */
-    _Atomic bool waking;
-    sm_list scans; /* that wait for the index; the indexer's thread alone */
-    _Atomic uint64_t done_sequence;
-    _Atomic bool stopping;
-    bool lowered; /* the indexer's thread alone */
+    sm_thread thread;
+    bool started;
+    pthread_mutex_t lock; /* covers `scans`, `stopping`, `state` and growth of `done_sequence` */
+    pthread_cond_t wake;
+    sm_list scans; /* that wait for the index */
+    bool stopping;
+    enum index_state state;
+    _Atomic uint64_t done_sequence; /* everything up to here is indexed */
 };
 
 struct sm_store {
@@ -69,35 +104,56 @@ struct sm_store {
     void *backend;
     struct sm_store_config config;
     struct commit_lane commit;
-    sm_worker readers[READ_LANES];
-    _Atomic uint32_t reads_waiting;
-    _Atomic uint32_t next_reader;
+    struct read_lane read;
     struct indexer indexer;
-    bool has_indexer;
     _Atomic uint64_t last_sequence;
     _Atomic bool closing;
     pthread_mutex_t subscribers_lock; /* covers `subscribers` */
     sm_store_subscription *subscribers;
 };
 
+/* Each lane: start it, and let it complete what was submitted and end. Stopping what was not
+ * started does nothing. */
 SM_FALLIBLE sm_store_commit_start(sm_store *store);
 void sm_store_commit_stop(sm_store *store);
-void sm_store_commit_submit(sm_store *store, sm_store_write *op);
-
+SM_FALLIBLE sm_store_read_start(sm_store *store);
+void sm_store_read_stop(sm_store *store);
 SM_FALLIBLE sm_store_indexer_start(sm_store *store);
 void sm_store_indexer_stop(sm_store *store);
+/* Once no scan can look at it any more. */
+void sm_store_indexer_deinit(sm_store *store);
+
+/* Counts an operation into a lane: QUEUE_FULL or DRAINING and it is not in. */
+SM_FALLIBLE sm_store_admit(sm_store *store, _Atomic uint32_t *waiting);
+/* Waits until every operation that was let in has completed; nothing else is let in any more. */
+void sm_store_drain(_Atomic uint32_t *waiting);
+
 /* Any thread: there are new log records. */
 void sm_store_indexer_wake(sm_store *store);
-/* Parks a scan until the index has caught up. */
-void sm_store_indexer_park(sm_store *store, sm_store_scan *op);
+/* The backend was opened again. */
+void sm_store_indexer_reload(sm_store *store);
+/* Takes a scan until the index has reached op->target; false: it has, the scan may go. */
+bool sm_store_indexer_park(sm_store *store, sm_store_scan *op);
 
-/* Runs a scan on a reader's thread. */
-void sm_store_scan_submit(sm_store *store, sm_store_scan *op);
-/* Tells subscribers. */
+/* Lets a scan that waited for the index run, or completes it with an error. */
+void sm_store_scan_go(sm_store *store, sm_store_scan *op);
+void sm_store_scan_fail(sm_store *store, sm_store_scan *op, sm_err err);
+
+/* Publishes the last durable sequence: subscribers, indexer. */
 void sm_store_advance(sm_store *store, uint64_t sequence);
+/* Reads it from the log: 0 when that is empty. */
+SM_FALLIBLE sm_store_read_last(sm_store *store, uint64_t *out);
 
+/* Refuses another schema; marks a new database. */
+SM_FALLIBLE sm_store_check_schema(sm_store *store, sm_diag *diag);
+
+/* Keys of the log, and values of the schema and the cursor: 8 octets, big-endian. */
 void sm_store_put_sequence(uint8_t out[8], uint64_t sequence);
 uint64_t sm_store_get_sequence(sm_slice key);
 
-/* The indexer's cursor in SM_FAMILY_INDEX: a key before all others. */
+/* The indexer's cursor in SM_FAMILY_INDEX: a key before all others, hidden from scans. */
 #define INDEX_CURSOR_KEY SM_LIT("\0cursor")
+#define INDEX_FIRST_KEY SM_LIT("\1")
+
+/* What the public sees of a range. */
+struct store_range sm_store_visible(enum sm_store_family family, struct store_range range);
