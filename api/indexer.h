@@ -26,3 +26,6 @@ size_t sm_index_prefix(uint8_t out[SM_INDEX_KEY_MAX], char kind, sm_slice value)
 size_t sm_index_prefix_time(uint8_t out[SM_INDEX_KEY_MAX], int64_t unix_s);
 /* The 16 octets that stand for a subject (DER), key (SPKI) or SAN text. */
 void sm_index_hash(sm_slice value, uint8_t out[SM_INDEX_HASH]);
+
+/* Waits until the index holds what was committed before this call (blocking, service threads). */
+SM_FALLIBLE sm_index_wait(sm_store *store);

@@ -4,6 +4,7 @@
 struct collector {
     void (*done)(void *ctx, sm_http_exchange *x, sm_slice body, sm_err err);
     void (*on_close)(void *ctx, sm_http_exchange *x, sm_err err);
+    void (*on_writable)(void *ctx, sm_http_exchange *x);
     void *ctx;
     bool called;
 };
@@ -39,15 +40,25 @@ static void on_close(void *ctx, sm_http_exchange *x, sm_err err)
     }
 }
 
+static void on_writable(void *ctx, sm_http_exchange *x)
+{
+    struct collector *c = ctx;
+    if (c->on_writable != NULL) {
+        c->on_writable(c->ctx, x);
+    }
+}
+
 static const struct sm_http_stream_ops collect_ops = {
     .on_body = on_body,
     .on_end = on_end,
+    .on_writable = on_writable,
     .on_close = on_close,
 };
 
-void sm_http_collect(sm_http_exchange *x, uint64_t max,
-                     void (*done)(void *ctx, sm_http_exchange *x, sm_slice body, sm_err err),
-                     void (*closed)(void *ctx, sm_http_exchange *x, sm_err err), void *ctx)
+void sm_http_collect_stream(sm_http_exchange *x, uint64_t max,
+                            void (*done)(void *ctx, sm_http_exchange *x, sm_slice body, sm_err err),
+                            void (*closed)(void *ctx, sm_http_exchange *x, sm_err err),
+                            void (*writable)(void *ctx, sm_http_exchange *x), void *ctx)
 {
     struct collector *c = SM_ARENA_NEW(&x->arena, struct collector);
     if (c == NULL) {
@@ -56,7 +67,14 @@ void sm_http_collect(sm_http_exchange *x, uint64_t max,
         return;
     }
     x->body.cap = max;
-    *c = (struct collector){done, closed, ctx, false};
+    *c = (struct collector){done, closed, writable, ctx, false};
     sm_http_limit_body(x, max);
     sm_http_accept(x, &collect_ops, c);
+}
+
+void sm_http_collect(sm_http_exchange *x, uint64_t max,
+                     void (*done)(void *ctx, sm_http_exchange *x, sm_slice body, sm_err err),
+                     void (*closed)(void *ctx, sm_http_exchange *x, sm_err err), void *ctx)
+{
+    sm_http_collect_stream(x, max, done, closed, NULL, ctx);
 }

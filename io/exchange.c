@@ -89,6 +89,9 @@ sm_http_exchange *sm_exchange_new(sm_session *s, const struct exchange_transport
 static void maybe_free(sm_http_exchange *x)
 {
     if (x->closed && x->holds == 0) {
+        if (x->on_free != NULL) {
+            x->on_free(x->on_free_ctx);
+        }
         give_to_pool(x);
     }
 }
@@ -120,6 +123,12 @@ void sm_http_release(sm_http_exchange *x)
     SM_CHECK(x->holds > 0);
     x->holds--;
     maybe_free(x);
+}
+
+void sm_http_on_free(sm_http_exchange *x, void (*fn)(void *ctx), void *ctx)
+{
+    x->on_free = fn;
+    x->on_free_ctx = ctx;
 }
 
 bool sm_http_is_open(const sm_http_exchange *x)

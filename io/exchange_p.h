@@ -73,6 +73,8 @@ struct sm_http_exchange {
     bool refused;     /* answered by the session itself; its body is thrown away */
     bool over_high;   /* sm_http_write said false */
     bool head;        /* HEAD: no body leaves */
+    void (*on_free)(void *ctx);
+    void *on_free_ctx;
     /* session's own */
     int32_t stream_id;
     void *user;

@@ -7,7 +7,7 @@
 #include "io/h2_guard_p.h"
 #include "io/h2_server_p.h"
 
-#include <stdio.h>
+#include <pthread.h>
 
 static struct h2_server *of(sm_session *s)
 {
@@ -276,19 +276,22 @@ static const struct sm_session_ops h2_ops = {
     .free = h2_free,
 };
 
-static nghttp2_session_callbacks *shared_callbacks(void)
+/* Read-only once they are made: every session of every loop shares them. */
+static nghttp2_session_callbacks *callbacks;
+static pthread_once_t callbacks_once = PTHREAD_ONCE_INIT;
+
+static void make_callbacks(void)
 {
-    static _Thread_local nghttp2_session_callbacks *callbacks;
-    if (callbacks == NULL && nghttp2_session_callbacks_new(&callbacks) == 0) {
-        nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
-        nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
-        nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame_recv);
-        nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data_chunk);
-        nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
-        nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, on_begin_frame);
-        nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks, on_invalid_frame);
+    if (nghttp2_session_callbacks_new(&callbacks) != 0) {
+        return;
     }
-    return callbacks;
+    nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
+    nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
+    nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame_recv);
+    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data_chunk);
+    nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
+    nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, on_begin_frame);
+    nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks, on_invalid_frame);
 }
 
 static bool submit_settings(struct h2_server *h)
@@ -314,14 +317,15 @@ sm_err sm_h2_server_new(sm_session_host *host, sm_session **out)
     h->base.host = host;
     sm_list_init(&h->exchanges);
     sm_h2_guard_init(&h->guard, now_of(h));
+    (void)pthread_once(&callbacks_once, make_callbacks);
     nghttp2_option *option = NULL;
-    int rc = nghttp2_option_new(&option);
+    int rc = callbacks == NULL ? NGHTTP2_ERR_NOMEM : nghttp2_option_new(&option);
     if (rc == 0) {
         nghttp2_option_set_no_auto_window_update(option, 1);
         nghttp2_option_set_no_closed_streams(option, 1);
         nghttp2_option_set_max_outbound_ack(option, 100);
         nghttp2_option_set_max_settings(option, 32);
-        rc = nghttp2_session_server_new2(&h->ng, shared_callbacks(), h, option);
+        rc = nghttp2_session_server_new2(&h->ng, callbacks, h, option);
         nghttp2_option_del(option);
     }
     if (rc != 0 || !submit_settings(h)) {

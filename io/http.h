@@ -130,6 +130,9 @@ bool sm_http_is_open(const sm_http_exchange *x);
 void sm_http_hold(sm_http_exchange *x);
 void sm_http_release(sm_http_exchange *x);
 
+/* Calls `fn` when the exchange's memory ends (closed, and every hold released): what lies in its arena may free what it owns. */
+void sm_http_on_free(sm_http_exchange *x, void (*fn)(void *ctx), void *ctx);
+
 /* ---- collecting a whole body ---- */
 /* Accepts the exchange and calls `done` once: with the whole body (borrowed from the exchange's arena or buffer until its end) when err is none, else
  * with why. After 413 or a closed exchange nothing is to be answered (`done` gets TOO_LARGE or the close's error). on_close of the exchange is not passed on after
@@ -137,6 +140,12 @@ void sm_http_release(sm_http_exchange *x);
 void sm_http_collect(sm_http_exchange *x, uint64_t max,
                      void (*done)(void *ctx, sm_http_exchange *x, sm_slice body, sm_err err),
                      void (*on_close)(void *ctx, sm_http_exchange *x, sm_err err), void *ctx);
+
+/* The same for a handler that streams its answer. */
+void sm_http_collect_stream(sm_http_exchange *x, uint64_t max,
+                            void (*done)(void *ctx, sm_http_exchange *x, sm_slice body, sm_err err),
+                            void (*on_close)(void *ctx, sm_http_exchange *x, sm_err err),
+                            void (*on_writable)(void *ctx, sm_http_exchange *x), void *ctx);
 
 /* ---- limits ---- */
 struct sm_http_limits {

@@ -25,30 +25,45 @@ static int on_session(SSL *ssl, SSL_SESSION *session)
 
 static sm_err load(SSL_CTX *ctx, const struct sm_tls_client_config *config, sm_diag *diag)
 {
-    char why[128];
-    bool anchors = config->ca_file == NULL ? SSL_CTX_set_default_verify_paths(ctx) == 1
-                                           : SSL_CTX_load_verify_file(ctx, config->ca_file) == 1;
-    if (!anchors) {
-        return sm_diag_set(diag, SM_ERR(INVALID), "ca-file", "%s: %s", config->ca_file == NULL ? "" : config->ca_file,
-                           sm_tls_error_text(why, sizeof(why)));
+    if (config->ca_file != NULL) {
+        SM_TRY(sm_tls_load_anchors(ctx, config->ca_file, "ca-file", diag));
+    } else if (SSL_CTX_set_default_verify_paths(ctx) != 1) {
+        return sm_diag_set(diag, SM_ERR(NOT_FOUND), "ca-file",
+                           "this system has no trust anchors of its own: name a file");
     }
-    if (config->certificate_file == NULL) {
+    if (config->certificate_file == NULL && config->key_file == NULL) {
         return SM_NO_ERR;
     }
-    if (SSL_CTX_use_certificate_chain_file(ctx, config->certificate_file) != 1) {
-        return sm_diag_set(diag, SM_ERR(INVALID), "cert", "%s: %s", config->certificate_file,
-                           sm_tls_error_text(why, sizeof(why)));
-    }
-    if (config->key_file == NULL || SSL_CTX_use_PrivateKey_file(ctx, config->key_file, SSL_FILETYPE_PEM) != 1) {
-        return sm_diag_set(diag, SM_ERR(INVALID), "key", "%s: %s", config->key_file == NULL ? "--key" : config->key_file,
-                           sm_tls_error_text(why, sizeof(why)));
-    }
-    return SM_NO_ERR;
+    const struct sm_tls_files files = {config->certificate_file, config->key_file};
+    return sm_tls_load_pair(ctx, &files, "cert", "key", diag);
 }
 
-sm_err sm_tls_client_new(const struct sm_tls_client_config *config, sm_tls_client **out, sm_diag *diag)
+static sm_err configure(sm_tls_client *client, const struct sm_tls_client_config *config,
+                        sm_diag *diag)
 {
     static const unsigned char alpn[] = "\x02h2";
+    char why[128];
+    SSL_CTX *ctx = client->ctx;
+    if (!sm_tls_set_common(ctx, config->groups, TLS1_2_VERSION)) {
+        return sm_diag_set(diag, SM_ERR(INVALID), "groups", "%s: %s",
+                           config->groups == NULL ? SM_TLS_GROUPS_DEFAULT : config->groups,
+                           sm_tls_error_text(why, sizeof(why)));
+    }
+    SM_TRY(load(ctx, config, diag));
+    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
+    (void)SSL_CTX_set_app_data(ctx, client);
+    if (config->resume) {
+        (void)SSL_CTX_set_session_cache_mode(ctx,
+                                             SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+        SSL_CTX_sess_set_new_cb(ctx, on_session);
+    }
+    return SSL_CTX_set_alpn_protos(ctx, alpn, sizeof(alpn) - 1) == 0 ? SM_NO_ERR
+                                                                     : SM_ERR(NO_MEMORY);
+}
+
+sm_err sm_tls_client_new(const struct sm_tls_client_config *config, sm_tls_client **out,
+                         sm_diag *diag)
+{
     sm_tls_client *client = sm_calloc(1, sizeof(*client));
     if (client == NULL) {
         return SM_ERR(NO_MEMORY);
@@ -56,20 +71,12 @@ sm_err sm_tls_client_new(const struct sm_tls_client_config *config, sm_tls_clien
     client->ctx = SSL_CTX_new(TLS_client_method());
     client->server_name = sm_strdup(config->server_name);
     client->resume = config->resume;
-    sm_err err = client->ctx == NULL || client->server_name == NULL ||
-                         !sm_tls_set_common(client->ctx, config->groups, TLS1_2_VERSION)
+    sm_err err = client->ctx == NULL || client->server_name == NULL
                      ? SM_ERR(NO_MEMORY)
-                     : load(client->ctx, config, diag);
+                     : configure(client, config, diag);
     if (!sm_ok(err)) {
         sm_tls_client_free(&client);
         return err;
-    }
-    SSL_CTX_set_verify(client->ctx, SSL_VERIFY_PEER, NULL);
-    (void)SSL_CTX_set_alpn_protos(client->ctx, alpn, sizeof(alpn) - 1);
-    (void)SSL_CTX_set_app_data(client->ctx, client);
-    if (config->resume) {
-        (void)SSL_CTX_set_session_cache_mode(client->ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
-        SSL_CTX_sess_set_new_cb(client->ctx, on_session);
     }
     *out = client;
     return SM_NO_ERR;
@@ -93,19 +100,23 @@ static void keep(void *owner)
     (void)owner; /* the client outlives its connections */
 }
 
+/* RFC 6066 3: no IP address in the server name extension. */
+static bool set_name(SSL *ssl, const char *name)
+{
+    uint8_t address[16];
+    if (inet_pton(AF_INET, name, address) == 1 || inet_pton(AF_INET6, name, address) == 1) {
+        return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name) == 1;
+    }
+    return SSL_set1_host(ssl, name) == 1 && SSL_set_tlsext_host_name(ssl, name) == 1;
+}
+
 sm_err sm_tls_client_open(sm_tls_client *client, sm_tls_conn **out)
 {
     SSL *ssl = SSL_new(client->ctx);
     if (ssl == NULL) {
         return SM_ERR(NO_MEMORY);
     }
-    uint8_t address[16];
-    bool is_ip = inet_pton(AF_INET, client->server_name, address) == 1 ||
-                 inet_pton(AF_INET6, client->server_name, address) == 1;
-    bool good = is_ip ? X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), client->server_name) == 1
-                      : SSL_set1_host(ssl, client->server_name) == 1 &&
-                            SSL_set_tlsext_host_name(ssl, client->server_name) == 1;
-    if (!good) {
+    if (!set_name(ssl, client->server_name)) {
         SSL_free(ssl);
         return SM_ERR(INVALID);
     }

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api/ca_cert.h"
+
+#include "base/clock.h"
+#include "sign/der.h"
+#include "sign/oids.h"
+
+#define CA_KEY_USAGE (1U << 0 | 1U << 5 | 1U << 6) /* digitalSignature, keyCertSign, cRLSign */
+#define BACKDATE_S 300
+#define EXTENSIONS_MAX 8
+#define CA_VALIDITY_DEFAULT_S (INT64_C(10) * 365 * 86400)
+
+struct maker {
+    sm_arena *arena;
+    struct sm_extension list[EXTENSIONS_MAX];
+    size_t count;
+    sm_buf value;
+    sm_err err;
+};
+
+static void add(struct maker *m, sm_slice oid, bool critical)
+{
+    if (sm_ok(m->err)) {
+        m->err = sm_buf_err(&m->value);
+    }
+    if (sm_ok(m->err)) {
+        m->list[m->count].oid = oid;
+        m->list[m->count].critical = critical;
+        m->err = sm_arena_copy(m->arena, sm_buf_slice(&m->value), &m->list[m->count].value);
+        m->count++;
+    }
+    sm_buf_reset(&m->value);
+}
+
+static size_t to_slices(char *const *texts, size_t count, sm_slice out[16])
+{
+    size_t n = count < 16 ? count : 16;
+    for (size_t i = 0; i < n; i++) {
+        out[i] = sm_slice_str(texts[i]);
+    }
+    return n;
+}
+
+static sm_err add_constraints(struct maker *m, const Sealmill__V1__NameConstraints *nc, sm_diag *diag)
+{
+    struct sm_san permitted[32];
+    struct sm_san excluded[32];
+    size_t np = 0;
+    size_t ne = 0;
+    for (; np < nc->n_permitted && np < 32; np++) {
+        SM_TRY(sm_san_from_message(nc->permitted[np], m->arena, &permitted[np], diag));
+    }
+    for (; ne < nc->n_excluded && ne < 32; ne++) {
+        SM_TRY(sm_san_from_message(nc->excluded[ne], m->arena, &excluded[ne], diag));
+    }
+    SM_TRY(sm_ext_name_constraints(&m->value, permitted, np, excluded, ne));
+    add(m, SM_OID_NAME_CONSTRAINTS, true);
+    return SM_NO_ERR;
+}
+
+static sm_err add_extensions(struct maker *m, const Sealmill__V1__CreateCaRequest *r, sm_diag *diag)
+{
+    sm_slice a[16];
+    sm_slice b[16];
+    sm_ext_basic_constraints(&m->value, true, r->path_length_set ? r->path_length : -1);
+    add(m, SM_OID_BASIC_CONSTRAINTS, true);
+    sm_ext_key_usage(&m->value, CA_KEY_USAGE);
+    add(m, SM_OID_KEY_USAGE, true);
+    if (r->name_constraints != NULL) {
+        SM_TRY(add_constraints(m, r->name_constraints, diag));
+    }
+    size_t na = to_slices(r->ocsp_urls, r->n_ocsp_urls, a);
+    size_t nb = to_slices(r->ca_issuer_urls, r->n_ca_issuer_urls, b);
+    if (na + nb > 0) {
+        SM_TRY(sm_ext_aia(&m->value, a, na, b, nb));
+        add(m, SM_OID_AIA, false);
+    }
+    na = to_slices(r->crl_urls, r->n_crl_urls, a);
+    if (na > 0) {
+        SM_TRY(sm_ext_crl_dp(&m->value, a, na));
+        add(m, SM_OID_CRL_DP, false);
+    }
+    return m->err;
+}
+
+/* Template, TBSCertificate, signature. */
+static sm_err sign_cert(struct maker *m, const struct sm_cert_template_config *config, const struct sm_cert_params *params,
+                        sm_key *issuer_key, sm_slice *out)
+{
+    sm_cert_template *t;
+    sm_buf tbs = sm_buf_init(SM_CERT_MAX);
+    sm_buf signature = sm_buf_init(SM_SIGNATURE_MAX);
+    sm_buf cert = sm_buf_init(SM_CERT_MAX);
+    SM_TRY(sm_cert_template_new(config, &t));
+    sm_err err = sm_cert_write_tbs(t, params, &tbs);
+    err = sm_ok(err) ? sm_sign_now(issuer_key, config->sig_alg, sm_buf_slice(&tbs), &signature) : err;
+    err = sm_ok(err) ? sm_signed_write(&cert, sm_buf_slice(&tbs), config->sig_alg, sm_buf_slice(&signature)) : err;
+    err = sm_ok(err) ? sm_arena_copy(m->arena, sm_buf_slice(&cert), out) : err;
+    sm_cert_template_free(&t);
+    sm_buf_deinit(&tbs);
+    sm_buf_deinit(&signature);
+    sm_buf_deinit(&cert);
+    return err;
+}
+
+static sm_err make_ca(struct maker *m, const struct sm_ca_cert_request *r, sm_slice *out, sm_diag *diag)
+{
+    uint8_t serial[SM_SERIAL_LEN];
+    uint8_t own_id[20];
+    const struct sm_public_key *key = sm_key_public(r->key);
+    SM_TRY(add_extensions(m, r->request, diag));
+    SM_TRY(sm_public_key_id(key, own_id));
+    sm_serial_make(serial);
+    const struct sm_cert_template_config config = {
+        .sig_alg = sm_sig_alg_for(sm_key_get_type(r->issuer_key), SM_DIGEST_NONE, false),
+        .issuer = r->issuer == NULL ? r->subject : r->issuer->subject,
+        .authority_key_id = r->issuer == NULL ? sm_slice_of(own_id, sizeof(own_id)) : r->issuer->subject_key_id,
+        .subject_key_id = true,
+        .extensions = m->list,
+        .extension_count = m->count,
+    };
+    int64_t now = sm_clock_wall_s();
+    struct sm_cert_params params = {
+        .serial = sm_slice_of(serial, sizeof(serial)),
+        .not_before = now - BACKDATE_S,
+        .not_after = now + (r->validity_s == 0 ? CA_VALIDITY_DEFAULT_S : r->validity_s) - 1,
+        .subject = r->subject,
+        .key = key,
+    };
+    if (r->issuer != NULL) {
+        params.not_before = params.not_before < r->issuer->not_before ? r->issuer->not_before : params.not_before;
+        params.not_after = params.not_after > r->issuer->not_after ? r->issuer->not_after : params.not_after;
+    }
+    return sign_cert(m, &config, &params, r->issuer_key, out);
+}
+
+sm_err sm_ca_cert_make(const struct sm_ca_cert_request *r, sm_arena *arena, sm_slice *out, sm_diag *diag)
+{
+    struct maker m = {.arena = arena, .value = sm_buf_init(65536)};
+    sm_err err = make_ca(&m, r, out, diag);
+    sm_buf_deinit(&m.value);
+    return err;
+}
+
+sm_err sm_ocsp_cert_make(const struct sm_cert *issuer, sm_key *issuer_key, sm_key *key, int64_t validity_s, sm_arena *arena,
+                         sm_slice *out)
+{
+    struct maker m = {.arena = arena, .value = sm_buf_init(4096)};
+    uint8_t serial[SM_SERIAL_LEN];
+    const sm_slice eku[] = {SM_OID_EKU_OCSP_SIGNING};
+    struct sm_name name = {.count = 0};
+    sm_buf subject = sm_buf_init(4096);
+    sm_serial_make(serial);
+    sm_ext_key_usage(&m.value, 1U << 0);
+    add(&m, SM_OID_KEY_USAGE, true);
+    m.err = sm_ok(m.err) ? sm_ext_eku(&m.value, eku, 1) : m.err;
+    add(&m, SM_OID_EKU, false);
+    sm_der_write_null(&m.value);
+    add(&m, SM_OID_OCSP_NO_CHECK, false); /* RFC 6960 4.2.2.2.1 */
+    sm_err err = m.err;
+    err = sm_ok(err) ? sm_name_from_text(SM_LIT("CN=OCSP responder"), arena, &name, NULL) : err;
+    if (sm_ok(err)) {
+        sm_name_write(&subject, &name);
+        const struct sm_cert_template_config config = {
+            .sig_alg = sm_sig_alg_for(sm_key_get_type(issuer_key), SM_DIGEST_NONE, false),
+            .issuer = issuer->subject,
+            .authority_key_id = issuer->subject_key_id,
+            .subject_key_id = true,
+            .extensions = m.list,
+            .extension_count = m.count,
+        };
+        int64_t now = sm_clock_wall_s();
+        int64_t end = now + validity_s - 1;
+        const struct sm_cert_params params = {
+            .serial = sm_slice_of(serial, sizeof(serial)),
+            .not_before = now - BACKDATE_S < issuer->not_before ? issuer->not_before : now - BACKDATE_S,
+            .not_after = end > issuer->not_after ? issuer->not_after : end,
+            .subject = sm_buf_slice(&subject),
+            .key = sm_key_public(key),
+        };
+        err = sign_cert(&m, &config, &params, issuer_key, out);
+    }
+    sm_buf_deinit(&subject);
+    sm_buf_deinit(&m.value);
+    return err;
+}
+
+sm_err sm_ca_csr_make(sm_slice subject, sm_key *key, sm_arena *arena, sm_slice *out)
+{
+    enum sm_sig_alg alg = sm_sig_alg_for(sm_key_get_type(key), SM_DIGEST_NONE, false);
+    sm_buf info = sm_buf_init(SM_CSR_MAX);
+    sm_buf signature = sm_buf_init(SM_SIGNATURE_MAX);
+    sm_buf csr = sm_buf_init(SM_CSR_MAX);
+    sm_der_block block = sm_der_begin(&info, SM_DER_SEQUENCE);
+    sm_der_write_u64(&info, 0);
+    sm_buf_put(&info, subject);
+    sm_buf_put(&info, sm_key_public(key)->spki);
+    sm_der_write(&info, SM_DER_CTX_CONS(0), SM_SLICE_NONE);
+    sm_der_end(&info, block);
+    sm_err err = sm_buf_err(&info);
+    err = sm_ok(err) ? sm_sign_now(key, alg, sm_buf_slice(&info), &signature) : err;
+    err = sm_ok(err) ? sm_signed_write(&csr, sm_buf_slice(&info), alg, sm_buf_slice(&signature)) : err;
+    err = sm_ok(err) ? sm_arena_copy(arena, sm_buf_slice(&csr), out) : err;
+    sm_buf_deinit(&info);
+    sm_buf_deinit(&signature);
+    sm_buf_deinit(&csr);
+    return err;
+}

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* CaService: its rows in the table of methods. */
+#include "api/ca.h"
+#include "api/ca_cert.h"
+#include "api/method.h"
+#include "api/record.h"
+#include "base/check.h"
+
+static struct sm_admin admin_of(sm_call *call)
+{
+    return (struct sm_admin){sm_api_of(call->loop), &call->arena, call->caller.name, call->correlation_id, &call->diag};
+}
+
+static sm_err answer(sm_err err, Sealmill__V1__Ca *ca, ProtobufCMessage **response)
+{
+    *response = &ca->base;
+    return err;
+}
+
+static sm_err find(sm_call *call, const char *name, struct sm_ca **out)
+{
+    *out = sm_world_ca(call->world, name);
+    return *out != NULL ? SM_NO_ERR : sm_diag_set(&call->diag, SM_ERR(NOT_FOUND), "name", "there is no CA %.63s", name);
+}
+
+static sm_err list(sm_call *call, const ProtobufCMessage *request, ProtobufCMessage **response)
+{
+    (void)request;
+    Sealmill__V1__ListCasResponse *r = SM_ARENA_NEW(&call->arena, Sealmill__V1__ListCasResponse);
+    if (r == NULL) {
+        return SM_ERR(NO_MEMORY);
+    }
+    sealmill__v1__list_cas_response__init(r);
+    r->cas = sm_arena_alloc(&call->arena, (call->world->ca_count + 1) * sizeof(*r->cas));
+    for (size_t i = 0; i < call->world->ca_count && r->cas != NULL; i++) {
+        r->cas[r->n_cas++] = call->world->cas[i].record->ca;
+    }
+    *response = &r->base;
+    return SM_NO_ERR;
+}
+
+static sm_err get(sm_call *call, const ProtobufCMessage *request, ProtobufCMessage **response)
+{
+    struct sm_ca *ca;
+    SM_TRY(find(call, ((const Sealmill__V1__GetCaRequest *)(const void *)request)->name, &ca));
+    return answer(SM_NO_ERR, ca->record->ca, response);
+}
+
+static ProtobufCBinaryData binary(sm_slice s)
+{
+    union {
+        const uint8_t *in;
+        uint8_t *out;
+    } ptr = {s.ptr};
+    return (ProtobufCBinaryData){s.len, ptr.out};
+}
+
+static sm_err get_chain(sm_call *call, const ProtobufCMessage *request, ProtobufCMessage **response)
+{
+    const Sealmill__V1__GetChainRequest *q = (const Sealmill__V1__GetChainRequest *)(const void *)request;
+    struct sm_ca *ca;
+    SM_TRY(find(call, q->name, &ca));
+    const struct sm_ca_generation *g = sm_ca_current(ca);
+    Sealmill__V1__GetChainResponse *r = SM_ARENA_NEW(&call->arena, Sealmill__V1__GetChainResponse);
+    if (r == NULL || g->cert.der.len == 0) {
+        return r == NULL ? SM_ERR(NO_MEMORY) : sm_diag_set(&call->diag, SM_ERR(PRECONDITION), "name", "it waits for its certificate");
+    }
+    sealmill__v1__get_chain_response__init(r);
+    r->certificates = sm_arena_alloc(&call->arena, (g->chain_count + 1) * sizeof(*r->certificates));
+    if (r->certificates == NULL) {
+        return SM_ERR(NO_MEMORY);
+    }
+    r->certificates[r->n_certificates++] = binary(g->cert.der);
+    for (size_t i = 0; i + (q->include_root ? 0U : 1U) < g->chain_count; i++) {
+        r->certificates[r->n_certificates++] = binary(g->chain[i]);
+    }
+    *response = &r->base;
+    return SM_NO_ERR;
+}
+
+static sm_err create(sm_call *call, const ProtobufCMessage *request, ProtobufCMessage **response)
+{
+    struct sm_admin a = admin_of(call);
+    Sealmill__V1__Ca *ca = NULL;
+    sm_err err = sm_ca_create(&a, (const Sealmill__V1__CreateCaRequest *)(const void *)request, &ca);
+    return sm_ok(err) ? answer(err, ca, response) : err;
+}
+
+static sm_err get_csr(sm_call *call, const ProtobufCMessage *request, ProtobufCMessage **response)
+{
+    struct sm_ca *ca;
+    sm_slice subject;
+    sm_slice der;
+    SM_TRY(find(call, ((const Sealmill__V1__GetCaCsrRequest *)(const void *)request)->name, &ca));
+    const struct sm_ca_generation *g = sm_ca_current(ca);
+    if (g->key == NULL) {
+        return sm_diag_set(&call->diag, SM_ERR(UNAVAILABLE), "name", "its key is not at hand");
+    }
+    SM_TRY(sm_name_from_message(ca->record->request->subject, &call->arena, &subject, &call->diag));
+    SM_TRY(sm_ca_csr_make(subject, g->key, &call->arena, &der));
+    Sealmill__V1__GetCaCsrResponse *r = SM_ARENA_NEW(&call->arena, Sealmill__V1__GetCaCsrResponse);
+    if (r == NULL) {
+        return SM_ERR(NO_MEMORY);
+    }
+    sealmill__v1__get_ca_csr_response__init(r);
+    r->csr = binary(der);
+    *response = &r->base;
+    return SM_NO_ERR;
+}
+
+static sm_err import(sm_call *call, const ProtobufCMessage *request, ProtobufCMessage **response)
+{
+    struct sm_admin a = admin_of(call);
+    Sealmill__V1__Ca *ca = NULL;
+    sm_err err = sm_ca_import(&a, (const Sealmill__V1__ImportCaCertificateRequest *)(const void *)request, &ca);
+    return sm_ok(err) ? answer(err, ca, response) : err;
+}
+
+static sm_err rollover(sm_call *call, const ProtobufCMessage *request, ProtobufCMessage **response)
+{
+    struct sm_admin a = admin_of(call);
+    Sealmill__V1__Ca *ca = NULL;
+    sm_err err = sm_ca_rollover(&a, (const Sealmill__V1__RolloverCaRequest *)(const void *)request, &ca);
+    return sm_ok(err) ? answer(err, ca, response) : err;
+}
+
+static sm_err disable(sm_call *call, const ProtobufCMessage *request, ProtobufCMessage **response)
+{
+    struct sm_admin a = admin_of(call);
+    Sealmill__V1__Ca *ca = NULL;
+    sm_err err = sm_ca_set_state(&a, ((const Sealmill__V1__DisableCaRequest *)(const void *)request)->name, false, &ca);
+    return sm_ok(err) ? answer(err, ca, response) : err;
+}
+
+static sm_err enable(sm_call *call, const ProtobufCMessage *request, ProtobufCMessage **response)
+{
+    struct sm_admin a = admin_of(call);
+    Sealmill__V1__Ca *ca = NULL;
+    sm_err err = sm_ca_set_state(&a, ((const Sealmill__V1__EnableCaRequest *)(const void *)request)->name, true, &ca);
+    return sm_ok(err) ? answer(err, ca, response) : err;
+}
+
+#define ROW(n, in, out, who, verb, path, has_body, fn)                                                                 \
+    {.service = "sealmill.v1.CaService", .name = n, .request = &sealmill__v1__##in##__descriptor,                      \
+     .response = &sealmill__v1__##out##__descriptor, .roles = who, .http_method = verb, .http_path = path,             \
+     .body = has_body, .work = fn}
+
+const struct sm_method sm_ca_methods[] = {
+    ROW("List", list_cas_request, list_cas_response, SM_ROLE_ANY, "GET", "/v1/cas", false, list),
+    ROW("Get", get_ca_request, ca, SM_ROLE_ANY, "GET", "/v1/cas/{name}", false, get),
+    ROW("GetChain", get_chain_request, get_chain_response, SM_ROLE_ANY, "GET", "/v1/cas/{name}/chain", false, get_chain),
+    ROW("Create", create_ca_request, ca, SM_ROLE_ADMIN, "POST", "/v1/cas", true, create),
+    ROW("GetCsr", get_ca_csr_request, get_ca_csr_response, SM_ROLE_ADMIN, "GET", "/v1/cas/{name}/csr", false, get_csr),
+    ROW("ImportCertificate", import_ca_certificate_request, ca, SM_ROLE_ADMIN, "POST", "/v1/cas/{name}:import", true, import),
+    ROW("Rollover", rollover_ca_request, ca, SM_ROLE_ADMIN, "POST", "/v1/cas/{name}:rollover", true, rollover),
+    ROW("Disable", disable_ca_request, ca, SM_ROLE_ADMIN, "POST", "/v1/cas/{name}:disable", true, disable),
+    ROW("Enable", enable_ca_request, ca, SM_ROLE_ADMIN, "POST", "/v1/cas/{name}:enable", true, enable),
+};
+const size_t sm_ca_method_count = SM_ARRAY_LEN(sm_ca_methods);

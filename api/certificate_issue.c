@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* CertificateService: Issue, IssueStream, Renew. */
+#include "api/certificate_p.h"
+
+#include "api/issue.h"
+#include "api/record.h"
+#include "api/world.h"
+#include "base/mem.h"
+#include "proto/grpc.h"
+#include "proto/message.h"
+#include "sign/oids.h"
+
+#include <stdio.h>
+
+/* ---- Issue ---- */
+
+static void on_issued(sm_issue *issue)
+{
+    sm_call *call = issue->ctx;
+    if (sm_ok(issue->err)) {
+        sm_call_reply(call, &issue->response.base);
+    } else {
+        call->diag = issue->diag;
+        sm_call_finish(call, issue->err);
+    }
+    sm_call_release(call);
+}
+
+static sm_issue *new_issue(sm_call *call, const Sealmill__V1__IssueRequest *request)
+{
+    sm_issue *issue = SM_ARENA_NEW(&call->arena, sm_issue);
+    if (issue != NULL) {
+        issue->loop = call->loop;
+        issue->arena = &call->arena;
+        issue->request = request;
+        issue->caller = &call->caller;
+        issue->correlation_id = call->correlation_id;
+        issue->done = on_issued;
+        issue->ctx = call;
+    }
+    return issue;
+}
+
+void sm_start_issue(sm_call *call, const ProtobufCMessage *request)
+{
+    sm_issue *issue = new_issue(call, (const Sealmill__V1__IssueRequest *)(const void *)request);
+    if (issue == NULL) {
+        sm_call_finish(call, SM_ERR(NO_MEMORY));
+        return;
+    }
+    call->user = issue;
+    sm_call_hold(call);
+    sm_issue_start(issue);
+}
+
+/* ---- Renew: the old record is read on a service thread, then it is an issuance ---- */
+
+struct renewal {
+    sm_errand errand;
+    sm_call *call;
+    const Sealmill__V1__RenewRequest *request;
+    Sealmill__V1__IssueRequest issue_request;
+    sm_slice serial;
+    bool same_key;
+    sm_err err;
+};
+
+static sm_err load_old(struct renewal *r, struct sm_cert *cert)
+{
+    sm_call *call = r->call;
+    sm_store *store = sm_api_store(sm_api_of(call->loop));
+    ProtobufCMessage *m;
+    SM_TRY(sm_serial_parse(r->request->serial, &call->arena, &r->serial, &call->diag));
+    sm_err err = sm_record_get(store, SM_FAMILY_CERT, r->serial, &sealmill__record__v1__certificate_record__descriptor,
+                               &call->arena, &m);
+    if (!sm_ok(err)) {
+        return sm_diag_set(&call->diag, err, "serial", "there is no certificate of this serial number");
+    }
+    const Sealmill__Record__V1__CertificateRecord *old = (const Sealmill__Record__V1__CertificateRecord *)(void *)m;
+    const struct sm_ca *ca = sm_world_ca_by_id(call->world, old->ca_id);
+    if (ca == NULL) {
+        return SM_ERR(CORRUPT);
+    }
+    union {
+        const char *in;
+        char *out;
+    } name = {ca->name};
+    r->issue_request.ca = name.out;
+    r->issue_request.profile = old->profile;
+    sm_err state = sm_record_get(store, SM_FAMILY_STATE, r->serial, &sealmill__record__v1__state_record__descriptor,
+                                 &call->arena, &m);
+    if (sm_ok(state) && ((const Sealmill__Record__V1__StateRecord *)(void *)m)->state ==
+                            SEALMILL__V1__CERTIFICATE_STATE__CERTIFICATE_STATE_REVOKED) {
+        return sm_diag_set(&call->diag, SM_ERR(PRECONDITION), "serial", "the certificate is revoked");
+    }
+    return sm_cert_parse(sm_slice_of(old->certificate.data, old->certificate.len), cert, &call->diag);
+}
+
+/* The old certificate as a CSR: same subject, key and SANs, without a proof (the old one was proven, and the caller has the right). */
+static sm_err csr_of_old(struct renewal *r, const struct sm_cert *cert)
+{
+    sm_call *call = r->call;
+    const struct sm_extension *san = sm_cert_extension(cert, SM_OID_SUBJECT_ALT_NAME);
+    struct sm_public_key key;
+    SM_TRY(sm_public_key_parse(cert->spki, &key, &call->diag));
+    sm_buf der = sm_buf_init(SM_CSR_MAX);
+    sm_pseudo_csr_write(&der, cert->subject, cert->spki, san == NULL ? SM_SLICE_NONE : san->value,
+                        sm_sig_alg_for(key.type, SM_DIGEST_NONE, false));
+    sm_slice copy;
+    sm_err err = sm_buf_err(&der);
+    err = sm_ok(err) ? sm_arena_copy(&call->arena, sm_buf_slice(&der), &copy) : err;
+    sm_buf_deinit(&der);
+    SM_TRY(err);
+    union {
+        const uint8_t *in;
+        uint8_t *out;
+    } ptr = {copy.ptr};
+    r->issue_request.csr.data = ptr.out;
+    r->issue_request.csr.len = copy.len;
+    r->same_key = true;
+    return SM_NO_ERR;
+}
+
+static void renew_work(sm_errand *errand)
+{
+    struct renewal *r = SM_CONTAINER_OF(errand, struct renewal, errand);
+    struct sm_cert cert;
+    sealmill__v1__issue_request__init(&r->issue_request);
+    r->issue_request.validity_seconds = r->request->validity_seconds;
+    r->issue_request.idempotency_key = r->request->idempotency_key;
+    r->err = load_old(r, &cert);
+    if (!sm_ok(r->err)) {
+        return;
+    }
+    if (r->request->csr.len > 0) {
+        r->issue_request.csr = r->request->csr;
+        return;
+    }
+    const struct sm_profile *profile = sm_world_profile(r->call->world, r->issue_request.profile);
+    if (profile == NULL || !profile->message->allow_same_key_renewal) {
+        r->err = sm_diag_set(&r->call->diag, SM_ERR(POLICY), "csr",
+                             "the profile wants a new key: send a CSR with the same subject");
+        return;
+    }
+    r->err = csr_of_old(r, &cert);
+}
+
+static void renew_done(sm_errand *errand)
+{
+    struct renewal *r = SM_CONTAINER_OF(errand, struct renewal, errand);
+    sm_issue *issue = sm_ok(r->err) ? new_issue(r->call, &r->issue_request) : NULL;
+    if (issue == NULL) {
+        sm_call_finish(r->call, sm_ok(r->err) ? SM_ERR(NO_MEMORY) : r->err);
+        sm_call_release(r->call);
+        return;
+    }
+    issue->renews = r->serial;
+    issue->revoke_renewed = r->request->revoke_old;
+    issue->without_proof = r->same_key;
+    sm_issue_start(issue); /* on_issued releases the hold */
+}
+
+void sm_start_renew(sm_call *call, const ProtobufCMessage *request)
+{
+    struct renewal *r = SM_ARENA_NEW(&call->arena, struct renewal);
+    if (r == NULL) {
+        sm_call_finish(call, SM_ERR(NO_MEMORY));
+        return;
+    }
+    r->call = call;
+    r->request = (const Sealmill__V1__RenewRequest *)(const void *)request;
+    r->errand.work = renew_work;
+    r->errand.done = renew_done;
+    sm_call_hold(call);
+    sm_errand_run(sm_api_of(call->loop), sm_api_loop_home(call->loop), &r->errand);
+}
+
+/* ---- IssueStream ---- */
+
+#define STREAM_IN_FLIGHT_MAX 4096
+
+struct stream {
+    size_t in_flight;
+    bool half_closed;
+};
+
+struct stream_item {
+    sm_arena arena;
+    sm_issue issue;
+    sm_call *call;
+    uint64_t id;
+};
+
+static void maybe_end(sm_call *call)
+{
+    struct stream *s = call->user;
+    if (s->half_closed && s->in_flight == 0) {
+        sm_call_finish(call, SM_NO_ERR);
+    }
+}
+
+static void answer_item(sm_call *call, uint64_t id, const sm_issue *issue, sm_err err, const sm_diag *diag)
+{
+    Sealmill__V1__IssueStreamResponse answer;
+    Sealmill__V1__IssueError error;
+    Sealmill__V1__IssueResponse response;
+    sm_diag copy = *diag;
+    sm_buf text = sm_buf_init(1024);
+    sealmill__v1__issue_stream_response__init(&answer);
+    sealmill__v1__issue_error__init(&error);
+    answer.id = id;
+    if (sm_ok(err)) {
+        response = issue->response;
+        answer.result_case = SEALMILL__V1__ISSUE_STREAM_RESPONSE__RESULT_RESPONSE;
+        answer.response = &response;
+    } else {
+        sm_grpc_message(err, &copy, &text);
+        sm_buf_put_byte(&text, 0);
+        answer.result_case = SEALMILL__V1__ISSUE_STREAM_RESPONSE__RESULT_ERROR;
+        answer.error = &error;
+        error.code = (int32_t)sm_grpc_status_of(err);
+        error.field = copy.field;
+        if (sm_ok(sm_buf_err(&text))) {
+            error.message = (char *)text.ptr;
+        }
+    }
+    (void)sm_call_send(call, &answer.base);
+    sm_buf_deinit(&text);
+}
+
+static void on_item_issued(sm_issue *issue)
+{
+    struct stream_item *item = SM_CONTAINER_OF(issue, struct stream_item, issue);
+    sm_call *call = item->call;
+    struct stream *s = call->user;
+    answer_item(call, item->id, issue, issue->err, &issue->diag);
+    s->in_flight--;
+    sm_arena_deinit(&item->arena);
+    sm_free(item);
+    maybe_end(call);
+    sm_call_release(call);
+}
+
+void sm_start_issue_stream(sm_call *call, const ProtobufCMessage *request)
+{
+    (void)request;
+    call->user = SM_ARENA_NEW(&call->arena, struct stream);
+    if (call->user == NULL) {
+        sm_call_finish(call, SM_ERR(NO_MEMORY));
+    }
+}
+
+void sm_issue_stream_message(sm_call *call, const ProtobufCMessage *message, sm_arena *arena)
+{
+    struct stream *s = call->user;
+    const Sealmill__V1__IssueStreamRequest *m = (const Sealmill__V1__IssueStreamRequest *)(const void *)message;
+    sm_diag diag = {.reason = ""};
+    sm_err err = SM_NO_ERR;
+    struct stream_item *item = NULL;
+    if (m->request == NULL) {
+        err = sm_diag_set(&diag, SM_ERR(INVALID), "request", "it is missing");
+    } else if (s->in_flight >= STREAM_IN_FLIGHT_MAX) {
+        err = sm_diag_set(&diag, SM_ERR(QUEUE_FULL), "", "%d requests of this stream are under way", STREAM_IN_FLIGHT_MAX);
+    } else {
+        item = sm_calloc(1, sizeof(*item));
+        err = item == NULL ? SM_ERR(NO_MEMORY) : SM_NO_ERR;
+    }
+    if (!sm_ok(err)) {
+        answer_item(call, m->id, NULL, err, &diag);
+        return;
+    }
+    item->arena = *arena; /* taken over: the message lives in it */
+    sm_arena_init(arena, 0);
+    item->call = call;
+    item->id = m->id;
+    item->issue.loop = call->loop;
+    item->issue.arena = &item->arena;
+    item->issue.request = m->request;
+    item->issue.caller = &call->caller;
+    item->issue.correlation_id = call->correlation_id;
+    item->issue.done = on_item_issued;
+    s->in_flight++;
+    sm_call_hold(call);
+    sm_issue_start(&item->issue);
+}
+
+void sm_issue_stream_half_close(sm_call *call)
+{
+    struct stream *s = call->user;
+    s->half_closed = true;
+    maybe_end(call);
+}

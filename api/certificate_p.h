@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Inside api: the handlers of CertificateService.
+ *
+ * Threads:   start and stream handlers on the loop; work handlers on service threads.
+ * Limits:    see each.
+ * Security:  roles are in the table (certificate.c); rights for a CA and profile are checked here.
+ * Standards: RFC 5280 5.3 (reasons).
+ */
+#pragma once
+
+#include "api/call.h"
+#include "gen/sealmill/v1/certificate.pb-c.h"
+#include "sign/alg.h"
+
+void sm_start_issue(sm_call *call, const ProtobufCMessage *request);
+void sm_start_renew(sm_call *call, const ProtobufCMessage *request);
+void sm_start_issue_stream(sm_call *call, const ProtobufCMessage *request);
+void sm_issue_stream_message(sm_call *call, const ProtobufCMessage *message, sm_arena *arena);
+void sm_issue_stream_half_close(sm_call *call);
+sm_err sm_work_get(sm_call *call, const ProtobufCMessage *request, ProtobufCMessage **response);
+sm_err sm_work_list(sm_call *call, const ProtobufCMessage *request, ProtobufCMessage **response);
+sm_err sm_work_revoke(sm_call *call, const ProtobufCMessage *request, ProtobufCMessage **response);
+sm_err sm_work_release(sm_call *call, const ProtobufCMessage *request, ProtobufCMessage **response);
+void sm_start_watch(sm_call *call, const ProtobufCMessage *request);
+void sm_watch_writable(sm_call *call);
+void sm_watch_gone(sm_call *call);
+
+/* A CertificationRequest without a valid signature, for renewal with the same key. */
+void sm_pseudo_csr_write(sm_buf *out, sm_slice subject, sm_slice spki, sm_slice san_value, enum sm_sig_alg alg);
+/* The certificate's message from its record and state. */
+SM_FALLIBLE sm_describe_certificate(sm_call *call, sm_slice serial, bool brief, Sealmill__V1__Certificate **out);

@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api/json_server.h"
+
+#include "api/method.h"
+#include "base/text.h"
+#include "proto/grpc.h"
+#include "proto/message.h"
+
+#define VARIABLES_MAX 4
+#define ANSWER_MAX (64U << 20)
+
+struct route_match {
+    const struct sm_method *method;
+    sm_slice names[VARIABLES_MAX];
+    sm_slice values[VARIABLES_MAX]; /* still percent-encoded */
+    size_t count;
+};
+
+struct json_call {
+    sm_call call;
+    struct route_match match;
+    bool started; /* a stream */
+};
+
+static struct json_call *of(sm_call *call)
+{
+    return SM_CONTAINER_OF(call, struct json_call, call);
+}
+
+/* ---- routes ---- */
+
+/* "{name}" takes one segment (up to '/', or up to the verb behind ':'). */
+static bool match_path(const char *template, sm_slice path, struct route_match *out)
+{
+    sm_slice t = sm_slice_str(template);
+    out->count = 0;
+    while (t.len > 0) {
+        if (t.ptr[0] != '{') {
+            if (path.len == 0 || path.ptr[0] != t.ptr[0]) {
+                return false;
+            }
+            t = sm_slice_from(t, 1);
+            path = sm_slice_from(path, 1);
+            continue;
+        }
+        size_t close = sm_slice_find(t, '}');
+        size_t end = 0;
+        bool verb = close + 1 < t.len && t.ptr[close + 1] == ':';
+        while (end < path.len && path.ptr[end] != '/' && !(verb && path.ptr[end] == ':' && sm_slice_equal(sm_slice_from(path, end), sm_slice_from(t, close + 1)))) {
+            end++;
+        }
+        if (end == 0 || out->count == VARIABLES_MAX) {
+            return false;
+        }
+        out->names[out->count] = sm_slice_from(sm_slice_first(t, close), 1);
+        out->values[out->count++] = sm_slice_first(path, end);
+        t = sm_slice_from(t, close + 1);
+        path = sm_slice_from(path, end);
+    }
+    return path.len == 0;
+}
+
+/* More text outside braces is the better match: "/v1/certificates:watch" before "/v1/{x}". */
+static size_t fixed_length(const char *template)
+{
+    size_t n = 0;
+    bool inside = false;
+    for (; *template != '\0'; template++) {
+        inside = *template == '{' || (inside && *template != '}');
+        n += inside ? 0 : 1;
+    }
+    return n;
+}
+
+static const struct sm_method *find_route(sm_slice verb, sm_slice path, struct route_match *out, bool *other_verb)
+{
+    const struct sm_method *best = NULL;
+    size_t best_fixed = 0;
+    bool head = sm_slice_equal(verb, SM_LIT("HEAD"));
+    *other_verb = false;
+    for (size_t i = 0; i < sm_method_count(); i++) {
+        const struct sm_method *m = sm_method_at(i);
+        struct route_match match;
+        if (m->http_path == NULL || !match_path(m->http_path, path, &match)) {
+            continue;
+        }
+        sm_slice want = sm_slice_str(m->http_method);
+        if (!sm_slice_equal(verb, want) && !(head && sm_slice_equal(want, SM_LIT("GET")))) {
+            *other_verb = true;
+            continue;
+        }
+        if (best == NULL || fixed_length(m->http_path) > best_fixed) {
+            best = m;
+            best_fixed = fixed_length(m->http_path);
+            *out = match;
+        }
+    }
+    out->method = best;
+    return best;
+}
+
+/* ---- answers ---- */
+
+static size_t common_headers(sm_call *call, sm_slice type, sm_http_header out[4])
+{
+    out[0] = SM_HEADER("content-type", type);
+    out[1] = SM_HEADER("cache-control", SM_LIT("no-store"));
+    out[2] = SM_HEADER("x-request-id", call->correlation_id.len > 0 ? call->correlation_id : SM_LIT("-"));
+    return 3;
+}
+
+static void write_error(sm_call *call, sm_err err, sm_buf *out)
+{
+    enum sm_grpc_status status = sm_grpc_status_of(err);
+    sm_buf text = sm_buf_init(1024);
+    sm_grpc_message(err, &call->diag, &text);
+    sm_buf_printf(out, "{\"error\":{\"code\":%u,\"status\":\"%s\",\"reason\":\"%s\",\"field\":\"%s\",\"message\":\"",
+                  sm_grpc_http_status(status), sm_grpc_status_name(status), sm_err_name(err), call->diag.field);
+    for (size_t i = 0; i < text.len; i++) {
+        uint8_t c = text.ptr[i];
+        if (c == '"' || c == '\\') {
+            sm_buf_put_byte(out, '\\');
+        }
+        sm_buf_put_byte(out, c < 0x20 ? ' ' : c);
+    }
+    sm_buf_printf(out, "\",\"requestId\":\"%.*s\"}}\n", (int)call->correlation_id.len,
+                  call->correlation_id.len > 0 ? (const char *)call->correlation_id.ptr : "");
+    sm_buf_deinit(&text);
+}
+
+static void finish_call(sm_call *call, sm_err err)
+{
+    struct json_call *j = of(call);
+    sm_http_header headers[6];
+    if (sm_ok(err) && j->started) {
+        sm_http_finish(call->x, NULL, 0);
+        return;
+    }
+    if (sm_ok(err)) {
+        return; /* the answer was the message */
+    }
+    sm_buf body = sm_buf_init(8192);
+    write_error(call, err, &body);
+    if (j->started) {
+        (void)sm_http_write(call->x, sm_buf_slice(&body));
+        sm_http_finish(call->x, NULL, 0);
+    } else {
+        size_t count = common_headers(call, SM_LIT("application/json"), headers);
+        unsigned status = sm_grpc_http_status(sm_grpc_status_of(err));
+        if (status == 401) {
+            headers[count++] = SM_HEADER("www-authenticate", SM_LIT("Bearer realm=\"sealmill\""));
+        }
+        if (sm_err_category(err) == SM_BUSY) {
+            headers[count++] = SM_HEADER("retry-after", SM_LIT("1"));
+        }
+        sm_http_reply(call->x, status, headers, count, sm_buf_slice(&body));
+    }
+    sm_buf_deinit(&body);
+}
+
+static bool send_message(sm_call *call, const ProtobufCMessage *message)
+{
+    struct json_call *j = of(call);
+    sm_http_header headers[4];
+    bool stream = call->method->server_streaming;
+    sm_slice query = sm_http_query(call->x);
+    const struct sm_json_options options = {
+        .pretty = !stream && sm_slice_search(query, SM_LIT("pretty=true")) < query.len,
+        .all_fields = false,
+    };
+    sm_buf body = sm_buf_init(ANSWER_MAX);
+    bool room = true;
+    if (!sm_ok(sm_message_to_json(message, &options, &body))) {
+        sm_http_abort(call->x, 2);
+    } else {
+        sm_buf_put_byte(&body, '\n');
+        size_t count = common_headers(call, stream ? SM_LIT("application/x-ndjson") : SM_LIT("application/json"), headers);
+        if (!stream) {
+            sm_http_reply(call->x, 200, headers, count, sm_buf_slice(&body));
+        } else {
+            if (!j->started) {
+                j->started = true;
+                sm_http_start(call->x, 200, headers, count);
+            }
+            room = sm_http_write(call->x, sm_buf_slice(&body));
+        }
+    }
+    sm_buf_deinit(&body);
+    return room;
+}
+
+static const struct sm_call_skin json_skin = {send_message, finish_call};
+
+/* ---- requests ---- */
+
+static sm_err decode(sm_call *call, sm_slice in, sm_slice *out)
+{
+    sm_buf text = sm_buf_init(in.len + 1);
+    sm_err err = sm_percent_decode(&text, in);
+    err = sm_ok(err) ? sm_arena_copy(&call->arena, sm_buf_slice(&text), out)
+                     : sm_diag_set(&call->diag, SM_ERR(MALFORMED), "path", "a broken percent escape");
+    sm_buf_deinit(&text);
+    return err;
+}
+
+static sm_err apply_query(sm_call *call, ProtobufCMessage *m)
+{
+    sm_slice rest = sm_http_query(call->x);
+    while (rest.len > 0) {
+        sm_slice value = sm_slice_split(&rest, '&');
+        sm_slice name = sm_slice_split(&value, '=');
+        if (name.len == 0 || sm_slice_equal(name, SM_LIT("pretty"))) {
+            continue;
+        }
+        sm_slice plain_name;
+        sm_slice plain_value;
+        SM_TRY(decode(call, name, &plain_name));
+        SM_TRY(decode(call, value, &plain_value));
+        SM_TRY(sm_message_set_text(m, plain_name, plain_value, &call->arena, &call->diag));
+    }
+    return SM_NO_ERR;
+}
+
+/* The body is the whole message, or one message field of it. */
+static sm_err apply_body(struct json_call *j, sm_slice body, ProtobufCMessage **out)
+{
+    sm_call *call = &j->call;
+    const struct sm_method *method = j->match.method;
+    if (method->body_field == NULL) {
+        return sm_message_from_json(method->request, method->body ? body : SM_SLICE_NONE, &call->arena, out, &call->diag);
+    }
+    SM_TRY(sm_message_from_json(method->request, SM_SLICE_NONE, &call->arena, out, &call->diag));
+    const ProtobufCFieldDescriptor *f = protobuf_c_message_descriptor_get_field_by_name(method->request, method->body_field);
+    ProtobufCMessage *inner;
+    SM_TRY(sm_message_from_json(f->descriptor, body, &call->arena, &inner, &call->diag));
+    memcpy((uint8_t *)*out + f->offset, &inner, sizeof(inner));
+    return SM_NO_ERR;
+}
+
+static sm_err build_request(struct json_call *j, sm_slice body, ProtobufCMessage **out)
+{
+    sm_call *call = &j->call;
+    SM_TRY(apply_body(j, body, out));
+    for (size_t i = 0; i < j->match.count; i++) {
+        sm_slice value;
+        SM_TRY(decode(call, j->match.values[i], &value));
+        SM_TRY(sm_message_set_text(*out, j->match.names[i], value, &call->arena, &call->diag));
+    }
+    return apply_query(call, *out);
+}
+
+static void on_body(void *ctx, sm_http_exchange *x, sm_slice body, sm_err err)
+{
+    struct json_call *j = ctx;
+    ProtobufCMessage *request;
+    (void)x;
+    if (!sm_ok(err)) {
+        j->call.gone = true; /* 413 was answered, or nobody is there */
+        return;
+    }
+    err = build_request(j, body, &request);
+    if (!sm_ok(err)) {
+        sm_call_finish(&j->call, err);
+        return;
+    }
+    sm_call_run(&j->call, request);
+}
+
+static void on_close(void *ctx, sm_http_exchange *x, sm_err err)
+{
+    struct json_call *j = ctx;
+    (void)x;
+    (void)err;
+    j->call.gone = true;
+    if (!j->call.finished && j->call.method->on_gone != NULL) {
+        j->call.method->on_gone(&j->call);
+    }
+}
+
+static void on_writable(void *ctx, sm_http_exchange *x)
+{
+    struct json_call *j = ctx;
+    (void)x;
+    if (j->call.method->on_writable != NULL && !j->call.finished) {
+        j->call.method->on_writable(&j->call);
+    }
+}
+
+static void on_memory_end(void *ctx)
+{
+    struct json_call *j = ctx;
+    sm_call_deinit(&j->call);
+}
+
+static void reply_plain(sm_http_exchange *x, unsigned status, const char *body)
+{
+    const sm_http_header headers[] = {SM_HEADER("content-type", SM_LIT("application/json"))};
+    sm_http_reply(x, status, headers, 1, sm_slice_str(body));
+}
+
+void sm_json_serve(sm_api_loop *loop, sm_http_exchange *x, uint64_t body_max)
+{
+    bool other_verb;
+    struct json_call *j = SM_ARENA_NEW(sm_http_arena(x), struct json_call);
+    if (j == NULL) {
+        sm_http_abort(x, 2);
+        return;
+    }
+    const struct sm_method *method = find_route(sm_http_method(x), sm_http_path(x), &j->match, &other_verb);
+    if (method == NULL) {
+        reply_plain(x, other_verb ? 405 : 404,
+                    other_verb ? "{\"error\":{\"code\":405,\"status\":\"UNIMPLEMENTED\",\"message\":\"another method is wanted\"}}\n"
+                               : "{\"error\":{\"code\":404,\"status\":\"NOT_FOUND\",\"message\":\"there is nothing at this path\"}}\n");
+        return;
+    }
+    sm_err err = sm_call_init(&j->call, &json_skin, method, loop, x);
+    sm_http_on_free(x, on_memory_end, j);
+    sm_http_collect_stream(x, body_max, on_body, on_close, on_writable, j);
+    if (!sm_ok(err)) {
+        sm_call_finish(&j->call, err);
+    }
+}
