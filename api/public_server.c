@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api/public_server.h"
+
+#include "api/health.h"
+#include "api/ocsp_server.h"
+#include "api/world.h"
+#include "base/metrics.h"
+
+#define METRICS_MAX (4U << 20)
+
+static void reply_text(sm_http_exchange *x, unsigned status, sm_slice type, sm_slice body)
+{
+    const sm_http_header headers[] = {SM_HEADER("content-type", type)};
+    sm_http_reply(x, status, headers, 1, body);
+}
+
+static bool is_get(const sm_http_exchange *x)
+{
+    return sm_slice_equal(sm_http_method(x), SM_LIT("GET")) || sm_slice_equal(sm_http_method(x), SM_LIT("HEAD"));
+}
+
+/* /ca/<name>.cer: one certificate in DER (RFC 5280 4.2.2.1). */
+static void serve_ca(sm_api_loop *loop, sm_http_exchange *x, sm_slice file)
+{
+    char name[80];
+    const sm_http_header headers[] = {SM_HEADER("content-type", SM_LIT("application/pkix-cert")),
+                                      SM_HEADER("cache-control", SM_LIT("public, max-age=3600"))};
+    sm_slice suffix = SM_LIT(".cer");
+    sm_world *world = sm_world_attach(sm_api_of(loop));
+    const struct sm_ca *ca = NULL;
+    if (sm_slice_ends_with(file, suffix) && file.len < sizeof(name) + suffix.len) {
+        memcpy(name, file.ptr, file.len - suffix.len);
+        name[file.len - suffix.len] = '\0';
+        ca = sm_world_ca(world, name);
+    }
+    const struct sm_ca_generation *g = ca == NULL ? NULL : sm_ca_current(ca);
+    if (g != NULL && g->cert.der.len > 0) {
+        sm_http_reply(x, 200, headers, 2, g->cert.der);
+    } else {
+        reply_text(x, 404, SM_LIT("text/plain"), SM_LIT("there is no such CA\n"));
+    }
+    sm_world_detach(&world);
+}
+
+bool sm_public_serve(sm_api_loop *loop, sm_http_exchange *x)
+{
+    sm_slice path = sm_http_path(x);
+    if (sm_slice_equal(path, SM_LIT("/ocsp")) || sm_slice_starts_with(path, SM_LIT("/ocsp/"))) {
+        sm_ocsp_serve(loop, x, sm_slice_from(path, 6));
+        return true;
+    }
+    if (sm_slice_starts_with(path, SM_LIT("/ca/")) && is_get(x)) {
+        serve_ca(loop, x, sm_slice_from(path, 4));
+        return true;
+    }
+    return false;
+}
+
+static void serve_metrics(sm_http_exchange *x)
+{
+    sm_buf text = sm_buf_init(METRICS_MAX);
+    sm_metrics_render(&text);
+    reply_text(x, 200, SM_LIT("text/plain; version=0.0.4; charset=utf-8"), sm_buf_slice(&text));
+    sm_buf_deinit(&text);
+}
+
+bool sm_operations_serve(sm_http_exchange *x)
+{
+    sm_slice path = sm_http_path(x);
+    if (!is_get(x)) {
+        return false;
+    }
+    if (sm_slice_equal(path, SM_LIT("/healthz"))) {
+        reply_text(x, 200, SM_LIT("text/plain"), SM_LIT("ok\n"));
+    } else if (sm_slice_equal(path, SM_LIT("/readyz"))) {
+        bool ready = sm_health_get();
+        reply_text(x, ready ? 200 : 503, SM_LIT("text/plain"), ready ? SM_LIT("ready\n") : SM_LIT("not ready\n"));
+    } else if (sm_slice_equal(path, SM_LIT("/metrics"))) {
+        serve_metrics(x);
+    } else {
+        return false;
+    }
+    return true;
+}

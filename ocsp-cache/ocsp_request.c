@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ocsp-cache/ocsp.h"
+
+#include "sign/der.h"
+#include "sign/oids.h"
+
+/* hashAlgorithm with parameters NULL or absent. */
+static enum sm_ocsp_hash parse_hash(sm_der *id)
+{
+    sm_der alg = sm_der_enter(id, SM_DER_SEQUENCE);
+    sm_slice oid = sm_der_read_oid(&alg);
+    sm_slice null;
+    if (sm_der_peek(&alg) == SM_DER_NULL) {
+        null = sm_der_read(&alg, SM_DER_NULL);
+        if (null.len != 0) {
+            sm_der_fail(&alg, SM_ERR(MALFORMED));
+        }
+    }
+    sm_der_leave(id, &alg);
+    return sm_slice_equal(oid, SM_OID_SHA1)     ? SM_OCSP_SHA1
+           : sm_slice_equal(oid, SM_OID_SHA256) ? SM_OCSP_SHA256
+                                                : SM_OCSP_OTHER;
+}
+
+/* Request ::= SEQUENCE { reqCert CertID, singleRequestExtensions [0] OPTIONAL } */
+static void parse_one(sm_der *list, struct sm_ocsp_cert_id *out)
+{
+    sm_der request = sm_der_enter(list, SM_DER_SEQUENCE);
+    out->der = sm_der_read_raw(&request);
+    sm_der raw = sm_der_init(out->der);
+    sm_der id = sm_der_enter(&raw, SM_DER_SEQUENCE);
+    out->hash = parse_hash(&id);
+    out->name_hash = sm_der_read(&id, SM_DER_OCTET_STRING);
+    out->key_hash = sm_der_read(&id, SM_DER_OCTET_STRING);
+    out->serial = sm_der_read_unsigned(&id);
+    sm_der_leave(&raw, &id);
+    sm_slice ignored;
+    (void)sm_der_read_if(&request, SM_DER_CTX_CONS(0), &ignored);
+    if (!sm_ok(sm_der_finish(&raw))) {
+        sm_der_fail(&request, SM_ERR(MALFORMED));
+    }
+    sm_der_leave(list, &request);
+}
+
+/* RFC 9654 2.1: Nonce ::= OCTET STRING (SIZE(1..128)). */
+static void parse_nonce(sm_der *d, sm_slice value, struct sm_ocsp_request *out)
+{
+    sm_der inner = sm_der_init(value);
+    out->nonce = sm_der_read(&inner, SM_DER_OCTET_STRING);
+    if (!sm_ok(sm_der_finish(&inner)) || out->nonce.len == 0 || out->nonce.len > SM_OCSP_NONCE_MAX) {
+        sm_der_fail(d, SM_ERR(MALFORMED));
+    }
+}
+
+static void parse_extensions(sm_der *tbs, struct sm_ocsp_request *out)
+{
+    sm_der tagged = sm_der_enter(tbs, SM_DER_CTX_CONS(2));
+    sm_der list = sm_der_enter(&tagged, SM_DER_SEQUENCE);
+    while (!sm_der_at_end(&list)) {
+        sm_der ext = sm_der_enter(&list, SM_DER_SEQUENCE);
+        sm_slice oid = sm_der_read_oid(&ext);
+        bool critical = sm_der_peek(&ext) == SM_DER_BOOLEAN && sm_der_read_bool(&ext);
+        sm_slice value = sm_der_read(&ext, SM_DER_OCTET_STRING);
+        if (sm_slice_equal(oid, SM_OID_OCSP_NONCE)) {
+            parse_nonce(&ext, value, out);
+        } else if (critical) {
+            sm_der_fail(&ext, SM_ERR(MALFORMED)); /* RFC 6960 4.1.2: one that we do not know */
+        }
+        sm_der_leave(&list, &ext);
+    }
+    sm_der_leave(&tagged, &list);
+    sm_der_leave(tbs, &tagged);
+}
+
+sm_err sm_ocsp_request_parse(sm_slice der, struct sm_ocsp_request *out)
+{
+    out->count = 0;
+    out->nonce = SM_SLICE_NONE;
+    sm_der d = sm_der_init(der);
+    sm_der request = sm_der_enter(&d, SM_DER_SEQUENCE);
+    sm_der tbs = sm_der_enter(&request, SM_DER_SEQUENCE);
+    sm_slice ignored;
+    if (sm_der_read_if(&tbs, SM_DER_CTX_CONS(0), &ignored)) {
+        sm_der version = sm_der_init(ignored);
+        if (sm_der_read_u64(&version) != 0) {
+            sm_der_fail(&tbs, SM_ERR(MALFORMED));
+        }
+    }
+    (void)sm_der_read_if(&tbs, SM_DER_CTX_CONS(1), &ignored); /* requestorName */
+    sm_der list = sm_der_enter(&tbs, SM_DER_SEQUENCE);
+    while (!sm_der_at_end(&list)) {
+        if (out->count == SM_OCSP_CERTS_MAX) {
+            return SM_ERR(TOO_LARGE);
+        }
+        parse_one(&list, &out->certs[out->count++]);
+    }
+    sm_der_leave(&tbs, &list);
+    if (!sm_der_at_end(&tbs)) {
+        parse_extensions(&tbs, out);
+    }
+    sm_der_leave(&request, &tbs);
+    (void)sm_der_read_if(&request, SM_DER_CTX_CONS(0), &ignored); /* optionalSignature: nobody is asked who he is */
+    sm_der_leave(&d, &request);
+    SM_TRY(sm_der_finish(&d));
+    return out->count == 0 ? SM_ERR(MALFORMED) : SM_NO_ERR;
+}
