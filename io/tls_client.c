@@ -116,6 +116,7 @@ sm_err sm_tls_client_open(sm_tls_client *client, sm_tls_conn **out)
     if (ssl == NULL) {
         return SM_ERR(NO_MEMORY);
     }
+    SSL_set_connect_state(ssl);
     if (!set_name(ssl, client->server_name)) {
         SSL_free(ssl);
         return SM_ERR(INVALID);
@@ -123,6 +124,5 @@ sm_err sm_tls_client_open(sm_tls_client *client, sm_tls_conn **out)
     if (client->resume && client->session != NULL) {
         (void)SSL_set_session(ssl, client->session);
     }
-    SSL_set_connect_state(ssl);
     return sm_tls_conn_wrap(ssl, true, keep, NULL, out);
 }

@@ -99,6 +99,10 @@ void sm_tls_conn_free(sm_tls_conn **out)
         return;
     }
     *out = NULL;
+    if (conn->up) {
+        /* A TCP connection that just ends does not spoil its session; fatal alerts did already. */
+        SSL_set_shutdown(conn->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+    }
     SSL_free(conn->ssl);
     sm_tls_info_free(conn);
     conn->detach(conn->owner);

@@ -73,7 +73,9 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHE
         sm_rand_bytes(iv, EVP_MAX_IV_LENGTH);
         result = use_key(&keys[0], iv, cipher, mac, 1) ? TICKET_GOOD : TICKET_ERROR;
     } else if (memcmp(name, keys[0].name, TLS_TICKET_NAME) == 0) {
-        result = use_key(&keys[0], iv, cipher, mac, 0) ? TICKET_GOOD : TICKET_ERROR;
+        /* TLS 1.3 clients use a ticket once and want the next (RFC 8446 C.4). */
+        int good = SSL_version(ssl) >= TLS1_3_VERSION ? TICKET_GOOD_RENEW : TICKET_GOOD;
+        result = use_key(&keys[0], iv, cipher, mac, 0) ? good : TICKET_ERROR;
     } else if (memcmp(name, keys[1].name, TLS_TICKET_NAME) == 0) {
         result = use_key(&keys[1], iv, cipher, mac, 0) ? TICKET_GOOD_RENEW : TICKET_ERROR;
     }
