@@ -142,47 +142,70 @@ sm_err sm_ca_cert_make(const struct sm_ca_cert_request *r, sm_arena *arena, sm_s
     return err;
 }
 
-sm_err sm_ocsp_cert_make(const struct sm_cert *issuer, sm_key *issuer_key, sm_key *key, int64_t validity_s, sm_arena *arena,
-                         sm_slice *out)
+static sm_err make_leaf(struct maker *m, const struct sm_leaf_request *r, sm_buf *subject, sm_slice *out)
+{
+    uint8_t serial[SM_SERIAL_LEN];
+    struct sm_name name = {.count = 0};
+    sm_serial_make(serial);
+    sm_ext_key_usage(&m->value, 1U << 0);
+    add(m, SM_OID_KEY_USAGE, true);
+    SM_TRY(m->err);
+    SM_TRY(sm_ext_eku(&m->value, r->eku, r->eku_count));
+    add(m, SM_OID_EKU, false);
+    if (r->ocsp_no_check) {
+        sm_der_write_null(&m->value);
+        add(m, SM_OID_OCSP_NO_CHECK, false); /* RFC 6960 4.2.2.2.1 */
+    }
+    SM_TRY(m->err);
+    SM_TRY(sm_name_from_text(sm_slice_str(r->subject), m->arena, &name, NULL));
+    sm_name_write(subject, &name);
+    const struct sm_cert_template_config config = {
+        .sig_alg = sm_sig_alg_for(sm_key_get_type(r->issuer_key), SM_DIGEST_NONE, false),
+        .issuer = r->issuer->subject,
+        .authority_key_id = r->issuer->subject_key_id,
+        .subject_key_id = true,
+        .extensions = m->list,
+        .extension_count = m->count,
+    };
+    int64_t now = sm_clock_wall_s();
+    int64_t end = now + r->validity_s - 1;
+    const struct sm_cert_params params = {
+        .serial = sm_slice_of(serial, sizeof(serial)),
+        .not_before = now - BACKDATE_S < r->issuer->not_before ? r->issuer->not_before : now - BACKDATE_S,
+        .not_after = end > r->issuer->not_after ? r->issuer->not_after : end,
+        .subject = sm_buf_slice(subject),
+        .key = sm_key_public(r->key),
+        .sans = r->sans,
+        .san_count = r->san_count,
+    };
+    return sign_cert(m, &config, &params, r->issuer_key, out);
+}
+
+sm_err sm_leaf_cert_make(const struct sm_leaf_request *r, sm_arena *arena, sm_slice *out)
 {
     struct maker m = {.arena = arena, .value = sm_buf_init(4096)};
-    uint8_t serial[SM_SERIAL_LEN];
-    const sm_slice eku[] = {SM_OID_EKU_OCSP_SIGNING};
-    struct sm_name name = {.count = 0};
     sm_buf subject = sm_buf_init(4096);
-    sm_serial_make(serial);
-    sm_ext_key_usage(&m.value, 1U << 0);
-    add(&m, SM_OID_KEY_USAGE, true);
-    m.err = sm_ok(m.err) ? sm_ext_eku(&m.value, eku, 1) : m.err;
-    add(&m, SM_OID_EKU, false);
-    sm_der_write_null(&m.value);
-    add(&m, SM_OID_OCSP_NO_CHECK, false); /* RFC 6960 4.2.2.2.1 */
-    sm_err err = m.err;
-    err = sm_ok(err) ? sm_name_from_text(SM_LIT("CN=OCSP responder"), arena, &name, NULL) : err;
-    if (sm_ok(err)) {
-        sm_name_write(&subject, &name);
-        const struct sm_cert_template_config config = {
-            .sig_alg = sm_sig_alg_for(sm_key_get_type(issuer_key), SM_DIGEST_NONE, false),
-            .issuer = issuer->subject,
-            .authority_key_id = issuer->subject_key_id,
-            .subject_key_id = true,
-            .extensions = m.list,
-            .extension_count = m.count,
-        };
-        int64_t now = sm_clock_wall_s();
-        int64_t end = now + validity_s - 1;
-        const struct sm_cert_params params = {
-            .serial = sm_slice_of(serial, sizeof(serial)),
-            .not_before = now - BACKDATE_S < issuer->not_before ? issuer->not_before : now - BACKDATE_S,
-            .not_after = end > issuer->not_after ? issuer->not_after : end,
-            .subject = sm_buf_slice(&subject),
-            .key = sm_key_public(key),
-        };
-        err = sign_cert(&m, &config, &params, issuer_key, out);
-    }
+    sm_err err = make_leaf(&m, r, &subject, out);
     sm_buf_deinit(&subject);
     sm_buf_deinit(&m.value);
     return err;
+}
+
+sm_err sm_ocsp_cert_make(const struct sm_cert *issuer, sm_key *issuer_key, sm_key *key, int64_t validity_s, sm_arena *arena,
+                         sm_slice *out)
+{
+    const sm_slice eku[] = {SM_OID_EKU_OCSP_SIGNING};
+    const struct sm_leaf_request r = {
+        .issuer = issuer,
+        .issuer_key = issuer_key,
+        .key = key,
+        .subject = "CN=OCSP responder",
+        .eku = eku,
+        .eku_count = 1,
+        .ocsp_no_check = true,
+        .validity_s = validity_s,
+    };
+    return sm_leaf_cert_make(&r, arena, out);
 }
 
 sm_err sm_ca_csr_make(sm_slice subject, sm_key *key, sm_arena *arena, sm_slice *out)

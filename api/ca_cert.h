@@ -28,3 +28,18 @@ SM_FALLIBLE sm_ca_csr_make(sm_slice subject, sm_key *key, sm_arena *arena, sm_sl
 /* A delegated OCSP responder's certificate: EKU OCSPSigning, id-pkix-ocsp-nocheck. */
 SM_FALLIBLE sm_ocsp_cert_make(const struct sm_cert *issuer, sm_key *issuer_key, sm_key *key, int64_t validity_s, sm_arena *arena,
                               sm_slice *out);
+
+/* An end-entity certificate outside the pipeline: OCSP responders, and the first TLS certificates of a dev instance. */
+struct sm_leaf_request {
+    const struct sm_cert *issuer;
+    sm_key *issuer_key;
+    sm_key *key;
+    const char *subject; /* "CN=..." */
+    const struct sm_san *sans;
+    size_t san_count;
+    const sm_slice *eku;
+    size_t eku_count;
+    bool ocsp_no_check;
+    int64_t validity_s;
+};
+SM_FALLIBLE sm_leaf_cert_make(const struct sm_leaf_request *r, sm_arena *arena, sm_slice *out);

@@ -57,3 +57,7 @@ const struct sm_public_key *sm_key_public(const sm_key *key);
 const char *sm_key_uri(const sm_key *key);
 /* Whether its signatures are too slow for a loop thread (RSA-4096, tokens, ...), and go to a pool. */
 bool sm_key_is_slow(const sm_key *key);
+
+/* Writes the key as unencrypted PKCS#8 in PEM, mode 0600: for TLS keys that `sealmill dev` makes for its listeners and clients, never for
+ * a CA's. Errors: DISK, CRYPTO. */
+SM_FALLIBLE sm_key_write_pem(const sm_key *key, const char *path, sm_diag *diag);

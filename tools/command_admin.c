@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* ca create, import, csr, list, show; token create. */
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/text.h"
+#include "gen/sealmill/v1/ca.pb-c.h"
+#include "gen/sealmill/v1/caller.pb-c.h"
+#include "proto/message.h"
+#include "sign/alg.h"
+#include "sign/name.h"
+#include "tools/client.h"
+#include "tools/commands.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define CA_SERVICE "/sealmill.v1.CaService/"
+#define CALLER_SERVICE "/sealmill.v1.CallerService/"
+
+struct work {
+    const struct cli_args *args;
+    sm_arena arena;
+    sm_diag diag;
+    struct client_target target;
+};
+
+static void begin(struct work *w, const struct cli_args *args)
+{
+    w->args = args;
+    w->diag.field[0] = '\0';
+    w->diag.reason[0] = '\0';
+    sm_arena_init(&w->arena, 64U << 20);
+    client_target_from(args, true, &w->target);
+}
+
+static int end(struct work *w, sm_err err)
+{
+    int rc = sm_ok(err) ? 0 : cli_fail(err, &w->diag);
+    sm_arena_deinit(&w->arena);
+    return rc;
+}
+
+static char *text(struct work *w, const char *s)
+{
+    char *z = sm_arena_strdup(&w->arena, sm_slice_str(s == NULL ? "" : s));
+    if (z == NULL) {
+        cli_usage("out of memory");
+    }
+    return z;
+}
+
+static char *name_word(struct work *w)
+{
+    if (w->args->word_count != 1) {
+        cli_usage("a CA's name is needed");
+    }
+    return text(w, w->args->words[0]);
+}
+
+static sm_err print_json(const ProtobufCMessage *m)
+{
+    const struct sm_json_options options = {.pretty = true, .all_fields = false};
+    sm_buf out = sm_buf_init(CLIENT_ANSWER_MAX);
+    sm_err err = sm_message_to_json(m, &options, &out);
+    if (sm_ok(err)) {
+        (void)printf("%.*s\n", (int)out.len, (const char *)out.ptr);
+    }
+    sm_buf_deinit(&out);
+    return err;
+}
+
+static void print_ca(const Sealmill__V1__Ca *ca)
+{
+    static const char *const states[] = {"?", "pending", "active", "disabled"};
+    char until[SM_RFC3339_SIZE];
+    (void)printf("%-16s %-9s %-9s until %s  %s\n", ca->name, (unsigned)ca->state < 4 ? states[ca->state] : "?",
+                 sm_key_type_name((enum sm_key_type)ca->key_type),
+                 sm_clock_format(ca->not_after == NULL ? 0 : ca->not_after->seconds, until), ca->subject);
+}
+
+static sm_err show(struct work *w, const ProtobufCMessage *m)
+{
+    if (cli_has(w->args, "json")) {
+        return print_json(m);
+    }
+    const Sealmill__V1__Ca *ca = (const Sealmill__V1__Ca *)(const void *)m;
+    print_ca(ca);
+    if (cli_has(w->args, "pem") && ca->certificate.len > 0) {
+        sm_buf pem = sm_buf_init(1U << 20);
+        sm_pem_encode(&pem, "CERTIFICATE", sm_slice_of(ca->certificate.data, ca->certificate.len));
+        (void)printf("%.*s", (int)pem.len, (const char *)pem.ptr);
+        sm_buf_deinit(&pem);
+    }
+    return SM_NO_ERR;
+}
+
+/* "O=Acme,CN=Issuing CA" as a message. */
+static sm_err parse_subject(struct work *w, const char *subject, Sealmill__V1__Name *out)
+{
+    struct sm_name name;
+    SM_TRY(sm_name_from_text(sm_slice_str(subject), &w->arena, &name, &w->diag));
+    sealmill__v1__name__init(out);
+    out->attributes = sm_arena_alloc(&w->arena, (name.count + 1) * sizeof(*out->attributes));
+    for (size_t i = 0; i < name.count && out->attributes != NULL; i++) {
+        Sealmill__V1__NameAttribute *a = SM_ARENA_NEW(&w->arena, Sealmill__V1__NameAttribute);
+        if (a == NULL) {
+            return SM_ERR(NO_MEMORY);
+        }
+        const char *type = sm_attribute_short_name(name.at[i].oid);
+        sealmill__v1__name_attribute__init(a);
+        a->type = text(w, type == NULL ? "?" : type);
+        a->value = sm_arena_strdup(&w->arena, name.at[i].value);
+        out->attributes[out->n_attributes++] = a;
+    }
+    return SM_NO_ERR;
+}
+
+static int run_create(struct cli_args *args)
+{
+    struct work w;
+    Sealmill__V1__CreateCaRequest r;
+    Sealmill__V1__Name subject;
+    ProtobufCMessage *m;
+    const char *type = cli_get(args, "key-type");
+    const char *validity = cli_get(args, "validity");
+    begin(&w, args);
+    sealmill__v1__create_ca_request__init(&r);
+    r.name = name_word(&w);
+    if (!cli_has(args, "subject")) {
+        cli_usage("--subject is needed, such as \"O=Acme,CN=Acme issuing\"");
+    }
+    r.key_type = (Sealmill__V1__KeyType)sm_key_type_parse(sm_slice_str(type == NULL ? "p256" : type));
+    if (r.key_type == 0) {
+        cli_usage("--key-type wants p256, p384, p521, rsa-2048, rsa-3072, rsa-4096, ed25519, ed448 or ml-dsa-44/65/87");
+    }
+    if (validity != NULL && !sm_ok(sm_duration_parse(sm_slice_str(validity), &r.validity_seconds))) {
+        cli_usage("--validity wants a duration such as 10y");
+    }
+    r.parent = text(&w, cli_get(args, "parent"));
+    r.self_signed = cli_has(args, "root");
+    r.key_uri = text(&w, cli_get(args, "key-uri"));
+    r.use_existing_key = cli_has(args, "existing-key");
+    if (cli_has(args, "path-length")) {
+        r.path_length_set = 1;
+        r.path_length = (int32_t)cli_number(args, "path-length", 0, 0, 100);
+    }
+    sm_err err = parse_subject(&w, cli_get(args, "subject"), &subject);
+    r.subject = &subject;
+    err = sm_ok(err) ? client_call(&w.target, CA_SERVICE "Create", &r.base, &sealmill__v1__ca__descriptor, &w.arena, &m, &w.diag) : err;
+    err = sm_ok(err) ? show(&w, m) : err;
+    return end(&w, err);
+}
+
+static const struct cli_option create_options[] = {
+    CLIENT_OPTIONS,
+    {"subject", "NAME", "Such as \"O=Acme,CN=Acme issuing\""},
+    {"root", NULL, "Self-signed"},
+    {"parent", "NAME", "Signed by this CA of ours (without --root and --parent: by an external signer, see ca csr)"},
+    {"key-type", "TYPE", "p256 (default), p384, p521, rsa-2048, rsa-3072, rsa-4096, ed25519, ed448, ml-dsa-44/65/87"},
+    {"key-uri", "URI", "Where the key is made (default file:NAME-1)"},
+    {"existing-key", NULL, "Take the key that is there under --key-uri"},
+    {"validity", "DURATION", "Default 10y"},
+    {"path-length", "N", "pathLenConstraint"},
+    {"pem", NULL, "Print the certificate too"},
+    {NULL, NULL, NULL},
+};
+
+const struct cli_command command_ca_create = {
+    "ca create", "NAME", "Make a CA",
+    "  sealmill ca create acme-root --dir ./ca --root --subject \"O=Acme,CN=Acme root\" --key-type p384\n"
+    "  sealmill ca create acme --dir ./ca --parent acme-root --subject \"O=Acme,CN=Acme issuing\"\n",
+    create_options, run_create,
+};
+
+static int run_csr(struct cli_args *args)
+{
+    struct work w;
+    Sealmill__V1__GetCaCsrRequest r;
+    ProtobufCMessage *m;
+    begin(&w, args);
+    sealmill__v1__get_ca_csr_request__init(&r);
+    r.name = name_word(&w);
+    sm_err err = client_call(&w.target, CA_SERVICE "GetCsr", &r.base, &sealmill__v1__get_ca_csr_response__descriptor, &w.arena, &m, &w.diag);
+    if (sm_ok(err)) {
+        const Sealmill__V1__GetCaCsrResponse *csr = (const Sealmill__V1__GetCaCsrResponse *)(void *)m;
+        sm_buf pem = sm_buf_init(1U << 20);
+        sm_pem_encode(&pem, "CERTIFICATE REQUEST", sm_slice_of(csr->csr.data, csr->csr.len));
+        (void)printf("%.*s", (int)pem.len, (const char *)pem.ptr);
+        sm_buf_deinit(&pem);
+    }
+    return end(&w, err);
+}
+
+static const struct cli_option plain_options[] = {CLIENT_OPTIONS, {"pem", NULL, "Print the certificate too"}, {NULL, NULL, NULL}};
+
+const struct cli_command command_ca_csr = {
+    "ca csr", "NAME", "Print a CA's PKCS#10 request for an external signer", "  sealmill ca csr acme --dir ./ca > acme.csr\n",
+    plain_options, run_csr,
+};
+
+/* The first PEM block is the certificate, those behind it its chain. */
+static sm_err read_chain(struct work *w, Sealmill__V1__ImportCaCertificateRequest *r)
+{
+    sm_buf file = sm_buf_init(4U << 20);
+    SM_TRY(sm_file_read(cli_get(w->args, "cert-file"), &file, &w->diag));
+    sm_slice rest = sm_buf_slice(&file);
+    r->chain = sm_arena_alloc(&w->arena, 16 * sizeof(*r->chain));
+    sm_err err = r->chain == NULL ? SM_ERR(NO_MEMORY) : SM_NO_ERR;
+    for (size_t i = 0; sm_ok(err) && i < 16; i++) {
+        sm_slice label;
+        sm_slice copy;
+        sm_buf der = sm_buf_init(1U << 20);
+        err = sm_pem_next(&rest, &label, &der);
+        err = sm_ok(err) ? sm_arena_copy(&w->arena, sm_buf_slice(&der), &copy) : err;
+        sm_buf_deinit(&der);
+        if (sm_ok(err)) {
+            union {
+                const uint8_t *in;
+                uint8_t *out;
+            } ptr = {copy.ptr};
+            ProtobufCBinaryData data = {copy.len, ptr.out};
+            if (i == 0) {
+                r->certificate = data;
+            } else {
+                r->chain[r->n_chain++] = data;
+            }
+        }
+    }
+    sm_buf_deinit(&file);
+    return sm_err_is(err, SM_E_NOT_FOUND) && r->certificate.len > 0 ? SM_NO_ERR : err;
+}
+
+static int run_import(struct cli_args *args)
+{
+    struct work w;
+    Sealmill__V1__ImportCaCertificateRequest r;
+    ProtobufCMessage *m;
+    begin(&w, args);
+    sealmill__v1__import_ca_certificate_request__init(&r);
+    r.name = name_word(&w);
+    if (!cli_has(args, "cert-file")) {
+        cli_usage("--cert-file is needed: PEM, the CA's certificate first, then its chain");
+    }
+    sm_err err = read_chain(&w, &r);
+    err = sm_ok(err) ? client_call(&w.target, CA_SERVICE "ImportCertificate", &r.base, &sealmill__v1__ca__descriptor, &w.arena, &m, &w.diag)
+                     : err;
+    err = sm_ok(err) ? show(&w, m) : err;
+    return end(&w, err);
+}
+
+static const struct cli_option import_options[] = {
+    CLIENT_OPTIONS,
+    {"cert-file", "FILE", "PEM: the CA's certificate, then its chain"},
+    {"pem", NULL, "Print the certificate too"},
+    {NULL, NULL, NULL},
+};
+
+const struct cli_command command_ca_import = {
+    "ca import", "NAME", "Give a CA the certificate that an external signer made",
+    "  sealmill ca import acme --dir ./ca --cert-file acme-chain.pem\n", import_options, run_import,
+};
+
+static int run_ca_list(struct cli_args *args)
+{
+    struct work w;
+    Sealmill__V1__ListCasRequest r;
+    ProtobufCMessage *m;
+    begin(&w, args);
+    sealmill__v1__list_cas_request__init(&r);
+    sm_err err = client_call(&w.target, CA_SERVICE "List", &r.base, &sealmill__v1__list_cas_response__descriptor, &w.arena, &m, &w.diag);
+    if (sm_ok(err) && cli_has(args, "json")) {
+        err = print_json(m);
+    } else if (sm_ok(err)) {
+        const Sealmill__V1__ListCasResponse *list = (const Sealmill__V1__ListCasResponse *)(void *)m;
+        for (size_t i = 0; i < list->n_cas; i++) {
+            print_ca(list->cas[i]);
+        }
+    }
+    return end(&w, err);
+}
+
+const struct cli_command command_ca_list = {
+    "ca list", NULL, "List the CAs", "  sealmill ca list --dir ./ca\n", plain_options, run_ca_list,
+};
+
+static int run_ca_show(struct cli_args *args)
+{
+    struct work w;
+    Sealmill__V1__GetCaRequest r;
+    ProtobufCMessage *m;
+    begin(&w, args);
+    sealmill__v1__get_ca_request__init(&r);
+    r.name = name_word(&w);
+    sm_err err = client_call(&w.target, CA_SERVICE "Get", &r.base, &sealmill__v1__ca__descriptor, &w.arena, &m, &w.diag);
+    err = sm_ok(err) ? show(&w, m) : err;
+    return end(&w, err);
+}
+
+const struct cli_command command_ca_show = {
+    "ca show", "NAME", "Show one CA", "  sealmill ca show issuing --dir ./ca --pem\n", plain_options, run_ca_show,
+};
+
+/* ---- tokens ---- */
+
+static int run_token(struct cli_args *args)
+{
+    struct work w;
+    Sealmill__V1__CreateTokenRequest r;
+    Sealmill__V1__Grant grant;
+    Sealmill__V1__Grant *grants[] = {&grant};
+    ProtobufCMessage *m;
+    const char *validity = cli_get(args, "validity");
+    char role[40];
+    char *cas[CLI_VALUES_MAX];
+    char *profiles[CLI_VALUES_MAX];
+    begin(&w, args);
+    if (!cli_has(args, "name") || !cli_has(args, "role")) {
+        cli_usage("--name and --role are needed");
+    }
+    sealmill__v1__create_token_request__init(&r);
+    sealmill__v1__grant__init(&grant);
+    (void)snprintf(role, sizeof(role), "ROLE_%.30s", cli_get(args, "role"));
+    for (char *c = role; *c != '\0'; c++) {
+        *c = (char)(*c >= 'a' && *c <= 'z' ? *c - 32 : *c);
+    }
+    sm_err err = sm_message_set_text(&grant.base, SM_LIT("role"), sm_slice_str(role), &w.arena, &w.diag);
+    for (size_t i = 0; i < cli_count(args, "ca"); i++) {
+        cas[grant.n_cas++] = text(&w, cli_at(args, "ca", i));
+    }
+    for (size_t i = 0; i < cli_count(args, "profile"); i++) {
+        profiles[grant.n_profiles++] = text(&w, cli_at(args, "profile", i));
+    }
+    grant.cas = cas;
+    grant.profiles = profiles;
+    r.name = text(&w, cli_get(args, "name"));
+    r.n_grants = 1;
+    r.grants = grants;
+    if (validity != NULL && !sm_ok(sm_duration_parse(sm_slice_str(validity), &r.validity_seconds))) {
+        cli_usage("--validity wants a duration such as 30d");
+    }
+    err = sm_ok(err) ? client_call(&w.target, CALLER_SERVICE "CreateToken", &r.base, &sealmill__v1__create_token_response__descriptor,
+                                   &w.arena, &m, &w.diag)
+                     : err;
+    if (sm_ok(err) && cli_has(args, "json")) {
+        err = print_json(m);
+    } else if (sm_ok(err)) {
+        (void)printf("%s\n", ((const Sealmill__V1__CreateTokenResponse *)(void *)m)->secret);
+    }
+    return end(&w, err);
+}
+
+static const struct cli_option token_options[] = {
+    CLIENT_OPTIONS,
+    {"name", "NAME", "The caller's name in logs and audit"},
+    {"role", "ROLE", "admin, operator, ra, auditor or reader"},
+    {"ca", "NAME", "ra: for this CA (\"*\": all); may be repeated"},
+    {"profile", "NAME", "ra: for this profile (\"*\": all); may be repeated"},
+    {"validity", "DURATION", "Default 30d"},
+    {NULL, NULL, NULL},
+};
+
+const struct cli_command command_token_create = {
+    "token create", NULL, "Make a bearer token; it is shown once",
+    "  sealmill token create --dir ./ca --name ci --role ra --ca issuing --profile device > token\n", token_options, run_token,
+};

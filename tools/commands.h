@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The commands, one static table row each; main.c lists them.
+ *
+ * Threads:   main.
+ * Limits:    none.
+ * Security:  see cli.h.
+ * Standards: none.
+ */
+#pragma once
+
+#include "tools/cli.h"
+
+extern const struct cli_command command_serve;
+extern const struct cli_command command_dev;
+extern const struct cli_command command_config_check;
+extern const struct cli_command command_issue;
+extern const struct cli_command command_renew;
+extern const struct cli_command command_get;
+extern const struct cli_command command_list;
+extern const struct cli_command command_revoke;
+extern const struct cli_command command_release;
+extern const struct cli_command command_ca_create;
+extern const struct cli_command command_ca_import;
+extern const struct cli_command command_ca_csr;
+extern const struct cli_command command_ca_list;
+extern const struct cli_command command_ca_show;
+extern const struct cli_command command_token_create;
+extern const struct cli_command command_load;
+extern const struct cli_command command_backup;
+extern const struct cli_command command_restore;
+extern const struct cli_command command_db_check;

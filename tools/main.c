@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/check.h"
+#include "tools/commands.h"
+
+static const struct cli_command *const commands[] = {
+    &command_serve,     &command_dev,       &command_config_check, &command_issue,     &command_renew,
+    &command_get,       &command_list,      &command_revoke,       &command_release,   &command_ca_create,
+    &command_ca_import, &command_ca_csr,    &command_ca_list,      &command_ca_show,   &command_token_create,
+    &command_load,      &command_backup,    &command_restore,      &command_db_check,
+};
+
+int main(int argc, char **argv)
+{
+    return cli_main(argc, argv, commands, SM_ARRAY_LEN(commands));
+}

@@ -1,0 +1,455 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "tools/serve.h"
+
+#include "api/ca.h"
+#include "api/grpc_server.h"
+#include "api/health.h"
+#include "api/indexer.h"
+#include "api/json_server.h"
+#include "api/method.h"
+#include "api/public_server.h"
+#include "base/log.h"
+#include "base/thread.h"
+#include "base/version.h"
+#include "proto/grpc.h"
+#include "tools/cli.h"
+#include "tools/config.h"
+#include "tools/systemd.h"
+
+#include <openssl/crypto.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+enum service { SERVICE_API = 1, SERVICE_PUBLIC = 2, SERVICE_OPERATIONS = 4 };
+
+struct server;
+
+/* One listener as one loop serves it. */
+struct endpoint {
+    struct loop_slot *slot;
+    unsigned services;
+    sm_http_server *http;
+};
+
+struct loop_slot {
+    struct server *server;
+    unsigned index;
+    sm_thread thread;
+    sm_loop *loop;
+    sm_api_loop *api;
+    sm_task run;
+    struct endpoint endpoints[SERVE_LISTENERS_MAX];
+    size_t open; /* endpoints not yet drained */
+    sm_msg drain;
+    sm_err err;
+    sm_diag diag;
+    _Atomic int state; /* 0: starting, 1: up, 2: failed */
+};
+
+struct listening {
+    sm_listener *listener;
+    sm_tls_server *tls;
+    unsigned services;
+};
+
+struct server {
+    sm_arena arena;
+    Sealmill__Config__V1__Config *config;
+    sm_keystore *keystore;
+    sm_store *store;
+    sm_api *api;
+    sm_sign_pool *pool;
+    struct listening listeners[SERVE_LISTENERS_MAX];
+    size_t listener_count;
+    struct loop_slot loops[SERVE_LOOPS_MAX];
+    unsigned loop_count;
+    uint32_t message_max;
+    uint64_t body_max;
+};
+
+/* ---- requests ---- */
+
+static void on_request(void *ctx, sm_http_exchange *x)
+{
+    struct endpoint *e = ctx;
+    struct server *s = e->slot->server;
+    if ((e->services & SERVICE_API) != 0 && sm_grpc_is_request(x)) {
+        sm_grpc_serve(e->slot->api, x, s->message_max);
+        return;
+    }
+    if ((e->services & SERVICE_PUBLIC) != 0 && sm_public_serve(e->slot->api, x)) {
+        return;
+    }
+    if ((e->services & SERVICE_OPERATIONS) != 0 && sm_operations_serve(x)) {
+        return;
+    }
+    if ((e->services & SERVICE_API) != 0) {
+        sm_json_serve(e->slot->api, x, s->body_max);
+        return;
+    }
+    const sm_http_header headers[] = {SM_HEADER("content-type", SM_LIT("text/plain"))};
+    sm_http_reply(x, 404, headers, 1, SM_LIT("there is nothing at this path\n"));
+}
+
+/* ---- a loop's thread ---- */
+
+static void schedule(void *ctx)
+{
+    struct loop_slot *slot = ctx;
+    sm_task_schedule(slot->loop, &slot->run, SM_PHASE_WORK);
+}
+
+static void run_batch(sm_task *task)
+{
+    sm_api_loop_run(SM_CONTAINER_OF(task, struct loop_slot, run)->api);
+}
+
+static void on_drained(void *ctx)
+{
+    struct loop_slot *slot = ctx;
+    if (--slot->open == 0) {
+        sm_loop_stop(slot->loop);
+    }
+}
+
+static void drain(sm_msg *msg)
+{
+    struct loop_slot *slot = SM_CONTAINER_OF(msg, struct loop_slot, drain);
+    slot->open = slot->server->listener_count;
+    for (size_t i = 0; i < slot->server->listener_count; i++) {
+        sm_http_server_drain(slot->endpoints[i].http, on_drained, slot);
+    }
+}
+
+static sm_err start_loop(struct loop_slot *slot)
+{
+    struct server *s = slot->server;
+    SM_TRY(sm_loop_new(&slot->loop, &slot->diag));
+    sm_task_init(&slot->run, run_batch);
+    const struct sm_api_loop_config config = {sm_loop_mailbox(slot->loop), s->pool, schedule, slot};
+    SM_TRY(sm_api_loop_new(s->api, &config, &slot->api));
+    for (size_t i = 0; i < s->listener_count; i++) {
+        struct endpoint *e = &slot->endpoints[i];
+        e->slot = slot;
+        e->services = s->listeners[i].services;
+        const struct sm_http_handler handler = {on_request, e};
+        SM_TRY(sm_http_server_start(slot->loop, s->listeners[i].listener, slot->index, handler, &e->http));
+    }
+    return SM_NO_ERR;
+}
+
+#define SETTLE_TURNS 5000 /* of 1 ms: for store writes and slow keys that are still under way */
+
+static void loop_main(void *ctx)
+{
+    struct loop_slot *slot = ctx;
+    slot->err = start_loop(slot);
+    atomic_store(&slot->state, sm_ok(slot->err) ? 1 : 2);
+    if (!sm_ok(slot->err)) {
+        return;
+    }
+    sm_loop_run(slot->loop);
+    for (size_t i = 0; i < slot->server->listener_count; i++) {
+        sm_http_server_free(&slot->endpoints[i].http);
+    }
+    for (int i = 0; i < SETTLE_TURNS && !sm_api_loop_is_idle(slot->api); i++) {
+        sm_loop_turn(slot->loop, 1);
+    }
+    sm_api_loop_free(&slot->api);
+    sm_loop_free(&slot->loop);
+    sm_sign_thread_deinit();
+}
+
+/* ---- building ---- */
+
+static unsigned parse_services(const Sealmill__Config__V1__Listener *l, sm_diag *diag, sm_err *err)
+{
+    static const struct {
+        const char *name;
+        unsigned bit;
+    } known[] = {{"api", SERVICE_API}, {"public", SERVICE_PUBLIC}, {"operations", SERVICE_OPERATIONS}};
+    unsigned bits = 0;
+    for (size_t i = 0; i < l->n_services; i++) {
+        unsigned bit = 0;
+        for (size_t j = 0; j < SM_ARRAY_LEN(known); j++) {
+            bit |= strcmp(known[j].name, l->services[i]) == 0 ? known[j].bit : 0;
+        }
+        if (bit == 0) {
+            *err = sm_diag_set(diag, SM_ERR(INVALID), "listeners.services", "\"%.40s\" is not one of api, public, operations",
+                               l->services[i]);
+        }
+        bits |= bit;
+    }
+    return bits;
+}
+
+static sm_err parse_client_auth(const char *text, enum sm_tls_client_auth *out, sm_diag *diag)
+{
+    static const char *const names[] = {"none", "optional", "required"};
+    *out = SM_TLS_CLIENT_NONE;
+    for (int i = 0; i < 3; i++) {
+        if (strcmp(text, names[i]) == 0) {
+            *out = (enum sm_tls_client_auth)i;
+            return SM_NO_ERR;
+        }
+    }
+    return text[0] == '\0' ? SM_NO_ERR
+                           : sm_diag_set(diag, SM_ERR(INVALID), "tls.client_certificates", "none, optional or required is wanted");
+}
+
+static const char *or_null(const char *s)
+{
+    return s[0] == '\0' ? NULL : s;
+}
+
+static sm_err open_tls(const Sealmill__Config__V1__Tls *tls, sm_tls_server **out, sm_diag *diag)
+{
+    struct sm_tls_files files[SM_TLS_CERTIFICATES_MAX];
+    size_t count = tls->n_certificates < SM_TLS_CERTIFICATES_MAX ? tls->n_certificates : SM_TLS_CERTIFICATES_MAX;
+    for (size_t i = 0; i < count; i++) {
+        files[i] = (struct sm_tls_files){tls->certificates[i]->certificate_file, tls->certificates[i]->key_file};
+    }
+    struct sm_tls_server_config config = {
+        .certificates = files,
+        .certificate_count = count,
+        .client_ca_file = or_null(tls->client_ca_file),
+        .groups = or_null(tls->groups),
+        .minimum_version = strcmp(tls->minimum_version, "1.3") == 0 ? 0x0304 : 0x0303,
+        .no_resumption = tls->no_session_resumption,
+    };
+    SM_TRY(parse_client_auth(tls->client_certificates, &config.client_auth, diag));
+    if (config.client_auth != SM_TLS_CLIENT_NONE && config.client_ca_file == NULL) {
+        return sm_diag_set(diag, SM_ERR(INVALID), "tls.client_ca_file", "it is needed to verify client certificates");
+    }
+    return sm_tls_server_new(&config, out, diag);
+}
+
+static sm_err open_listener(struct server *s, const Sealmill__Config__V1__Listener *l, sm_diag *diag)
+{
+    if (s->listener_count == SERVE_LISTENERS_MAX) {
+        return sm_diag_set(diag, SM_ERR(TOO_LARGE), "listeners", "more than %d", SERVE_LISTENERS_MAX);
+    }
+    struct listening *out = &s->listeners[s->listener_count];
+    sm_err err = SM_NO_ERR;
+    out->services = parse_services(l, diag, &err);
+    SM_TRY(err);
+    struct sm_listener_config config = {.name = l->name, .address = l->address, .inherited_fd = -1, .loops = s->loop_count};
+    SM_TRY(config_limits(s->config, &config.limits, diag));
+    if (l->systemd_socket[0] != '\0') {
+        config.inherited_fd = systemd_socket(l->systemd_socket);
+        if (config.inherited_fd < 0) {
+            return sm_diag_set(diag, SM_ERR(NOT_FOUND), "listeners.systemd_socket", "systemd passed no socket named %.60s",
+                               l->systemd_socket);
+        }
+    }
+    if (l->tls != NULL) {
+        SM_TRY(open_tls(l->tls, &out->tls, diag));
+        config.tls = out->tls;
+    }
+    err = sm_listener_new(&config, &out->listener, diag);
+    if (!sm_ok(err)) {
+        sm_tls_server_free(&out->tls);
+        return err;
+    }
+    s->listener_count++;
+    sm_log(SM_LOG_INFO, "listening", SM_KS("listener", l->name), SM_KS("address", l->address),
+           SM_KU("port", sm_listener_port(out->listener)), SM_KS("tls", l->tls == NULL ? "no" : "yes"), SM_KEND);
+    return SM_NO_ERR;
+}
+
+static void configure_log(const Sealmill__Config__V1__Config *c)
+{
+    enum sm_log_level level = SM_LOG_INFO;
+    enum sm_log_format format = SM_LOG_KEY_VALUE;
+    if (c->log != NULL) {
+        level = strcmp(c->log->level, "debug") == 0   ? SM_LOG_DEBUG
+                : strcmp(c->log->level, "warn") == 0  ? SM_LOG_WARN
+                : strcmp(c->log->level, "error") == 0 ? SM_LOG_ERROR
+                                                      : SM_LOG_INFO;
+        format = strcmp(c->log->format, "json") == 0 ? SM_LOG_JSON : SM_LOG_KEY_VALUE;
+    }
+    sm_log_configure(level, format, 2);
+}
+
+static sm_err open_core(struct server *s, sm_diag *diag)
+{
+    const Sealmill__Config__V1__Config *c = s->config;
+    const struct sm_keystore_config keys = {
+        .dir = c->keys->dir,
+        .passphrase_file = or_null(c->keys->passphrase_file),
+        .passphrase_env = or_null(c->keys->passphrase_env),
+        .passphrase_credential = or_null(c->keys->passphrase_credential),
+    };
+    const struct sm_store_config store = {
+        .dir = c->data_dir,
+        .block_cache_mib = c->store == NULL ? 0 : c->store->block_cache_mib,
+        .write_buffer_mib = c->store == NULL ? 0 : c->store->write_buffer_mib,
+        .create = true,
+        .indexer = sm_api_index,
+    };
+    SM_TRY(sm_methods_init());
+    SM_TRY(sm_sign_init(diag));
+    SM_TRY(sm_keystore_open(&keys, &s->keystore, diag));
+    SM_TRY(sm_store_open(&store, &s->store, diag));
+    const struct sm_api_config api = {.config = c, .store = s->store, .keystore = s->keystore};
+    SM_TRY(sm_api_new(&api, &s->api, diag));
+    return sm_sign_pool_new(s->loop_count, &s->pool);
+}
+
+static sm_err renew_responders(struct server *s, sm_diag *diag)
+{
+    sm_arena arena;
+    sm_arena_init(&arena, 32U << 20);
+    const struct sm_admin admin = {s->api, &arena, "sealmill", SM_SLICE_NONE, diag};
+    sm_err err = sm_ca_renew_responders(&admin);
+    sm_arena_deinit(&arena);
+    return err;
+}
+
+static sm_err start_loops(struct server *s, sm_diag *diag)
+{
+    for (unsigned i = 0; i < s->loop_count; i++) {
+        struct loop_slot *slot = &s->loops[i];
+        char name[16];
+        slot->server = s;
+        slot->index = i;
+        (void)snprintf(name, sizeof(name), "loop-%u", i % 1000U);
+        SM_TRY(sm_thread_start(&slot->thread, name, loop_main, slot));
+        while (atomic_load(&slot->state) == 0) {
+            const struct timespec pause = {.tv_nsec = 200000};
+            (void)nanosleep(&pause, NULL);
+        }
+        if (atomic_load(&slot->state) == 2) {
+            return sm_diag_set(diag, slot->err, slot->diag.field, "%s", slot->diag.reason);
+        }
+    }
+    return SM_NO_ERR;
+}
+
+/* ---- reload ---- */
+
+static void reload(struct server *s, const char *path)
+{
+    sm_diag diag = {.reason = ""};
+    Sealmill__Config__V1__Config *fresh;
+    sm_err err = SM_NO_ERR;
+    for (size_t i = 0; i < s->listener_count && sm_ok(err); i++) {
+        err = s->listeners[i].tls == NULL ? SM_NO_ERR : sm_tls_server_reload(s->listeners[i].tls, &diag);
+    }
+    if (sm_ok(err)) {
+        err = config_load(path, &s->arena, &fresh, &diag); /* the old one stays in memory: requests may still use it */
+    }
+    if (sm_ok(err)) {
+        configure_log(fresh);
+        err = sm_api_reload(s->api, fresh, &diag);
+    }
+    if (sm_ok(err)) {
+        s->config = fresh;
+        sm_log(SM_LOG_INFO, "reloaded", SM_KS("config", path), SM_KEND);
+    } else {
+        sm_log(SM_LOG_ERROR, "reload_failed", SM_KE("error", err), SM_KS("field", diag.field), SM_KS("reason", diag.reason), SM_KEND);
+    }
+}
+
+/* ---- running ---- */
+
+#define RESPONDER_CHECK_S 3600
+
+static void wait_for_end(struct server *s, const char *path, const sigset_t *signals)
+{
+    for (;;) {
+        const struct timespec hour = {.tv_sec = RESPONDER_CHECK_S};
+        int signal = sigtimedwait(signals, NULL, &hour);
+        if (signal == SIGTERM || signal == SIGINT) {
+            return;
+        }
+        if (signal == SIGHUP) {
+            systemd_notify("RELOADING=1");
+            reload(s, path);
+            systemd_notify("READY=1");
+        }
+        sm_diag diag = {.reason = ""};
+        sm_err err = signal < 0 ? renew_responders(s, &diag) : SM_NO_ERR;
+        if (!sm_ok(err)) {
+            sm_log(SM_LOG_ERROR, "responder_renewal_failed", SM_KE("error", err), SM_KS("reason", diag.reason), SM_KEND);
+        }
+    }
+}
+
+static void stop(struct server *s)
+{
+    systemd_notify("STOPPING=1");
+    sm_health_set(false);
+    sm_log(SM_LOG_INFO, "draining", SM_KEND);
+    for (unsigned i = 0; i < s->loop_count; i++) {
+        if (atomic_load(&s->loops[i].state) == 1) {
+            s->loops[i].drain.run = drain;
+            sm_mailbox_post(sm_loop_mailbox(s->loops[i].loop), &s->loops[i].drain);
+        }
+    }
+    for (unsigned i = 0; i < s->loop_count; i++) {
+        if (atomic_load(&s->loops[i].state) != 0) {
+            sm_thread_join(&s->loops[i].thread);
+        }
+    }
+}
+
+static void free_all(struct server *s)
+{
+    for (size_t i = 0; i < s->listener_count; i++) {
+        sm_listener_free(&s->listeners[i].listener);
+        sm_tls_server_free(&s->listeners[i].tls);
+    }
+    sm_sign_pool_free(&s->pool);
+    sm_api_free(&s->api);
+    sm_store_close(&s->store);
+    sm_keystore_close(&s->keystore);
+    sm_arena_deinit(&s->arena);
+}
+
+static sm_err start(struct server *s, const char *path, sm_diag *diag)
+{
+    sm_arena_init(&s->arena, 64U << 20);
+    SM_TRY(config_load(path, &s->arena, &s->config, diag));
+    configure_log(s->config);
+    unsigned wanted = s->config->threads == 0 ? sm_thread_cpu_count() : s->config->threads;
+    s->loop_count = wanted > SERVE_LOOPS_MAX ? SERVE_LOOPS_MAX : wanted;
+    const Sealmill__Config__V1__Limits *l = s->config->limits;
+    s->message_max = l == NULL || l->message_bytes == 0 ? SM_GRPC_MESSAGE_DEFAULT : l->message_bytes;
+    s->body_max = s->message_max;
+    for (size_t i = 0; i < s->config->n_listeners; i++) {
+        SM_TRY(open_listener(s, s->config->listeners[i], diag)); /* first: a port that is taken is found before anything is opened */
+    }
+    SM_TRY(open_core(s, diag));
+    SM_TRY(renew_responders(s, diag));
+    return start_loops(s, diag);
+}
+
+int serve_run(const char *config_path, void (*on_ready)(void *ctx), void *ctx)
+{
+    static struct server s;
+    sm_diag diag = {.reason = ""};
+    sigset_t signals;
+    (void)sigemptyset(&signals);
+    (void)sigaddset(&signals, SIGTERM);
+    (void)sigaddset(&signals, SIGINT);
+    (void)sigaddset(&signals, SIGHUP);
+    (void)pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    (void)signal(SIGPIPE, SIG_IGN);
+    sm_err err = start(&s, config_path, &diag);
+    if (sm_ok(err)) {
+        sm_health_set(true);
+        sm_log(SM_LOG_INFO, "ready", SM_KS("version", SM_VERSION), SM_KU("loops", s.loop_count), SM_KEND);
+        systemd_notify("READY=1");
+        if (on_ready != NULL) {
+            on_ready(ctx);
+        }
+        wait_for_end(&s, config_path, &signals);
+    }
+    stop(&s);
+    free_all(&s);
+    sm_log(SM_LOG_INFO, "stopped", SM_KEND);
+    return sm_ok(err) ? 0 : cli_fail(err, &diag);
+}
