@@ -254,9 +254,7 @@ static void commit_some(sm_store *store)
 static sm_err resume(sm_store *store)
 {
     struct commit_lane *lane = &store->commit;
-    sm_err err = store->ops->recover(store->backend);
-    sm_store_indexer_reload(store);
-    SM_TRY(err);
+    SM_TRY(store->ops->recover(store->backend, STORE_LANE_COMMIT));
     uint64_t last;
     SM_TRY(sm_store_read_last(store, &last));
     lane->next_sequence = last + 1;

@@ -6,15 +6,14 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/mem.h"
 #include "base/metrics.h"
+#include "store/index_run_p.h"
 
 #include <errno.h>
 #include <time.h>
 
-#define RUN_RECORDS 1024     /* log records in one index batch */
-#define RUN_BYTES (1U << 20) /* stops collecting there; one record more may stand behind it */
-#define RETRY_S 1
+#define RETRY_NS SM_NS_PER_S
+#define GATHER_NS (50 * SM_NS_PER_MS) /* what the index may be behind when nobody waits for it */
 
 static struct {
     sm_metric lag;
@@ -27,101 +26,6 @@ static void register_metrics(void)
                                      "Log records that are not yet indexed", NULL);
     metrics.failed = sm_metric_register(SM_COUNTER, "sealmill_store_index_failed",
                                         "Failed runs of the indexer", NULL);
-}
-
-/* ---- one run: some records of the log become one batch ---- */
-
-struct record {
-    uint64_t sequence;
-    size_t at;
-    size_t len;
-};
-
-/* The indexer's memory, reused from run to run. */
-struct run {
-    sm_store *store;
-    sm_buf bytes;
-    struct record records[RUN_RECORDS];
-    size_t count;
-    sm_err err; /* of an emitted row */
-};
-
-static bool collect(void *ctx, sm_slice key, sm_slice value)
-{
-    struct run *run = ctx;
-    size_t at = run->bytes.len;
-    sm_buf_put(&run->bytes, value);
-    if (!sm_ok(sm_buf_err(&run->bytes))) {
-        return false;
-    }
-    run->records[run->count++] = (struct record){sm_store_get_sequence(key), at, value.len};
-    return run->count < RUN_RECORDS && run->bytes.len < RUN_BYTES;
-}
-
-static void emit(void *emitter, enum sm_store_put_kind kind, sm_slice key, sm_slice value)
-{
-    struct run *run = emitter;
-    if (key.len == 0 || key.ptr[0] == 0) {
-        run->err = SM_ERR(INVALID); /* the cursor's place */
-        return;
-    }
-    struct sm_store_put put = {kind, SM_FAMILY_INDEX, key, value};
-    run->store->ops->batch_put(run->store->backend, STORE_LANE_INDEX, &put);
-}
-
-static sm_err index_records(struct run *run)
-{
-    sm_store *store = run->store;
-    for (size_t i = 0; i < run->count; i++) {
-        const struct record *r = &run->records[i];
-        SM_TRY(store->config.indexer(store->config.indexer_ctx, store, r->sequence,
-                                     sm_slice_of(run->bytes.ptr + r->at, r->len), emit, run));
-        SM_TRY(run->err);
-    }
-    uint8_t cursor[8];
-    sm_store_put_sequence(cursor, run->records[run->count - 1].sequence);
-    struct sm_store_put put = {SM_PUT, SM_FAMILY_INDEX, INDEX_CURSOR_KEY,
-                               sm_slice_of(cursor, sizeof(cursor))};
-    store->ops->batch_put(store->backend, STORE_LANE_INDEX, &put);
-    return store->ops->batch_write(store->backend, STORE_LANE_INDEX);
-}
-
-static void set_lag(sm_store *store)
-{
-    uint64_t done = atomic_load(&store->indexer.done_sequence);
-    sm_metric_set(metrics.lag, (int64_t)(atomic_load(&store->last_sequence) - done));
-}
-
-/* Records behind the cursor, as many as fit one run. `*done`: the last of them. */
-static sm_err advance(struct run *run, uint64_t *done)
-{
-    sm_store *store = run->store;
-    uint8_t from[8];
-    sm_store_put_sequence(from, *done + 1);
-    const struct store_range range = {sm_slice_of(from, sizeof(from)), SM_SLICE_NONE, false};
-    run->count = 0;
-    run->err = SM_NO_ERR;
-    sm_buf_reset(&run->bytes);
-    SM_TRY(store->ops->scan(store->backend, SM_FAMILY_LOG, &range, collect, run));
-    SM_TRY(sm_buf_err(&run->bytes));
-    if (run->count == 0) {
-        return SM_ERR(CORRUPT); /* the log ends before its last sequence */
-    }
-    sm_err err = index_records(run);
-    store->ops->batch_clear(store->backend, STORE_LANE_INDEX);
-    if (sm_ok(err)) {
-        *done = run->records[run->count - 1].sequence;
-    }
-    return err;
-}
-
-static sm_err read_cursor(sm_store *store, uint64_t *out)
-{
-    sm_buf cursor = sm_buf_init(64);
-    sm_err err = store->ops->get(store->backend, SM_FAMILY_INDEX, INDEX_CURSOR_KEY, &cursor);
-    *out = sm_ok(err) && cursor.len == 8 ? sm_store_get_sequence(sm_buf_slice(&cursor)) : 0;
-    sm_buf_deinit(&cursor);
-    return sm_err_is(err, SM_E_NOT_FOUND) ? SM_NO_ERR : err;
 }
 
 /* ---- scans that wait ---- */
@@ -150,28 +54,65 @@ bool sm_store_indexer_park(sm_store *store, sm_store_scan *op)
         return false;
     }
     (void)pthread_mutex_lock(&ix->lock);
-    bool behind = atomic_load(&ix->done_sequence) < op->target;
-    if (behind && ix->stopping) {
+    bool waits = atomic_load(&ix->done_sequence) < op->target;
+    if (waits && ix->stopping) {
         sm_store_scan_fail(store, op, SM_ERR(DRAINING));
-    } else if (behind) {
+    } else if (waits) {
         sm_list_push_back(&ix->scans, &op->node);
         (void)pthread_cond_signal(&ix->wake);
     }
     (void)pthread_mutex_unlock(&ix->lock);
-    return behind;
+    return waits;
 }
 
 /* ---- the thread; the lock is held but for the work itself ---- */
 
+static struct timespec time_in(uint64_t ns)
+{
+    uint64_t at = sm_clock_mono_ns() + ns;
+    return (struct timespec){(time_t)(at / SM_NS_PER_S), (long)(at % SM_NS_PER_S)};
+}
+
 static void pause_after_failure(struct indexer *ix)
 {
-    struct timespec until;
-    (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += RETRY_S;
+    struct timespec until = time_in(RETRY_NS);
     int rc = 0;
     while (!ix->stopping && rc != ETIMEDOUT) {
         rc = pthread_cond_timedwait(&ix->wake, &ix->lock, &until);
     }
+}
+
+/* Somebody waits for it, or there is enough for a full run. */
+static bool must_go(const struct indexer *ix, uint64_t behind)
+{
+    return ix->stopping || ix->state != INDEX_FOLLOWS || !sm_list_empty(&ix->scans) ||
+           behind >= INDEX_RUN_RECORDS;
+}
+
+static uint64_t behind(const sm_store *store)
+{
+    uint64_t done = atomic_load(&store->indexer.done_sequence);
+    uint64_t last = atomic_load(&store->last_sequence);
+    return last > done ? last - done : 0; /* the log is read before its last sequence is told */
+}
+
+/* Until the log has grown, and then a little longer: a row costs less in a larger run. `wake_at`
+ * keeps commits from waking a thread that waits on purpose; they set the sequence first and look at
+ * it then, here it is the other way round, so that one of the two sees the other. */
+static void wait_for_work(sm_store *store)
+{
+    struct indexer *ix = &store->indexer;
+    atomic_store(&ix->wake_at, atomic_load(&ix->done_sequence) + 1);
+    while (!must_go(ix, behind(store)) && behind(store) == 0) {
+        (void)pthread_cond_wait(&ix->wake, &ix->lock);
+    }
+    atomic_store(&ix->wake_at, atomic_load(&ix->done_sequence) + INDEX_RUN_RECORDS);
+    struct timespec until = time_in(GATHER_NS);
+    int rc = 0;
+    while (!must_go(ix, behind(store)) && rc != ETIMEDOUT) {
+        rc = pthread_cond_timedwait(&ix->wake, &ix->lock, &until);
+    }
+    atomic_store(&ix->wake_at, UINT64_MAX);
 }
 
 static void on_failure(sm_store *store, sm_err err)
@@ -183,27 +124,27 @@ static void on_failure(sm_store *store, sm_err err)
     pause_after_failure(&store->indexer);
 }
 
-static sm_err do_work(struct run *run, enum index_state state, uint64_t *done)
+static sm_err do_work(sm_store *store, enum index_state state, uint64_t *done)
 {
-    sm_store *store = run->store;
     if (state == INDEX_FOLLOWS) {
-        return advance(run, done);
+        return sm_index_run_go(store->indexer.run, done);
     }
     *done = 0;
-    store->ops->batch_clear(store->backend, STORE_LANE_INDEX);
-    return state == INDEX_REBUILD ? store->ops->clear_index(store->backend)
-                                  : read_cursor(store, done);
+    if (state == INDEX_REBUILD) {
+        return store->ops->clear_index(store->backend);
+    }
+    SM_TRY(store->ops->recover(store->backend, STORE_LANE_INDEX));
+    return sm_index_run_cursor(store, done);
 }
 
-static void work(struct run *run)
+static void work(sm_store *store)
 {
-    sm_store *store = run->store;
     struct indexer *ix = &store->indexer;
     enum index_state before = ix->state;
     uint64_t done = atomic_load(&ix->done_sequence);
     ix->state = INDEX_FOLLOWS; /* what is asked for from here on is seen below */
     (void)pthread_mutex_unlock(&ix->lock);
-    sm_err err = do_work(run, before, &done);
+    sm_err err = do_work(store, before, &done);
     (void)pthread_mutex_lock(&ix->lock);
     if (!sm_ok(err)) {
         /* What of it is in the index is not known: the cursor is. */
@@ -212,7 +153,7 @@ static void work(struct run *run)
     } else if (ix->state == INDEX_FOLLOWS) {
         atomic_store(&ix->done_sequence, done);
     }
-    set_lag(store);
+    sm_metric_set(metrics.lag, (int64_t)behind(store));
     if (sm_ok(err)) {
         release_scans(store, SM_NO_ERR);
     } else {
@@ -222,59 +163,42 @@ static void work(struct run *run)
 
 static void indexer_main(void *ctx)
 {
-    struct run *run = ctx;
-    sm_store *store = run->store;
+    sm_store *store = ctx;
     struct indexer *ix = &store->indexer;
     sm_thread_lower_priority(); /* it may lag; issuance may not */
     (void)pthread_mutex_lock(&ix->lock);
     while (!ix->stopping) {
-        if (ix->state != INDEX_FOLLOWS ||
-            atomic_load(&ix->done_sequence) < atomic_load(&store->last_sequence)) {
-            work(run);
-        } else {
-            (void)pthread_cond_wait(&ix->wake, &ix->lock);
+        wait_for_work(store);
+        if (!ix->stopping) {
+            work(store);
         }
     }
     release_scans(store, SM_ERR(DRAINING));
     (void)pthread_mutex_unlock(&ix->lock);
-    sm_buf_deinit(&run->bytes);
-    sm_free(run);
 }
 
 void sm_store_indexer_wake(sm_store *store)
 {
     struct indexer *ix = &store->indexer;
-    if (ix->started) {
+    if (ix->started && atomic_load(&store->last_sequence) >= atomic_load(&ix->wake_at)) {
         (void)pthread_mutex_lock(&ix->lock);
         (void)pthread_cond_signal(&ix->wake);
         (void)pthread_mutex_unlock(&ix->lock);
     }
 }
 
-/* Nothing counts as indexed from here on, until the indexer knows better. */
-static void ask(struct indexer *ix, enum index_state state)
-{
-    (void)pthread_mutex_lock(&ix->lock);
-    ix->state = state > ix->state ? state : ix->state;
-    atomic_store(&ix->done_sequence, 0);
-    (void)pthread_cond_signal(&ix->wake);
-    (void)pthread_mutex_unlock(&ix->lock);
-}
-
 sm_err sm_store_rebuild_index(sm_store *store)
 {
-    if (!store->indexer.started) {
+    struct indexer *ix = &store->indexer;
+    if (!ix->started) {
         return SM_ERR(PRECONDITION);
     }
-    ask(&store->indexer, INDEX_REBUILD);
+    (void)pthread_mutex_lock(&ix->lock);
+    ix->state = INDEX_REBUILD;
+    atomic_store(&ix->done_sequence, 0); /* nothing counts as indexed from here on */
+    (void)pthread_cond_signal(&ix->wake);
+    (void)pthread_mutex_unlock(&ix->lock);
     return SM_NO_ERR;
-}
-
-void sm_store_indexer_reload(sm_store *store)
-{
-    if (store->indexer.started) {
-        ask(&store->indexer, INDEX_RELOAD);
-    }
 }
 
 /* ---- life ---- */
@@ -282,12 +206,7 @@ void sm_store_indexer_reload(sm_store *store)
 static sm_err start_thread(sm_store *store)
 {
     struct indexer *ix = &store->indexer;
-    struct run *run = sm_calloc(1, sizeof(*run));
-    if (run == NULL) {
-        return SM_ERR(NO_MEMORY);
-    }
-    run->store = store;
-    run->bytes = sm_buf_init(RUN_BYTES + SM_STORE_COMMIT_BYTES);
+    SM_TRY(sm_index_run_new(store, &ix->run));
     sm_list_init(&ix->scans);
     pthread_condattr_t monotonic;
     (void)pthread_condattr_init(&monotonic);
@@ -295,11 +214,8 @@ static sm_err start_thread(sm_store *store)
     (void)pthread_mutex_init(&ix->lock, NULL);
     (void)pthread_cond_init(&ix->wake, &monotonic);
     (void)pthread_condattr_destroy(&monotonic);
-    sm_err err = sm_thread_start(&ix->thread, "indexer", indexer_main, run);
+    sm_err err = sm_thread_start(&ix->thread, "indexer", indexer_main, store);
     ix->started = sm_ok(err);
-    if (!ix->started) {
-        sm_free(run);
-    }
     return err;
 }
 
@@ -308,7 +224,7 @@ sm_err sm_store_indexer_start(sm_store *store)
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     (void)pthread_once(&once, register_metrics);
     uint64_t cursor;
-    SM_TRY(read_cursor(store, &cursor));
+    SM_TRY(sm_index_run_cursor(store, &cursor));
     uint64_t last = atomic_load(&store->last_sequence);
     if (cursor > last) {
         /* The index comes from another log than this one. */
@@ -341,4 +257,5 @@ void sm_store_indexer_deinit(sm_store *store)
         (void)pthread_cond_destroy(&ix->wake);
         (void)pthread_mutex_destroy(&ix->lock);
     }
+    sm_index_run_free(&ix->run);
 }

@@ -242,9 +242,10 @@ static sm_err memory_scan(void *backend, enum sm_store_family family,
 
 /* ---- life ---- */
 
-static sm_err memory_recover(void *backend)
+static sm_err memory_recover(void *backend, enum store_lane lane)
 {
     (void)backend;
+    (void)lane;
     return SM_NO_ERR;
 }
 

@@ -17,11 +17,6 @@ sm_err sm_rocks_error(char *message, const char *operation)
     return err;
 }
 
-static bool is_usable(const struct rocks *r, enum sm_store_family family)
-{
-    return r->db != NULL && r->families[family] != NULL;
-}
-
 /* ---- point reads ---- */
 
 static sm_err append_value(rocksdb_pinnableslice_t *pinned, sm_buf *out)
@@ -34,22 +29,22 @@ static sm_err append_value(rocksdb_pinnableslice_t *pinned, sm_buf *out)
 }
 
 /* Inside the gate. */
-static sm_err get_with(struct rocks *r, rocksdb_readoptions_t *options, enum sm_store_family family,
-                       sm_slice key, sm_buf *out)
+static sm_err get_with(struct rocks_db *d, rocksdb_readoptions_t *options,
+                       enum sm_store_family family, sm_slice key, sm_buf *out)
 {
-    if (!is_usable(r, family)) {
+    if (d->db == NULL) {
         return SM_ERR(DISK);
     }
     char *message = NULL;
     rocksdb_pinnableslice_t *pinned = rocksdb_get_pinned_cf(
-        r->db, options, r->families[family], (const char *)key.ptr, key.len, &message);
+        d->db, options, d->handles[family], (const char *)key.ptr, key.len, &message);
     if (pinned != NULL) {
         return append_value(pinned, out);
     }
     if (message == NULL) {
         return SM_ERR(NOT_FOUND);
     }
-    if (options == r->read_memory && strstr(message, "Incomplete") != NULL) {
+    if (strstr(message, "Incomplete") != NULL) { /* as far as memory goes */
         rocksdb_free(message);
         return SM_ERR(EXHAUSTED);
     }
@@ -59,70 +54,62 @@ static sm_err get_with(struct rocks *r, rocksdb_readoptions_t *options, enum sm_
 static sm_err rocks_get(void *backend, enum sm_store_family family, sm_slice key, sm_buf *out)
 {
     struct rocks *r = backend;
-    sm_gate_enter(&r->gate);
-    sm_err err = get_with(r, r->read, family, key, out);
-    sm_gate_leave(&r->gate);
+    struct rocks_db *d = sm_rocks_db_of(r, family);
+    sm_gate_enter(&d->gate);
+    sm_err err = get_with(d, r->read, family, key, out);
+    sm_gate_leave(&d->gate);
     return err;
 }
 
 static sm_err rocks_try_get(void *backend, enum sm_store_family family, sm_slice key, sm_buf *out)
 {
     struct rocks *r = backend;
-    if (!sm_gate_try_enter(&r->gate)) {
+    struct rocks_db *d = sm_rocks_db_of(r, family);
+    if (!sm_gate_try_enter(&d->gate)) {
         return SM_ERR(EXHAUSTED); /* it is being opened again */
     }
-    sm_err err = get_with(r, r->read_memory, family, key, out);
-    sm_gate_leave(&r->gate);
+    sm_err err = get_with(d, r->read_memory, family, key, out);
+    sm_gate_leave(&d->gate);
     return err;
 }
 
-/* ---- batches ---- */
-
-static void add_put(struct rocks *r, struct rocks_batch *b, const struct sm_store_put *put)
-{
-    if (!is_usable(r, put->family)) {
-        b->broken = true;
-    } else if (put->kind == SM_DELETE) {
-        rocksdb_writebatch_delete_cf(b->batch, r->families[put->family], (const char *)put->key.ptr,
-                                     put->key.len);
-    } else {
-        rocksdb_writebatch_put_cf(b->batch, r->families[put->family], (const char *)put->key.ptr,
-                                  put->key.len, (const char *)put->value.ptr, put->value.len);
-    }
-}
+/* ---- batches: on their lane's thread, which alone opens and closes their database ---- */
 
 static void rocks_batch_put(void *backend, enum store_lane lane, const struct sm_store_put *put)
 {
-    struct rocks *r = backend;
-    sm_gate_enter(&r->gate);
-    add_put(r, &r->batches[lane], put);
-    sm_gate_leave(&r->gate);
+    struct rocks_db *d = &((struct rocks *)backend)->dbs[lane];
+    rocksdb_column_family_handle_t *handle = d->handles[put->family];
+    if (d->db == NULL) {
+        d->broken = true;
+    } else if (put->kind == SM_DELETE) {
+        rocksdb_writebatch_delete_cf(d->batch, handle, (const char *)put->key.ptr, put->key.len);
+    } else {
+        rocksdb_writebatch_put_cf(d->batch, handle, (const char *)put->key.ptr, put->key.len,
+                                  (const char *)put->value.ptr, put->value.len);
+    }
 }
 
 static sm_err rocks_batch_write(void *backend, enum store_lane lane)
 {
-    struct rocks *r = backend;
-    struct rocks_batch *b = &r->batches[lane];
+    struct rocks_db *d = &((struct rocks *)backend)->dbs[lane];
     char *message = NULL;
-    sm_gate_enter(&r->gate);
-    bool usable = r->db != NULL && !r->read_only && !b->broken;
-    if (usable) {
-        rocksdb_write(r->db, r->write[lane], b->batch, &message);
-    }
-    sm_gate_leave(&r->gate);
-    if (!usable) {
+    if (d->db == NULL || d->read_only || d->broken) {
+        d->failed = true;
         return SM_ERR(DISK);
     }
-    return message == NULL ? SM_NO_ERR : sm_rocks_error(message, "write");
+    rocksdb_write(d->db, d->write, d->batch, &message);
+    if (message == NULL) {
+        return SM_NO_ERR;
+    }
+    d->failed = true;
+    return sm_rocks_error(message, "write");
 }
 
 static void rocks_batch_clear(void *backend, enum store_lane lane)
 {
-    struct rocks *r = backend;
-    sm_gate_enter(&r->gate);
-    rocksdb_writebatch_clear(r->batches[lane].batch);
-    r->batches[lane].broken = false;
-    sm_gate_leave(&r->gate);
+    struct rocks_db *d = &((struct rocks *)backend)->dbs[lane];
+    rocksdb_writebatch_clear(d->batch);
+    d->broken = false;
 }
 
 /* ---- scans ---- */
@@ -192,41 +179,20 @@ static sm_err rocks_scan(void *backend, enum sm_store_family family,
                          const struct store_range *range, store_row row, void *ctx)
 {
     struct rocks *r = backend;
+    struct rocks_db *d = sm_rocks_db_of(r, family);
     sm_err err = SM_ERR(DISK);
-    sm_gate_enter(&r->gate);
-    if (is_usable(r, family)) {
-        rocksdb_iterator_t *it = rocksdb_create_iterator_cf(r->db, r->read_scan,
-                                                            r->families[family]);
+    sm_gate_enter(&d->gate);
+    if (d->db != NULL) {
+        rocksdb_iterator_t *it = rocksdb_create_iterator_cf(d->db, r->read_scan,
+                                                            d->handles[family]);
         err = walk(it, range, row, ctx);
         rocksdb_iter_destroy(it);
     }
-    sm_gate_leave(&r->gate);
+    sm_gate_leave(&d->gate);
     return err;
 }
 
 /* ---- life ---- */
-
-static sm_err rocks_checkpoint(void *backend, const char *dir, sm_diag *diag)
-{
-    struct rocks *r = backend;
-    char *message = NULL;
-    sm_gate_enter(&r->gate);
-    rocksdb_checkpoint_t *checkpoint = r->db == NULL
-                                           ? NULL
-                                           : rocksdb_checkpoint_object_create(r->db, &message);
-    if (checkpoint != NULL) {
-        rocksdb_checkpoint_create(checkpoint, dir, 0, &message);
-        rocksdb_checkpoint_object_destroy(checkpoint);
-    }
-    sm_gate_leave(&r->gate);
-    if (checkpoint != NULL && message == NULL) {
-        return SM_NO_ERR;
-    }
-    sm_err err = sm_diag_set(diag, SM_ERR(DISK), "backup", "%s",
-                             message == NULL ? "the store is down" : message);
-    rocksdb_free(message);
-    return err;
-}
 
 static void rocks_close(void *backend)
 {
@@ -241,7 +207,7 @@ static const struct store_backend_ops rocks_ops = {
     .batch_clear = rocks_batch_clear,
     .scan = rocks_scan,
     .recover = sm_rocks_recover,
-    .checkpoint = rocks_checkpoint,
+    .checkpoint = sm_rocks_checkpoint,
     .clear_index = sm_rocks_clear_index,
     .close = rocks_close,
 };
@@ -270,7 +236,11 @@ sm_err sm_store_rocksdb_open(const struct sm_store_config *config,
     struct rocks *r;
     SM_TRY(prepare_dir(config, diag));
     SM_TRY(sm_rocks_new(config, &r));
-    sm_err err = sm_rocks_open_db(r, config->create ? ROCKS_CREATE : ROCKS_WRITE, diag);
+    sm_err err = sm_rocks_open_db(r, STORE_LANE_COMMIT, config->create ? ROCKS_CREATE : ROCKS_WRITE,
+                                  diag);
+    if (sm_ok(err)) {
+        err = sm_rocks_open_index(r, diag);
+    }
     if (!sm_ok(err)) {
         sm_rocks_free(r);
         return err;

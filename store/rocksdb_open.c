@@ -5,6 +5,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 
+#include <stdio.h>
+
 #define MIB ((size_t)1 << 20)
 #define BLOCK_CACHE_MIB 64
 #define WRITE_BUFFER_MIB 32
@@ -21,13 +23,10 @@
 #define READ_TIER_MEMORY 1
 #define INFO_LOG_ERROR 3
 
-static const char *const family_names[SM_FAMILY_COUNT] = {"default", "cert",  "state",
-                                                          "log",     "index", "ocsp"};
-
-const char *sm_rocks_family_name(enum sm_store_family family)
-{
-    return family_names[family];
-}
+static const char *const family_names[SM_FAMILY_COUNT] = {
+    [SM_FAMILY_META] = "default", /* each database has one of this name */
+    [SM_FAMILY_CERT] = "cert",     [SM_FAMILY_STATE] = "state", [SM_FAMILY_LOG] = "log",
+    [SM_FAMILY_INDEX] = "default", [SM_FAMILY_OCSP] = "ocsp"};
 
 static size_t write_buffer(const struct sm_store_config *config)
 {
@@ -77,8 +76,10 @@ static rocksdb_options_t *family_options(enum sm_store_family family,
     return o;
 }
 
-static void set_database_options(rocksdb_options_t *o, const struct sm_store_config *config)
+static rocksdb_options_t *database_options(rocksdb_options_t *family,
+                                           const struct sm_store_config *config)
 {
+    rocksdb_options_t *o = rocksdb_options_create_copy(family);
     rocksdb_options_set_db_write_buffer_size(o, 2 * write_buffer(config));
     rocksdb_options_set_max_total_wal_size(o, WAL_MAX);
     rocksdb_options_set_max_open_files(o, MAX_OPEN_FILES);
@@ -88,7 +89,7 @@ static void set_database_options(rocksdb_options_t *o, const struct sm_store_con
     rocksdb_options_set_info_log_level(o, INFO_LOG_ERROR);
     rocksdb_options_set_stats_dump_period_sec(o, 0);
     rocksdb_options_set_stats_persist_period_sec(o, 0);
-    rocksdb_options_set_allow_concurrent_memtable_write(o, 0); /* one commit lane */
+    rocksdb_options_set_allow_concurrent_memtable_write(o, 0); /* one writer */
     rocksdb_options_set_enable_write_thread_adaptive_yield(o, 0);
     rocksdb_options_set_bytes_per_sync(o, MIB);
     /* A torn record at the log's end was never acknowledged: dropped. Damage before it refuses to
@@ -96,6 +97,16 @@ static void set_database_options(rocksdb_options_t *o, const struct sm_store_con
     rocksdb_options_set_wal_recovery_mode(o, WAL_TOLERATE_TORN_TAIL);
     rocksdb_options_set_paranoid_checks(o, 1);
     rocksdb_options_set_create_missing_column_families(o, 1);
+    return o;
+}
+
+static void make_read_options(struct rocks *r)
+{
+    r->read = rocksdb_readoptions_create();
+    r->read_memory = rocksdb_readoptions_create();
+    r->read_scan = rocksdb_readoptions_create();
+    rocksdb_readoptions_set_read_tier(r->read_memory, READ_TIER_MEMORY);
+    rocksdb_readoptions_set_fill_cache(r->read_scan, 0); /* a long scan must not empty it */
 }
 
 /* RocksDB's C++ aborts when it finds no memory here: at start-up, before anything was promised. */
@@ -104,56 +115,73 @@ static void make_options(struct rocks *r, const struct sm_store_config *config)
     unsigned cache_mib = config->block_cache_mib == 0 ? BLOCK_CACHE_MIB : config->block_cache_mib;
     r->cache = rocksdb_cache_create_lru(cache_mib * MIB);
     for (int i = 0; i < SM_FAMILY_COUNT; i++) {
-        r->family_options[i] = family_options((enum sm_store_family)i, config, r->cache);
+        enum sm_store_family family = (enum sm_store_family)i;
+        struct rocks_db *d = sm_rocks_db_of(r, family);
+        d->families[d->family_count++] = family;
+        r->family_options[i] = family_options(family, config, r->cache);
     }
-    r->options = rocksdb_options_create_copy(r->family_options[SM_FAMILY_META]);
-    set_database_options(r->options, config);
-    r->read = rocksdb_readoptions_create();
-    r->read_memory = rocksdb_readoptions_create();
-    r->read_scan = rocksdb_readoptions_create();
-    rocksdb_readoptions_set_read_tier(r->read_memory, READ_TIER_MEMORY);
-    rocksdb_readoptions_set_fill_cache(r->read_scan, 0); /* a long scan must not empty it */
     for (int i = 0; i < STORE_LANE_COUNT; i++) {
-        r->batches[i].batch = rocksdb_writebatch_create();
-        r->write[i] = rocksdb_writeoptions_create();
+        struct rocks_db *d = &r->dbs[i];
+        d->options = database_options(r->family_options[d->families[0]], config);
+        d->write = rocksdb_writeoptions_create();
+        d->batch = rocksdb_writebatch_create();
+        sm_gate_init(&d->gate);
     }
-    rocksdb_writeoptions_set_sync(r->write[STORE_LANE_COMMIT], 1);
-    rocksdb_writeoptions_disable_WAL(r->write[STORE_LANE_INDEX], 1);
+    rocksdb_writeoptions_set_sync(r->dbs[STORE_LANE_COMMIT].write, 1);
+    rocksdb_writeoptions_disable_WAL(r->dbs[STORE_LANE_INDEX].write, 1);
+    make_read_options(r);
+}
+
+static char *index_path(const char *dir)
+{
+    size_t size = strlen(dir) + sizeof("/" INDEX_DIR);
+    char *path = sm_malloc(size);
+    if (path != NULL) {
+        (void)snprintf(path, size, "%s/" INDEX_DIR, dir);
+    }
+    return path;
 }
 
 sm_err sm_rocks_new(const struct sm_store_config *config, struct rocks **out)
 {
     struct rocks *r = sm_calloc(1, sizeof(*r));
     char *dir = sm_strdup(config->dir);
-    if (r == NULL || dir == NULL) {
+    char *index = index_path(config->dir);
+    if (r == NULL || dir == NULL || index == NULL) {
         sm_free(r);
         sm_free(dir);
+        sm_free(index);
         return SM_ERR(NO_MEMORY);
     }
-    r->dir = dir;
-    sm_gate_init(&r->gate);
+    r->dbs[STORE_LANE_COMMIT].path = dir;
+    r->dbs[STORE_LANE_INDEX].path = index;
     make_options(r, config);
     *out = r;
     return SM_NO_ERR;
 }
 
+static void free_db(struct rocks_db *d)
+{
+    sm_rocks_close_db(d);
+    rocksdb_writebatch_destroy(d->batch);
+    rocksdb_writeoptions_destroy(d->write);
+    rocksdb_options_destroy(d->options);
+    sm_gate_deinit(&d->gate);
+    sm_free(d->path);
+}
+
 void sm_rocks_free(struct rocks *r)
 {
-    sm_rocks_close_db(r);
+    for (int i = 0; i < STORE_LANE_COUNT; i++) {
+        free_db(&r->dbs[i]);
+    }
     rocksdb_readoptions_destroy(r->read);
     rocksdb_readoptions_destroy(r->read_memory);
     rocksdb_readoptions_destroy(r->read_scan);
-    for (int i = 0; i < STORE_LANE_COUNT; i++) {
-        rocksdb_writebatch_destroy(r->batches[i].batch);
-        rocksdb_writeoptions_destroy(r->write[i]);
-    }
     for (int i = 0; i < SM_FAMILY_COUNT; i++) {
         rocksdb_options_destroy(r->family_options[i]);
     }
-    rocksdb_options_destroy(r->options);
     rocksdb_cache_destroy(r->cache);
-    sm_gate_deinit(&r->gate);
-    sm_free(r->dir);
     sm_free(r);
 }
 
@@ -181,39 +209,65 @@ static sm_err open_error(char *message, const char *dir, sm_diag *diag)
     return err;
 }
 
-sm_err sm_rocks_open_db(struct rocks *r, enum rocks_open how, sm_diag *diag)
+sm_err sm_rocks_open_db(struct rocks *r, enum store_lane lane, enum rocks_open how, sm_diag *diag)
 {
-    char *message = NULL;
+    struct rocks_db *d = &r->dbs[lane];
+    const char *names[SM_FAMILY_COUNT];
     const rocksdb_options_t *options[SM_FAMILY_COUNT];
-    for (int i = 0; i < SM_FAMILY_COUNT; i++) {
-        options[i] = r->family_options[i];
+    rocksdb_column_family_handle_t *handles[SM_FAMILY_COUNT];
+    char *message = NULL;
+    for (int i = 0; i < d->family_count; i++) {
+        names[i] = family_names[d->families[i]];
+        options[i] = r->family_options[d->families[i]];
     }
-    rocksdb_options_set_create_if_missing(r->options, how == ROCKS_CREATE);
-    r->read_only = how == ROCKS_READ_ONLY;
-    if (r->read_only) {
-        r->db = rocksdb_open_for_read_only_column_families(
-            r->options, r->dir, SM_FAMILY_COUNT, family_names, options, r->families, 0, &message);
+    rocksdb_options_set_create_if_missing(d->options, how == ROCKS_CREATE);
+    rocksdb_t *db;
+    if (how == ROCKS_READ_ONLY) {
+        db = rocksdb_open_for_read_only_column_families(d->options, d->path, d->family_count, names,
+                                                        options, handles, 0, &message);
     } else {
-        r->db = rocksdb_open_column_families(r->options, r->dir, SM_FAMILY_COUNT, family_names,
-                                             options, r->families, &message);
+        db = rocksdb_open_column_families(d->options, d->path, d->family_count, names, options,
+                                          handles, &message);
     }
-    if (message == NULL) {
-        return SM_NO_ERR;
+    if (message != NULL) {
+        return open_error(message, d->path, diag);
     }
-    r->db = NULL;
-    return open_error(message, r->dir, diag);
+    for (int i = 0; i < d->family_count; i++) {
+        d->handles[d->families[i]] = handles[i];
+    }
+    d->db = db;
+    d->read_only = how == ROCKS_READ_ONLY;
+    return SM_NO_ERR;
+}
+
+sm_err sm_rocks_destroy_index(struct rocks *r)
+{
+    struct rocks_db *d = &r->dbs[STORE_LANE_INDEX];
+    char *message = NULL;
+    rocksdb_destroy_db(d->options, d->path, &message);
+    return message == NULL ? SM_NO_ERR : sm_rocks_error(message, "destroy_index");
+}
+
+sm_err sm_rocks_open_index(struct rocks *r, sm_diag *diag)
+{
+    sm_diag why = {.reason = ""};
+    sm_err err = sm_rocks_open_db(r, STORE_LANE_INDEX, ROCKS_CREATE, &why);
+    if (!sm_err_is(err, SM_E_CORRUPT)) {
+        return sm_ok(err) ? err : sm_diag_set(diag, err, why.field, "%s", why.reason);
+    }
+    sm_log(SM_LOG_WARN, "store_index_damaged", SM_KS("reason", why.reason), SM_KEND);
+    SM_TRY(sm_rocks_destroy_index(r));
+    return sm_rocks_open_db(r, STORE_LANE_INDEX, ROCKS_CREATE, diag);
 }
 
 /* With everything in tables the next start has no log to read; and the index's newest rows are in
  * no log at all. A flush that fails loses nothing that was acknowledged. */
-static void flush_all(struct rocks *r)
+static void flush_all(struct rocks_db *d)
 {
     rocksdb_flushoptions_t *options = rocksdb_flushoptions_create();
-    for (int i = 0; i < SM_FAMILY_COUNT; i++) {
+    for (int i = 0; i < d->family_count; i++) {
         char *message = NULL;
-        if (r->families[i] != NULL) {
-            rocksdb_flush_cf(r->db, options, r->families[i], &message);
-        }
+        rocksdb_flush_cf(d->db, options, d->handles[d->families[i]], &message);
         if (message != NULL) {
             (void)!sm_ok(sm_rocks_error(message, "flush"));
         }
@@ -221,20 +275,17 @@ static void flush_all(struct rocks *r)
     rocksdb_flushoptions_destroy(options);
 }
 
-void sm_rocks_close_db(struct rocks *r)
+void sm_rocks_close_db(struct rocks_db *d)
 {
-    if (r->db == NULL) {
+    if (d->db == NULL) {
         return;
     }
-    if (!r->read_only) {
-        flush_all(r);
+    if (!d->read_only && !d->failed) {
+        flush_all(d);
     }
-    for (int i = 0; i < SM_FAMILY_COUNT; i++) {
-        if (r->families[i] != NULL) {
-            rocksdb_column_family_handle_destroy(r->families[i]);
-            r->families[i] = NULL;
-        }
+    for (int i = 0; i < d->family_count; i++) {
+        rocksdb_column_family_handle_destroy(d->handles[d->families[i]]);
     }
-    rocksdb_close(r->db);
-    r->db = NULL;
+    rocksdb_close(d->db);
+    d->db = NULL;
 }

@@ -46,14 +46,13 @@ static bool disk_takes(const char *dir)
 }
 
 /* Opening writes what the write-ahead log holds into tables. */
-static uint64_t needed_bytes(struct rocks *r)
+static uint64_t needed_bytes(const struct rocks_db *d)
 {
     uint64_t sum = 0;
-    for (int i = 0; i < SM_FAMILY_COUNT && r->db != NULL; i++) {
+    for (int i = 0; i < d->family_count && d->db != NULL; i++) {
         uint64_t n = 0;
-        if (r->families[i] != NULL &&
-            rocksdb_property_int_cf(r->db, r->families[i], "rocksdb.cur-size-all-mem-tables", &n) ==
-                0) {
+        if (rocksdb_property_int_cf(d->db, d->handles[d->families[i]],
+                                    "rocksdb.cur-size-all-mem-tables", &n) == 0) {
             sum += n;
         }
     }
@@ -66,62 +65,54 @@ static bool has_space(const char *dir, uint64_t needed)
     return statvfs(dir, &fs) == 0 && (uint64_t)fs.f_bavail * fs.f_frsize >= needed;
 }
 
-static sm_err reopen(struct rocks *r)
+/* The gate is closed. */
+static sm_err reopen(struct rocks *r, enum store_lane lane)
 {
     sm_diag diag = {.reason = ""};
-    sm_rocks_close_db(r);
-    /* Rows that were only in memory are gone: a batch that builds on them must not follow. */
-    r->batches[STORE_LANE_INDEX].broken = true;
-    sm_err err = sm_rocks_open_db(r, ROCKS_WRITE, &diag);
+    sm_rocks_close_db(&r->dbs[lane]);
+    sm_err err = lane == STORE_LANE_INDEX ? sm_rocks_open_index(r, &diag)
+                                          : sm_rocks_open_db(r, lane, ROCKS_WRITE, &diag);
     if (sm_ok(err)) {
         return err;
     }
     sm_log(SM_LOG_ERROR, "store_reopen_failed", SM_KS("reason", diag.reason), SM_KEND);
-    if (!sm_ok(sm_rocks_open_db(r, ROCKS_READ_ONLY, NULL))) {
-        sm_log(SM_LOG_ERROR, "store_unreadable", SM_KS("dir", r->dir), SM_KEND);
+    if (!sm_ok(sm_rocks_open_db(r, lane, ROCKS_READ_ONLY, NULL))) {
+        sm_log(SM_LOG_ERROR, "store_unreadable", SM_KS("path", r->dbs[lane].path), SM_KEND);
     }
     return err;
 }
 
-sm_err sm_rocks_recover(void *backend)
+sm_err sm_rocks_recover(void *backend, enum store_lane lane)
 {
     struct rocks *r = backend;
-    sm_gate_enter(&r->gate);
-    uint64_t needed = needed_bytes(r);
-    sm_gate_leave(&r->gate);
-    if (!has_space(r->dir, needed) || !disk_takes(r->dir)) {
+    struct rocks_db *d = &r->dbs[lane];
+    if (!d->failed) {
+        return SM_NO_ERR;
+    }
+    if (!has_space(d->path, needed_bytes(d)) || !disk_takes(d->path)) {
         return SM_ERR(DISK);
     }
-    sm_gate_close(&r->gate);
-    sm_err err = reopen(r);
-    sm_gate_open(&r->gate);
+    sm_gate_close(&d->gate);
+    sm_err err = reopen(r, lane);
+    sm_gate_open(&d->gate);
+    d->failed = !sm_ok(err);
     return err;
 }
 
-/* The family goes with its files, at once: deleting row by row would leave as many markers behind.
+/* The index goes with its files, at once: deleting row by row would leave as many markers behind.
  */
 sm_err sm_rocks_clear_index(void *backend)
 {
     struct rocks *r = backend;
-    rocksdb_column_family_handle_t **index = &r->families[SM_FAMILY_INDEX];
-    char *message = NULL;
-    sm_gate_close(&r->gate);
-    bool usable = r->db != NULL && !r->read_only;
-    if (usable && *index != NULL) {
-        rocksdb_drop_column_family(r->db, *index, &message);
-        if (message == NULL) {
-            rocksdb_column_family_handle_destroy(*index);
-            *index = NULL;
-        }
+    struct rocks_db *d = &r->dbs[STORE_LANE_INDEX];
+    sm_gate_close(&d->gate);
+    d->failed = true; /* what it holds need not be flushed; and if this fails, recovery opens it */
+    sm_rocks_close_db(d);
+    sm_err err = sm_rocks_destroy_index(r);
+    if (sm_ok(err)) {
+        err = sm_rocks_open_index(r, NULL);
     }
-    if (usable && message == NULL) {
-        *index = rocksdb_create_column_family(r->db, r->family_options[SM_FAMILY_INDEX],
-                                              sm_rocks_family_name(SM_FAMILY_INDEX), &message);
-        *index = message == NULL ? *index : NULL;
-    }
-    sm_gate_open(&r->gate);
-    if (!usable) {
-        return SM_ERR(DISK);
-    }
-    return message == NULL ? SM_NO_ERR : sm_rocks_error(message, "clear_index");
+    d->failed = !sm_ok(err);
+    sm_gate_open(&d->gate);
+    return err;
 }

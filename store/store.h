@@ -9,9 +9,12 @@
  * log by an indexer thread behind the commits: it holds no truth and can be rebuilt.
  *
  * Threads:   submit from any; `done` runs on the mailbox that the operation names, never inside
- * submit. Limits:    SM_STORE_QUEUE_MAX operations waiting in each lane: past it submit says
- * QUEUE_FULL and nothing happened. Security:  the folder is 0700, which also covers the files that
- * RocksDB makes in it. Values are opaque here; no private key is ever stored. Standards: none.
+ *            submit.
+ * Limits:    SM_STORE_QUEUE_MAX operations waiting in each lane: past it submit says QUEUE_FULL
+ *            and nothing happened.
+ * Security:  the folder is 0700, which also covers the files that RocksDB makes in it. Values are
+ *            opaque here; no private key is ever stored.
+ * Standards: none.
  */
 #pragma once
 
@@ -23,13 +26,11 @@
 #include "base/slice.h"
 
 #define SM_STORE_QUEUE_MAX 65536
-#define SM_STORE_COMMIT_MAX 1024 /* writes in one commit: bounds its latency */
-#define SM_STORE_COMMIT_BYTES                                                            \
-    (4U << 20)                  /* and its memory; also the most that one write may hold \
-                                 */
-#define SM_STORE_READ_MAX 64    /* keys in one read */
-#define SM_STORE_SCAN_MAX 10000 /* rows in one scan */
-#define SM_STORE_SCHEMA 1       /* checked at open */
+#define SM_STORE_COMMIT_MAX 1024         /* writes in one commit: bounds its latency */
+#define SM_STORE_COMMIT_BYTES (4U << 20) /* and its memory; one write may hold no more either */
+#define SM_STORE_READ_MAX 64             /* keys in one read */
+#define SM_STORE_SCAN_MAX 10000          /* rows in one scan */
+#define SM_STORE_SCHEMA 1                /* checked at open */
 
 typedef struct sm_store sm_store;
 

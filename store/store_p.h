@@ -2,9 +2,8 @@
 /*
  * Inside store: the seam between lanes and a backend, and the lanes' shared state.
  *
- * Threads:   a backend's get, try_get, scan and backup from any thread; batches from the commit
- * lane and (INDEX alone) from the indexer, each its own; recover from the commit lane, clear from
- *            the indexer.
+ * Threads:   a backend's get, try_get, scan and checkpoint from any thread; batches and recover
+ *            from the lane that they name; clear_index from the indexer.
  * Limits:    store.h.
  * Security:  none.
  * Standards: none.
@@ -44,10 +43,9 @@ struct store_backend_ops {
     /* Rows in order; stops when `row` says false. Errors: DISK, CORRUPT. */
     sm_err (*scan)(void *backend, enum sm_store_family family, const struct store_range *range,
                    store_row row, void *ctx);
-    /* After a failed write: makes the backend usable again if the disk is. Reads go on meanwhile.
-     * What was committed stays; index batches may be lost, the newest ones, and one under way
-     * fails. */
-    sm_err (*recover)(void *backend);
+    /* After a failed write of this lane: makes its part of the backend usable again if the disk
+     * is. Reads go on meanwhile. Of the index the newest batches may be lost. */
+    sm_err (*recover)(void *backend, enum store_lane lane);
     /* A consistent copy into `dir`, which does not exist. */
     sm_err (*checkpoint)(void *backend, const char *dir, sm_diag *diag);
     /* Deletes the index family's rows. */
@@ -84,18 +82,20 @@ struct read_lane {
 /* What the indexer does next; a later one includes the earlier. */
 enum index_state {
     INDEX_FOLLOWS, /* the log, from `done_sequence` on */
-    INDEX_RELOAD,  /* reads its cursor first: the backend may have lost what was not yet durable */
+    INDEX_RELOAD,  /* reads its cursor first: after a failure it is not known what is there */
     INDEX_REBUILD, /* drops all rows first */
 };
 
 struct indexer {
     sm_thread thread;
     bool started;
-    pthread_mutex_t lock; /* covers `scans`, `stopping`, `state` and growth of `done_sequence` */
+    struct index_run *run; /* the thread's own */
+    pthread_mutex_t lock;  /* covers `scans`, `stopping`, `state` and growth of `done_sequence` */
     pthread_cond_t wake;
     sm_list scans; /* that wait for the index */
     bool stopping;
     enum index_state state;
+    _Atomic uint64_t wake_at;       /* the last sequence at which the thread wants to be woken */
     _Atomic uint64_t done_sequence; /* everything up to here is indexed */
 };
 
@@ -130,8 +130,6 @@ void sm_store_drain(_Atomic uint32_t *waiting);
 
 /* Any thread: there are new log records. */
 void sm_store_indexer_wake(sm_store *store);
-/* The backend was opened again. */
-void sm_store_indexer_reload(sm_store *store);
 /* Takes a scan until the index has reached op->target; false: it has, the scan may go. */
 bool sm_store_indexer_park(sm_store *store, sm_store_scan *op);
 
