@@ -79,9 +79,18 @@ static void worker_wait(sm_worker *worker)
     }
 }
 
+/* A batch thread does not preempt who woke it: where a loop and its helpers share a core, the loop finishes its turn, and a whole turn's work
+ * waits for the helper instead of one message. */
+static void become_batch(void)
+{
+    const struct sched_param param = {.sched_priority = 0};
+    (void)sched_setscheduler(0, SCHED_BATCH, &param);
+}
+
 static void worker_main(void *ctx)
 {
     sm_worker *worker = ctx;
+    become_batch();
     for (;;) {
         worker_wait(worker);
         bool last = atomic_load(&worker->stopping);
