@@ -32,9 +32,14 @@ bool sm_tls_set_common(SSL_CTX *ctx, const char *groups, int minimum_version)
     SSL_CTX_set_default_passwd_cb(ctx, no_passphrase);
     SSL_CTX_set_verify_depth(ctx, VERIFY_DEPTH);
     (void)X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(ctx), X509_V_FLAG_PARTIAL_CHAIN);
+    /* SSL_CTX_set1_groups_list without its macro's cast, which drops const. */
+    union {
+        const char *in;
+        void *out;
+    } list = {groups == NULL ? SM_TLS_GROUPS_DEFAULT : groups};
     return SSL_CTX_set_min_proto_version(ctx, minimum_version) == 1 &&
            SSL_CTX_set_cipher_list(ctx, ciphers) == 1 &&
-           SSL_CTX_set1_groups_list(ctx, groups == NULL ? SM_TLS_GROUPS_DEFAULT : groups) == 1;
+           SSL_CTX_ctrl(ctx, SSL_CTRL_SET_GROUPS_LIST, 0, list.out) == 1;
 }
 
 const char *sm_tls_error_text(char *out, size_t size)
