@@ -53,9 +53,11 @@ static void add(struct details *d, char *url, const ProtobufCMessage *message)
 static void add_bad_request(struct details *d, const sm_diag *diag)
 {
     sm_diag copy = *diag;
-    Google__Rpc__BadRequest__FieldViolation violation = GOOGLE__RPC__BAD_REQUEST__FIELD_VIOLATION__INIT;
+    Google__Rpc__BadRequest__FieldViolation violation;
+    google__rpc__bad_request__field_violation__init(&violation);
     Google__Rpc__BadRequest__FieldViolation *violations[] = {&violation};
-    Google__Rpc__BadRequest bad = GOOGLE__RPC__BAD_REQUEST__INIT;
+    Google__Rpc__BadRequest bad;
+    google__rpc__bad_request__init(&bad);
     violation.field = copy.field;
     violation.description = copy.reason;
     bad.n_field_violations = 1;
@@ -67,7 +69,8 @@ static void add_error_info(struct details *d, sm_err err)
 {
     char reason[32];
     char domain[] = "sealmill";
-    Google__Rpc__ErrorInfo info = GOOGLE__RPC__ERROR_INFO__INIT;
+    Google__Rpc__ErrorInfo info;
+    google__rpc__error_info__init(&info);
     (void)snprintf(reason, sizeof(reason), "%s", sm_err_name(err));
     for (char *c = reason; *c != '\0'; c++) {
         *c = (char)(*c >= 'a' && *c <= 'z' ? *c - 32 : *c); /* reasons are UPPER_SNAKE_CASE */
@@ -79,8 +82,10 @@ static void add_error_info(struct details *d, sm_err err)
 
 static void add_retry_info(struct details *d)
 {
-    Google__Protobuf__Duration delay = GOOGLE__PROTOBUF__DURATION__INIT;
-    Google__Rpc__RetryInfo retry = GOOGLE__RPC__RETRY_INFO__INIT;
+    Google__Protobuf__Duration delay;
+    google__protobuf__duration__init(&delay);
+    Google__Rpc__RetryInfo retry;
+    google__rpc__retry_info__init(&retry);
     delay.seconds = RETRY_SECONDS;
     retry.retry_delay = &delay;
     add(d, url_retry_info, &retry.base);
@@ -89,7 +94,8 @@ static void add_retry_info(struct details *d)
 static void add_request_info(struct details *d, sm_slice correlation_id)
 {
     char id[80];
-    Google__Rpc__RequestInfo info = GOOGLE__RPC__REQUEST_INFO__INIT;
+    Google__Rpc__RequestInfo info;
+    google__rpc__request_info__init(&info);
     (void)snprintf(id, sizeof(id), "%.*s", (int)(correlation_id.len > 64 ? 64 : correlation_id.len),
                    (const char *)correlation_id.ptr);
     info.request_id = id;
@@ -112,7 +118,8 @@ sm_err sm_grpc_details(sm_err err, const sm_diag *diag, sm_slice correlation_id,
     sm_buf message = sm_buf_init(1024);
     sm_grpc_message(err, diag, &message);
     sm_buf_put_byte(&message, 0);
-    Google__Rpc__Status status = GOOGLE__RPC__STATUS__INIT;
+    Google__Rpc__Status status;
+    google__rpc__status__init(&status);
     status.code = (int32_t)sm_grpc_status_of(err);
     status.message = sm_ok(sm_buf_err(&message)) ? (char *)message.ptr : NULL;
     status.n_details = d.count;
