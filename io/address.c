@@ -11,7 +11,8 @@ static bool split(const char *text, char host[64], uint16_t *port)
 {
     const char *colon = strrchr(text, ':');
     uint64_t number;
-    if (colon == NULL || !sm_ok(sm_decimal_parse(sm_slice_str(colon + 1), &number)) || number > UINT16_MAX) {
+    if (colon == NULL || !sm_ok(sm_decimal_parse(sm_slice_str(colon + 1), &number)) ||
+        number > UINT16_MAX) {
         return false;
     }
     size_t len = (size_t)(colon - text);

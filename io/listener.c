@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "io/listener_p.h"
 
-#include "base/map.h"
 #include "base/mem.h"
 #include "io/address.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -29,6 +30,8 @@ static int open_socket(const struct sockaddr_storage *address, socklen_t len)
     if (fd < 0) {
         return -1;
     }
+    /* Accepted sockets inherit it: answers leave at once. */
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     bool good = setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) == 0 &&
                 setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)) == 0 &&
                 bind(fd, (const struct sockaddr *)address, len) == 0 && listen(fd, BACKLOG) == 0;
@@ -41,7 +44,8 @@ static int open_socket(const struct sockaddr_storage *address, socklen_t len)
     return fd;
 }
 
-/* SO_REUSEPORT would let a second server bind beside the first without a word: the port is tried without it. */
+/* SO_REUSEPORT would let a second server bind beside the first without a word: the port is tried
+ * without it. */
 static bool is_taken(const struct sockaddr_storage *address, socklen_t len)
 {
     int one = 1;
@@ -57,19 +61,24 @@ static bool is_taken(const struct sockaddr_storage *address, socklen_t len)
 
 static uint16_t port_of(const struct sockaddr_storage *address)
 {
+    struct sockaddr_in in;
+    struct sockaddr_in6 in6;
     if (address->ss_family == AF_INET6) {
-        return ntohs(((const struct sockaddr_in6 *)(const void *)address)->sin6_port);
+        memcpy(&in6, address, sizeof(in6));
+        return ntohs(in6.sin6_port);
     }
-    return ntohs(((const struct sockaddr_in *)(const void *)address)->sin_port);
+    memcpy(&in, address, sizeof(in));
+    return address->ss_family == AF_INET ? ntohs(in.sin_port) : 0;
 }
 
 static sm_err bind_error(const struct sm_listener_config *config, sm_diag *diag)
 {
     if (errno == EADDRINUSE) {
-        return sm_diag_set(diag, SM_ERR(OS), config->name, "the address %s is already in use by another program",
-                           config->address);
+        return sm_diag_set(diag, SM_ERR(OS), config->name,
+                           "the address %s is already in use by another program", config->address);
     }
-    return sm_diag_set(diag, SM_ERR(OS), config->name, "cannot listen on %s: %s", config->address, strerror(errno));
+    return sm_diag_set(diag, SM_ERR(OS), config->name, "cannot listen on %s: %s", config->address,
+                       strerror(errno));
 }
 
 static sm_err open_sockets(sm_listener *l, const struct sm_listener_config *config, sm_diag *diag)
@@ -77,20 +86,22 @@ static sm_err open_sockets(sm_listener *l, const struct sm_listener_config *conf
     struct sockaddr_storage address;
     socklen_t len;
     if (!sm_ok(sm_address_parse(config->address, &address, &len))) {
-        return sm_diag_set(diag, SM_ERR(INVALID), config->name, "%s is not an address such as 127.0.0.1:9000 or [::]:9000",
+        return sm_diag_set(diag, SM_ERR(INVALID), config->name,
+                           "%s is not an address such as 127.0.0.1:9000 or [::]:9000",
                            config->address);
     }
     if (port_of(&address) != 0 && is_taken(&address, len)) {
         errno = EADDRINUSE;
         return bind_error(config, diag);
     }
-    for (unsigned i = 0; i < config->loops && i < SOCKETS_MAX; i++) {
+    for (unsigned i = 0; i < config->loops; i++) {
         int fd = open_socket(&address, len);
         if (fd < 0) {
             return bind_error(config, diag);
         }
         l->sockets[l->socket_count++] = fd;
-        (void)getsockname(fd, (struct sockaddr *)&address, &len); /* ":0" becomes the port that was given */
+        /* ":0" becomes the port that was given, for the other sockets too. */
+        (void)getsockname(fd, (struct sockaddr *)&address, &len);
     }
     l->port = port_of(&address);
     return SM_NO_ERR;
@@ -99,15 +110,18 @@ static sm_err open_sockets(sm_listener *l, const struct sm_listener_config *conf
 /* One socket from systemd: each loop accepts from a duplicate of it. */
 static sm_err inherit_socket(sm_listener *l, const struct sm_listener_config *config, sm_diag *diag)
 {
-    struct sockaddr_storage address;
+    struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
     socklen_t len = sizeof(address);
-    for (unsigned i = 0; i < config->loops && i < SOCKETS_MAX; i++) {
-        int fd = i == 0 ? config->inherited_fd : dup(config->inherited_fd);
-        if (fd < 0 || getsockname(fd, (struct sockaddr *)&address, &len) != 0) {
-            return sm_diag_set(diag, SM_ERR(OS), config->name, "the socket given by systemd cannot be used: %s",
-                               strerror(errno));
-        }
+    int one = 1;
+    l->inherited = true;
+    (void)setsockopt(config->inherited_fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    for (unsigned i = 0; i < config->loops; i++) {
+        int fd = i == 0 ? config->inherited_fd : fcntl(config->inherited_fd, F_DUPFD_CLOEXEC, 3);
         l->sockets[l->socket_count++] = fd;
+        if (fd < 0 || getsockname(fd, (struct sockaddr *)&address, &len) != 0) {
+            return sm_diag_set(diag, SM_ERR(OS), config->name,
+                               "the socket given by systemd cannot be used: %s", strerror(errno));
+        }
     }
     l->port = port_of(&address);
     return SM_NO_ERR;
@@ -115,17 +129,26 @@ static sm_err inherit_socket(sm_listener *l, const struct sm_listener_config *co
 
 sm_err sm_listener_new(const struct sm_listener_config *config, sm_listener **out, sm_diag *diag)
 {
+    if (config->loops == 0 || config->loops > SOCKETS_MAX) {
+        return sm_diag_set(diag, SM_ERR(INVALID), config->name, "1 to %d loops can listen",
+                           SOCKETS_MAX);
+    }
     sm_listener *l = sm_calloc(1, sizeof(*l));
     if (l == NULL) {
         return SM_ERR(NO_MEMORY);
     }
     raise_file_limit();
+    sm_io_metrics_init();
     l->name = sm_strdup(config->name);
     l->tls = config->tls;
     l->limits = config->limits;
-    sm_err err = l->name == NULL             ? SM_ERR(NO_MEMORY)
-                 : config->inherited_fd >= 0 ? inherit_socket(l, config, diag)
-                                             : open_sockets(l, config, diag);
+    l->gauge = sm_io_metrics_connections(config->name);
+    sm_err err = l->name == NULL ? SM_ERR(NO_MEMORY)
+                                 : sm_peers_new(config->limits.connections_per_address, &l->peers);
+    if (sm_ok(err)) {
+        err = config->inherited_fd >= 0 ? inherit_socket(l, config, diag)
+                                        : open_sockets(l, config, diag);
+    }
     if (!sm_ok(err)) {
         sm_listener_free(&l);
         return err;
@@ -147,42 +170,43 @@ void sm_listener_free(sm_listener **out)
     }
     *out = NULL;
     for (unsigned i = 0; i < l->socket_count; i++) {
-        (void)close(l->sockets[i]);
+        if (l->sockets[i] >= 0) {
+            (void)close(l->sockets[i]);
+        }
     }
+    sm_peers_free(&l->peers);
     sm_free(l->name);
     sm_free(l);
 }
 
-static _Atomic uint32_t *slot_of(sm_listener *l, const struct sockaddr_storage *address)
+bool sm_listener_admit(sm_listener *l, const struct sockaddr_storage *address, enum io_refusal *why)
 {
-    uint64_t hash = 0;
-    if (address->ss_family == AF_INET6) {
-        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)address;
-        hash = sm_hash(sm_slice_of(&in6->sin6_addr, 8));
-    } else if (address->ss_family == AF_INET) {
-        const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)address;
-        hash = sm_hash(sm_slice_of(&in->sin_addr, 4));
-    }
-    return &l->per_address[hash % ADDRESS_SLOTS];
-}
-
-bool sm_listener_admit(sm_listener *l, const struct sockaddr_storage *address)
-{
-    _Atomic uint32_t *slot = slot_of(l, address);
     if (atomic_fetch_add(&l->connections, 1) >= l->limits.connections) {
         atomic_fetch_sub(&l->connections, 1);
+        *why = IO_REFUSED_CONNECTIONS;
         return false;
     }
-    if (atomic_fetch_add(slot, 1) >= l->limits.connections_per_address) {
-        atomic_fetch_sub(slot, 1);
+    sm_err err = sm_peers_enter(l->peers, address);
+    if (!sm_ok(err)) {
         atomic_fetch_sub(&l->connections, 1);
+        *why = sm_err_is(err, SM_E_EXHAUSTED) ? IO_REFUSED_ADDRESS : IO_REFUSED_MEMORY;
         return false;
     }
+    sm_metric_inc(l->gauge);
     return true;
 }
 
 void sm_listener_release(sm_listener *l, const struct sockaddr_storage *address)
 {
-    atomic_fetch_sub(slot_of(l, address), 1);
+    sm_peers_leave(l->peers, address);
     atomic_fetch_sub(&l->connections, 1);
+    sm_metric_sub(l->gauge, 1);
+}
+
+void sm_listener_close_socket(sm_listener *l, unsigned index)
+{
+    if (!l->inherited && l->sockets[index] >= 0) {
+        (void)close(l->sockets[index]);
+        l->sockets[index] = -1;
+    }
 }
