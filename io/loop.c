@@ -8,6 +8,7 @@
 #include "io/ring_p.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -208,10 +209,15 @@ void sm_loop_run(sm_loop *loop)
     while (!atomic_load(&loop->stopping)) {
         turn(loop, UINT64_MAX, true);
     }
+    while (atomic_load(&loop->stoppers) > 0) {
+        (void)sched_yield(); /* who stops us is still inside: the caller may free the loop next */
+    }
 }
 
 void sm_loop_stop(sm_loop *loop)
 {
+    atomic_fetch_add(&loop->stoppers, 1);
     atomic_store(&loop->stopping, true);
     wake(loop);
+    atomic_fetch_sub(&loop->stoppers, 1);
 }

@@ -45,6 +45,7 @@ struct sm_loop {
     sm_mailbox mailbox;
     _Atomic bool asleep; /* a poster must write to the eventfd */
     _Atomic bool stopping;
+    _Atomic uint32_t stoppers; /* threads inside sm_loop_stop */
 };
 
 /* For tests of the slower paths: as sm_loop_new on a kernel that lacks these. */
