@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The EC_KEY functions are deprecated in favour of EVP, which costs 12 us more for each new public key (provider look-ups, parameter
- * lists, a copy of the group). A CA verifies every signature under a key that it has never seen before, so that cost is not
- * spread over anything. */
+/* The EC_KEY functions are deprecated in favour of EVP, which costs 12 us more for each new public
+ * key (provider look-ups, parameter lists, a copy of the group). A CA verifies every signature
+ * under a key that it has never seen before, so that cost is not spread over anything. */
 #define OPENSSL_SUPPRESS_DEPRECATED
 
 #include "sign/backend.h"
@@ -11,7 +11,8 @@
 #include <openssl/ecdsa.h>
 #include <openssl/obj_mac.h>
 
-/* One EC_KEY and signature for each curve and thread; each verification sets its own point and numbers. */
+/* One EC_KEY and signature for each curve and thread; each verification sets its own point and
+ * numbers. */
 static _Thread_local EC_KEY *keys[3];
 
 static EC_KEY *key_of(enum sm_key_type type)

@@ -3,59 +3,22 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "base/metrics.h"
 #include "sign/backend.h"
-#include "sign/batch_p.h"
+#include "sign/batch_metrics.h"
+#include "sign/lane.h"
 #include "sign/sign_pool.h"
 
-/* Callers are spread over this many queues in each lane; the queues take turns, so that one caller's thousand jobs do not stand
- * before another's one. */
-#define CALLER_QUEUES 16
-
-/* A turn of signing ends after this time even with jobs left: the loop has connections to serve. */
-#define RUN_BUDGET_NS (3 * SM_NS_PER_MS)
-
-struct lane {
-    sm_list queues[CALLER_QUEUES];
-    size_t waiting;
-    unsigned turn;
-};
-
-#define OPS 2
+/* Where jobs run one after the other, a batch is only as long as this, so that lanes change places.
+ */
+#define SERIAL_BATCH_NS (500 * SM_NS_PER_US)
 
 struct sm_batcher {
     struct sm_batcher_config config;
-    struct lane lanes[OPS][SM_SIG_ALG_COUNT];
-    unsigned next_lane;
-    size_t waiting;  /* in lanes */
+    struct sm_lanes lanes;
+    struct sm_batch_metrics metrics;
     size_t in_pool;
     bool running;
 };
-
-static struct {
-    sm_metric size[OPS];
-    sm_metric jobs[OPS];
-    sm_metric failed[OPS];
-    sm_metric time[OPS];
-    sm_metric waiting;
-} metrics;
-
-static void register_metrics(void)
-{
-    static const char *const labels[OPS] = {"op=\"verify\"", "op=\"sign\""};
-    for (int i = 0; i < OPS; i++) {
-        metrics.size[i] = sm_metric_register(SM_HISTOGRAM, "sealmill_batch_size",
-                                             "Jobs in one batch of one operation and algorithm", labels[i]);
-        metrics.jobs[i] = sm_metric_register(SM_COUNTER, "sealmill_crypto_jobs_total",
-                                             "Signatures made and verified", labels[i]);
-        metrics.failed[i] = sm_metric_register(SM_COUNTER, "sealmill_crypto_jobs_failed_total",
-                                               "Jobs that ended with an error", labels[i]);
-        metrics.time[i] = sm_metric_register(SM_HISTOGRAM, "sealmill_batch_seconds",
-                                             "Time of one batch on the processor", labels[i]);
-    }
-    metrics.waiting = sm_metric_register(SM_GAUGE, "sealmill_crypto_jobs_waiting",
-                                         "Jobs that wait in lanes or in the pool", NULL);
-}
 
 sm_err sm_batcher_new(const struct sm_batcher_config *config, sm_batcher **out)
 {
@@ -64,14 +27,8 @@ sm_err sm_batcher_new(const struct sm_batcher_config *config, sm_batcher **out)
         return SM_ERR(NO_MEMORY);
     }
     b->config = *config;
-    for (size_t op = 0; op < OPS; op++) {
-        for (size_t alg = 0; alg < SM_SIG_ALG_COUNT; alg++) {
-            for (size_t q = 0; q < CALLER_QUEUES; q++) {
-                sm_list_init(&b->lanes[op][alg].queues[q]);
-            }
-        }
-    }
-    register_metrics();
+    sm_lanes_init(&b->lanes);
+    sm_batch_metrics_init(&b->metrics);
     *out = b;
     return SM_NO_ERR;
 }
@@ -79,7 +36,7 @@ sm_err sm_batcher_new(const struct sm_batcher_config *config, sm_batcher **out)
 void sm_batcher_free(sm_batcher **batcher)
 {
     if (*batcher != NULL) {
-        SM_CHECK((*batcher)->waiting == 0 && (*batcher)->in_pool == 0);
+        SM_CHECK(sm_batcher_waiting(*batcher) == 0);
         sm_free(*batcher);
         *batcher = NULL;
     }
@@ -87,35 +44,35 @@ void sm_batcher_free(sm_batcher **batcher)
 
 size_t sm_batcher_waiting(const sm_batcher *b)
 {
-    return b->waiting + b->in_pool;
+    return b->lanes.waiting + b->in_pool;
 }
 
-static sm_err check_job(const sm_crypt_job *job)
+static sm_err check_job(const sm_crypt_job *job, enum sm_key_type type)
 {
-    if (job->op == SM_CRYPT_VERIFY) {
-        return sm_sig_alg_fits(job->alg, job->public_key->type) ? SM_NO_ERR : SM_ERR(UNSUPPORTED);
-    }
-    enum sm_key_type type = sm_key_get_type(job->key);
     if (!sm_sig_alg_fits(job->alg, type)) {
         return SM_ERR(UNSUPPORTED);
     }
-    return job->out_room >= sm_sig_size_max(job->alg, type) ? SM_NO_ERR : SM_ERR(TOO_LARGE);
+    if (job->is_digest) {
+        enum sm_digest digest = sm_sig_alg_digest(job->alg);
+        if (digest == SM_DIGEST_NONE) {
+            return SM_ERR(UNSUPPORTED);
+        }
+        if (job->message.len != sm_digest_size(digest)) {
+            return SM_ERR(INVALID);
+        }
+    }
+    if (job->op == SM_CRYPT_SIGN && job->out_room < sm_sig_size_max(job->alg, type)) {
+        return SM_ERR(TOO_LARGE);
+    }
+    return SM_NO_ERR;
 }
 
 /* On the home loop, for jobs that come back from the pool. */
 static void complete_from_pool(sm_msg *msg)
 {
     sm_crypt_job *job = SM_CONTAINER_OF(msg, sm_crypt_job, msg);
-    sm_batcher *b = job->batcher;
-    b->in_pool--;
-    sm_metric_sub(metrics.waiting, 1);
-    sm_metric_inc(metrics.jobs[job->op]);
-    if (job->cancelled) {
-        job->err = SM_ERR(CANCELLED);
-    }
-    if (!sm_ok(job->err)) {
-        sm_metric_inc(metrics.failed[job->op]);
-    }
+    job->batcher->in_pool--;
+    sm_metric_sub(job->batcher->metrics.waiting, 1);
     job->done(job);
 }
 
@@ -125,111 +82,98 @@ void sm_batcher_return(sm_crypt_job *job)
     sm_mailbox_post(job->batcher->config.home, &job->msg);
 }
 
+static void start(sm_batcher *b, sm_crypt_job *job)
+{
+    if (b->config.pool != NULL && sm_backend_is_slow(job->op, job->type)) {
+        b->in_pool++;
+        sm_sign_pool_submit(b->config.pool, job);
+        return;
+    }
+    sm_lanes_push(&b->lanes, job);
+    if (!b->running) {
+        b->config.schedule(b->config.ctx);
+    }
+}
+
 sm_err sm_batcher_submit(sm_batcher *b, sm_crypt_job *job)
 {
-    SM_TRY(check_job(job));
+    enum sm_key_type type = job->op == SM_CRYPT_SIGN ? sm_key_get_type(job->key)
+                                                     : job->public_key->type;
+    SM_TRY(check_job(job, type));
     if (sm_batcher_waiting(b) >= SM_BATCH_QUEUE_MAX) {
         return SM_ERR(QUEUE_FULL);
     }
     job->batcher = b;
+    job->type = type;
+    job->submitted_ns = sm_clock_mono_ns();
     job->cancelled = false;
     job->err = SM_NO_ERR;
     job->out_len = 0;
-    sm_metric_add(metrics.waiting, 1);
-    if (job->op == SM_CRYPT_SIGN && sm_key_is_slow(job->key)) {
-        b->in_pool++;
-        sm_sign_pool_submit(b->config.pool, job);
-        return SM_NO_ERR;
-    }
-    struct lane *lane = &b->lanes[job->op][job->alg];
-    sm_list_push_back(&lane->queues[job->caller % CALLER_QUEUES], &job->node);
-    lane->waiting++;
-    b->waiting++;
-    if (!b->running) {
-        b->config.schedule(b->config.ctx);
-    }
+    sm_metric_add(b->metrics.waiting, 1);
+    start(b, job);
     return SM_NO_ERR;
 }
 
 void sm_batcher_cancel(sm_batcher *b, sm_crypt_job *job)
 {
     (void)b;
-    job->cancelled = true;
+    atomic_store_explicit(&job->cancelled, true, memory_order_relaxed);
 }
 
-/* Takes up to SM_BACKEND_LANES jobs, one from each caller's queue in turn. */
-static size_t take_batch(sm_batcher *b, struct lane *lane, sm_crypt_job **jobs)
+/* How many jobs one batch of the lane may hold. */
+static size_t batch_max(const struct sm_lane *lane)
 {
-    size_t count = 0;
-    while (count < SM_BACKEND_LANES && lane->waiting > 0) {
-        sm_list *node = sm_list_pop_front(&lane->queues[lane->turn++ % CALLER_QUEUES]);
-        if (node != NULL) {
-            jobs[count++] = SM_CONTAINER_OF(node, sm_crypt_job, node);
-            lane->waiting--;
-            b->waiting--;
-        }
+    size_t fast = sm_backend_batch(lane->op, lane->type);
+    if (fast > 1 || lane->job_ns == 0) {
+        return fast;
     }
-    return count;
+    uint64_t fit = SERIAL_BATCH_NS / lane->job_ns;
+    return fit < 1 ? 1 : fit < SM_BACKEND_LANES ? (size_t)fit : SM_BACKEND_LANES;
 }
 
-static void run_batch(sm_crypt_job **jobs, size_t count)
+/* Runs what was not cancelled. Returns the time at its end. */
+static uint64_t run_batch(sm_batcher *b, sm_crypt_job **jobs, size_t count, uint64_t now)
 {
-    enum sm_crypt_op op = jobs[0]->op;
-    uint64_t start = sm_clock_mono_ns();
     sm_crypt_job *live[SM_BACKEND_LANES];
-    size_t live_count = 0;
+    size_t n = 0;
     for (size_t i = 0; i < count; i++) {
         if (jobs[i]->cancelled) {
             jobs[i]->err = SM_ERR(CANCELLED);
         } else {
-            live[live_count++] = jobs[i];
+            live[n++] = jobs[i];
         }
     }
-    if (live_count > 0) {
-        sm_backend_choose(op, jobs[0]->alg, live_count)->run(live, live_count);
+    if (n > 0) {
+        const struct sm_backend *backend = sm_backend_run(live, n);
+        uint64_t end = sm_clock_mono_ns();
+        sm_batch_metrics_ran(&b->metrics, live, n, backend, now, end);
+        now = end;
     }
-    sm_metric_observe_ns(metrics.time[op], sm_clock_mono_ns() - start);
-    sm_metric_observe_count(metrics.size[op], count);
-    sm_metric_add(metrics.jobs[op], count);
-    sm_metric_sub(metrics.waiting, count);
-}
-
-/* The next lane with jobs, in turn. */
-static struct lane *next_lane(sm_batcher *b)
-{
-    struct lane *lanes = &b->lanes[0][0];
-    for (unsigned i = 0; i < OPS * SM_SIG_ALG_COUNT; i++) {
-        struct lane *lane = &lanes[b->next_lane++ % (OPS * SM_SIG_ALG_COUNT)];
-        if (lane->waiting > 0) {
-            return lane;
-        }
-    }
-    return NULL;
+    sm_metric_sub(b->metrics.waiting, count);
+    return now;
 }
 
 bool sm_batcher_run(sm_batcher *b)
 {
-    uint64_t start = sm_clock_mono_ns();
+    uint64_t begin = sm_clock_mono_ns();
+    uint64_t now = begin;
     size_t ran = 0;
+    struct sm_lane *lane;
     b->running = true;
-    struct lane *lane;
-    while (ran < SM_BATCH_RUN_MAX && (lane = next_lane(b)) != NULL) {
+    while (ran < SM_BATCH_RUN_MAX && now - begin < SM_BATCH_RUN_NS &&
+           (lane = sm_lanes_pick(&b->lanes)) != NULL) {
         sm_crypt_job *jobs[SM_BACKEND_LANES];
-        size_t count = take_batch(b, lane, jobs);
-        run_batch(jobs, count);
+        size_t count = sm_lane_take(&b->lanes, lane, jobs, batch_max(lane));
+        uint64_t end = run_batch(b, jobs, count, now);
+        sm_lane_charge(&b->lanes, lane, end - now, count);
         for (size_t i = 0; i < count; i++) {
-            if (!sm_ok(jobs[i]->err)) {
-                sm_metric_inc(metrics.failed[jobs[i]->op]);
-            }
-            jobs[i]->done(jobs[i]); /* may free the job, and may submit others */
+            jobs[i]->done(jobs[i]); /* may free the job, or submit it again */
         }
         ran += count;
-        if (sm_clock_mono_ns() - start > RUN_BUDGET_NS) {
-            break;
-        }
+        now = sm_clock_mono_ns();
     }
     b->running = false;
-    if (b->waiting > 0) {
+    if (b->lanes.waiting > 0) {
         b->config.schedule(b->config.ctx);
         return true;
     }

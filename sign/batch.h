@@ -2,14 +2,17 @@
 /*
  * The batcher: signatures made and verified in batches.
  *
- * One batcher belongs to one loop. Jobs that are submitted during a turn wait in lanes (one per operation and algorithm) and run
- * together at the turn's end, without a timer: a lone request goes at once, and under load batches form by themselves. Cheap
- * software jobs run on the loop's own thread; slow keys go to the pool's workers, and come back through the loop's mailbox.
+ * One batcher belongs to one loop. Jobs that are submitted during a turn wait in lanes (one per
+ * operation and type of key) and run together at the turn's end, without a timer: a lone request
+ * goes at once, and under load batches form by themselves. Cheap software jobs run on the loop's
+ * own thread; slow ones go to the pool's workers, and come back through the loop's mailbox. Lanes
+ * share the time of a turn evenly, callers the places in a lane.
  *
  * Threads:   submit, cancel and run on the loop's thread; the pool is shared by all loops.
- * Limits:    SM_BATCH_QUEUE_MAX jobs waiting in a batcher, SM_BATCH_RUN_MAX run in one turn (bounds the turn).
- * Security:  each lane's result is checked on its own; signatures of RSA keys are verified before they leave.
- * Standards: FIPS 186-5, RFC 8017, RFC 8032, FIPS 204, RFC 6979.
+ * Limits:    SM_BATCH_QUEUE_MAX jobs waiting in a batcher, SM_BATCH_RUN_MAX jobs and
+ * SM_BATCH_RUN_NS in one turn. Security:  each lane's result is checked on its own; signatures of
+ * RSA keys are verified before they leave. Standards: FIPS 186-5, RFC 8017, RFC 8032, FIPS 204, RFC
+ * 6979.
  */
 #pragma once
 
@@ -19,6 +22,9 @@
 
 #define SM_BATCH_QUEUE_MAX 16384
 #define SM_BATCH_RUN_MAX 256
+#define SM_BATCH_RUN_NS                                                                           \
+    3000000 /* then a turn of signing ends even with jobs left: the loop has connections to serve \
+             */
 
 typedef struct sm_batcher sm_batcher;
 typedef struct sm_sign_pool sm_sign_pool;
@@ -28,12 +34,14 @@ enum sm_crypt_op { SM_CRYPT_VERIFY, SM_CRYPT_SIGN };
 
 /* Caller-owned, embedded in the request, pinned until done. */
 struct sm_crypt_job {
-    sm_list node; /* private */
-    sm_msg msg;   /* private */
-    sm_batcher *batcher; /* private */
+    sm_list node;          /* private */
+    sm_msg msg;            /* private */
+    sm_batcher *batcher;   /* private */
+    enum sm_key_type type; /* private: of the key */
+    uint64_t submitted_ns; /* private */
     enum sm_crypt_op op;
     enum sm_sig_alg alg;
-    sm_slice message;   /* what is signed; or the digest itself when `is_digest` */
+    sm_slice message; /* what is signed; or the digest itself when `is_digest` */
     bool is_digest;
     /* VERIFY */
     const struct sm_public_key *public_key;
@@ -47,8 +55,7 @@ struct sm_crypt_job {
     /* ---- results ---- */
     sm_err err; /* BAD_SIGNATURE, CRYPTO, TOKEN, TIMED_OUT, CANCELLED */
     size_t out_len;
-    _Atomic bool cancelled;      /* private */
-    _Atomic uint32_t *waiting;   /* private: the worker's load */
+    _Atomic bool cancelled; /* private */
 };
 
 /* Workers for slow keys. `threads` 0: one. Errors: NO_MEMORY, OS. Given. */
@@ -57,9 +64,9 @@ SM_FALLIBLE sm_sign_pool_new(unsigned threads, sm_sign_pool **out);
 void sm_sign_pool_free(sm_sign_pool **pool);
 
 struct sm_batcher_config {
-    sm_mailbox *home;                 /* the loop's */
-    sm_sign_pool *pool;
-    void (*schedule)(void *ctx);      /* asks for sm_batcher_run at the turn's end; idempotent */
+    sm_mailbox *home;            /* the loop's */
+    sm_sign_pool *pool;          /* NULL: slow jobs run on the loop too (tests, tools) */
+    void (*schedule)(void *ctx); /* asks for sm_batcher_run at the turn's end; idempotent */
     void *ctx;
 };
 
@@ -67,12 +74,14 @@ SM_FALLIBLE sm_batcher_new(const struct sm_batcher_config *config, sm_batcher **
 /* When no job is under way. */
 void sm_batcher_free(sm_batcher **batcher);
 
-/* Errors: QUEUE_FULL, UNSUPPORTED (alg does not fit the key); then done does not run. */
+/* Errors: QUEUE_FULL, UNSUPPORTED (the algorithm does not fit the key, or takes no digest), INVALID
+ * (a digest of the wrong length), TOO_LARGE (out_room is too small); then done does not run. */
 SM_FALLIBLE sm_batcher_submit(sm_batcher *batcher, sm_crypt_job *job);
-/* Marks; done still comes (with CANCELLED if it had not run). */
+/* Marks; done still comes (with CANCELLED if the job had not run, else with its result). */
 void sm_batcher_cancel(sm_batcher *batcher, sm_crypt_job *job);
-/* Runs what waits, up to SM_BATCH_RUN_MAX jobs, then their `done`s (which may submit more). Jobs submitted by a `done` run in the same call while the budget lasts. Returns true when
- * jobs still wait: schedule has then been called. */
+/* Runs what waits, up to SM_BATCH_RUN_MAX jobs, then their `done`s (which may submit more). Jobs
+ * submitted by a `done` run in the same call while the budget lasts. Returns true when jobs still
+ * wait: schedule has then been called. */
 bool sm_batcher_run(sm_batcher *batcher);
 size_t sm_batcher_waiting(const sm_batcher *batcher);
 
@@ -81,7 +90,11 @@ SM_FALLIBLE sm_sign_now(sm_key *key, enum sm_sig_alg alg, sm_slice message, sm_b
 SM_FALLIBLE sm_verify_now(const struct sm_public_key *key, enum sm_sig_alg alg, sm_slice message,
                           sm_slice signature);
 
-/* Finds the backends once, runs their known-answer tests and logs which algorithm goes where and why. Call before threads start. */
+/* Finds the backends once, runs their known-answer tests and logs which algorithm goes where and
+ * why. Call before threads start. */
 SM_FALLIBLE sm_sign_init(sm_diag *diag);
+/* Which backend runs such jobs when they come in full batches ("openssl", "multi-buffer"), and why
+ * in words; static. */
+const char *sm_sign_backend(enum sm_crypt_op op, enum sm_key_type type, const char **why);
 /* Frees what the calling thread keeps (contexts, curves); before a loop's thread ends. */
 void sm_sign_thread_deinit(void);

@@ -7,7 +7,7 @@
  * it is longer than 127 octets. Content is appended to the sm_buf in between.
  *
  * Threads:   values.
- * Limits:    SM_DER_DEPTH_MAX nested constructions; lengths up to 2^31-1; tags of one octet.
+ * Limits:    SM_DER_DEPTH_MAX nested constructions; lengths up to 2^31-1; tags of one octet; arcs of OIDs under 2^128.
  * Security:  refuses indefinite and non-minimal lengths, high tag numbers, non-minimal integers, booleans but 00/FF.
  * Standards: X.690 (DER), clauses 8 and 10.
  */
@@ -66,7 +66,7 @@ bool sm_der_at_end(const sm_der *d);
 uint8_t sm_der_peek(const sm_der *d);
 /* Reads an element with this tag: its content. A fault if the tag differs. */
 sm_slice sm_der_read(sm_der *d, uint8_t tag);
-/* Any element: its tag and content. */
+/* Any element: its tag and content (0 and empty at a fault). */
 sm_slice sm_der_read_any(sm_der *d, uint8_t *tag);
 /* The whole next element with its header. */
 sm_slice sm_der_read_raw(sm_der *d);
@@ -79,6 +79,10 @@ void sm_der_leave(sm_der *parent, const sm_der *inner);
 /* Marks MALFORMED unless all was read, and returns the error. */
 SM_FALLIBLE sm_der_finish(sm_der *d);
 void sm_der_fail(sm_der *d, sm_err err);
+
+/* Whether the octets are elements of well-formed DER, one after the other: constructions to their ground, universal types by their
+ * rules (the alphabets of strings aside). For what is kept or passed on without being understood. Errors: MALFORMED, TRUNCATED. */
+SM_FALLIBLE sm_der_check(sm_slice elements);
 
 bool sm_der_read_bool(sm_der *d);
 /* Minimal, non-negative, fits 63 bits. */
@@ -120,6 +124,8 @@ void sm_der_write_generalized_time(sm_buf *out, int64_t unix_s);
 /* The encoded size of a header for `len` content octets. */
 size_t sm_der_header_size(size_t len);
 
-/* Dotted text <-> content octets. Errors: MALFORMED; the buffer's own. */
+/* Content octets of an OID: minimal, complete, within the limit of arcs. */
+bool sm_oid_is_good(sm_slice oid);
+/* Dotted text <-> content octets, appended. Errors: MALFORMED; the buffer's own. After MALFORMED the buffer is as long as it was. */
 SM_FALLIBLE sm_oid_from_text(sm_slice text, sm_buf *out);
 SM_FALLIBLE sm_oid_to_text(sm_slice oid, sm_buf *out);

@@ -2,6 +2,7 @@
 #include "sign/der.h"
 
 #include "base/clock.h"
+#include "sign/der_p.h"
 
 void sm_der_fail(sm_der *d, sm_err err)
 {
@@ -57,14 +58,14 @@ static bool read_length(sm_der *d, const uint8_t **at, size_t *out)
 
 sm_slice sm_der_read_any(sm_der *d, uint8_t *tag)
 {
+    *tag = 0;
     if (d->at == d->end) {
         sm_der_fail(d, SM_ERR(TRUNCATED));
-        *tag = 0;
         return SM_SLICE_NONE;
     }
     const uint8_t *at = d->at;
-    *tag = *at++;
-    if (*tag == 0 || (*tag & 0x1fU) == 0x1fU) {
+    uint8_t found = *at++;
+    if ((found & 0xdfU) == 0 || (found & 0x1fU) == 0x1fU) {
         sm_der_fail(d, SM_ERR(MALFORMED)); /* end-of-contents, or a tag of several octets */
         return SM_SLICE_NONE;
     }
@@ -76,6 +77,7 @@ sm_slice sm_der_read_any(sm_der *d, uint8_t *tag)
         sm_der_fail(d, SM_ERR(TRUNCATED));
         return SM_SLICE_NONE;
     }
+    *tag = found;
     d->at = at + len;
     return sm_slice_of(at, len);
 }
@@ -149,10 +151,8 @@ bool sm_der_read_bool(sm_der *d)
 sm_slice sm_der_read_integer(sm_der *d)
 {
     sm_slice v = sm_der_read(d, SM_DER_INTEGER);
-    bool minimal = v.len == 1 || (v.len > 1 && !((v.ptr[0] == 0 && v.ptr[1] < 0x80) ||
-                                                 (v.ptr[0] == 0xff && v.ptr[1] >= 0x80)));
-    if (!minimal) {
-        sm_der_fail(d, SM_ERR(MALFORMED)); /* X.690 8.3.2 */
+    if (!sm_der_integer_is_good(v)) {
+        sm_der_fail(d, SM_ERR(MALFORMED));
         return SM_SLICE_NONE;
     }
     return v;
@@ -182,23 +182,10 @@ uint64_t sm_der_read_u64(sm_der *d)
     return out;
 }
 
-/* Each sub-identifier is minimal and ends (X.690 8.19.2). */
-static bool oid_is_good(sm_slice v)
-{
-    bool start = true;
-    for (size_t i = 0; i < v.len; i++) {
-        if (start && v.ptr[i] == 0x80) {
-            return false;
-        }
-        start = v.ptr[i] < 0x80;
-    }
-    return v.len > 0 && start;
-}
-
 sm_slice sm_der_read_oid(sm_der *d)
 {
     sm_slice v = sm_der_read(d, SM_DER_OID);
-    if (!oid_is_good(v)) {
+    if (!sm_oid_is_good(v)) {
         sm_der_fail(d, SM_ERR(MALFORMED));
         return SM_SLICE_NONE;
     }

@@ -3,6 +3,7 @@
 
 #include "base/check.h"
 #include "base/mem.h"
+#include "sign/backend.h"
 #include "sign/key_p.h"
 
 #include <openssl/rsa.h>
@@ -11,7 +12,7 @@
 const char *sm_key_openssl_name(enum sm_key_type type)
 {
     static const char *const names[SM_KEY_TYPE_COUNT] = {
-        NULL,  "EC",  "EC",      "EC",    "RSA",       "RSA",
+        NULL,  "EC",      "EC",    "EC",        "RSA",       "RSA",
         "RSA", "ED25519", "ED448", "ML-DSA-44", "ML-DSA-65", "ML-DSA-87",
     };
     return (unsigned)type < SM_KEY_TYPE_COUNT ? names[type] : NULL;
@@ -41,32 +42,51 @@ static EVP_PKEY *generate(enum sm_key_type type)
     }
 }
 
+/* The public half, encoded and parsed. */
+static sm_err take_public(sm_key *key, EVP_PKEY *pkey)
+{
+    unsigned char *spki = NULL;
+    int len = i2d_PUBKEY(pkey, &spki);
+    if (len <= 0) {
+        return SM_ERR(CRYPTO);
+    }
+    key->spki = sm_malloc((size_t)len);
+    if (key->spki != NULL) {
+        memcpy(key->spki, spki, (size_t)len);
+    }
+    OPENSSL_free(spki);
+    if (key->spki == NULL) {
+        return SM_ERR(NO_MEMORY);
+    }
+    SM_TRY(sm_public_key_parse(sm_slice_of(key->spki, (size_t)len), &key->public_key, NULL));
+    key->type = key->public_key.type;
+    return SM_NO_ERR;
+}
+
+static sm_err fill(sm_key *key, EVP_PKEY *pkey, const char *uri)
+{
+    atomic_init(&key->refs, 1);
+    SM_TRY(take_public(key, pkey));
+    key->uri = sm_strdup(uri == NULL ? "" : uri);
+    if (key->uri == NULL) {
+        return SM_ERR(NO_MEMORY);
+    }
+    sm_err err = sm_key_numbers_new(pkey, key->type, &key->numbers);
+    return sm_err_is(err, SM_E_UNSUPPORTED) ? SM_NO_ERR : err; /* then OpenSSL signs alone */
+}
+
 sm_err sm_key_wrap(EVP_PKEY *pkey, const char *uri, sm_key **out)
 {
     sm_key *key = sm_calloc(1, sizeof(*key));
     if (key == NULL) {
         return SM_ERR(NO_MEMORY);
     }
-    atomic_init(&key->refs, 1);
-    unsigned char *spki = NULL;
-    int len = i2d_PUBKEY(pkey, &spki);
-    sm_err err = len > 0 ? SM_NO_ERR : SM_ERR(CRYPTO);
-    if (sm_ok(err)) {
-        key->spki = sm_malloc((size_t)len);
-        key->uri = sm_strdup(uri == NULL ? "" : uri);
-        err = key->spki == NULL || key->uri == NULL ? SM_ERR(NO_MEMORY) : SM_NO_ERR;
-    }
-    if (sm_ok(err)) {
-        memcpy(key->spki, spki, (size_t)len);
-        err = sm_public_key_parse(sm_slice_of(key->spki, (size_t)len), &key->public_key, NULL);
-    }
-    OPENSSL_free(spki);
+    sm_err err = fill(key, pkey, uri);
     if (!sm_ok(err)) {
         sm_key_detach(&key);
         return err;
     }
     key->pkey = pkey;
-    key->type = key->public_key.type;
     *out = key;
     return SM_NO_ERR;
 }
@@ -98,6 +118,7 @@ void sm_key_detach(sm_key **key)
         return;
     }
     EVP_PKEY_free(k->pkey); /* wipes the private part */
+    sm_key_numbers_free(&k->numbers);
     sm_free(k->spki);
     sm_free(k->uri);
     sm_free(k);
@@ -118,9 +139,17 @@ const char *sm_key_uri(const sm_key *key)
     return key->uri;
 }
 
-/* Over about 300 us a signature would hold up every connection of its loop: RSA-3072 takes 0.6 ms here, RSA-4096 1.3 ms, ML-DSA-65
- * 0.7 ms with a long tail (its loop retries). */
 bool sm_key_is_slow(const sm_key *key)
 {
-    return key->type == SM_KEY_RSA_3072 || key->type == SM_KEY_RSA_4096 || key->type >= SM_KEY_ML_DSA_44;
+    return sm_backend_is_slow(SM_CRYPT_SIGN, key->type);
+}
+
+void sm_key_set_check(sm_key *key, bool on)
+{
+    atomic_store_explicit(&key->check, on, memory_order_relaxed);
+}
+
+bool sm_key_checks_results(const sm_key *key)
+{
+    return atomic_load_explicit(&key->check, memory_order_relaxed);
 }

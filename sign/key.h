@@ -2,14 +2,15 @@
 /*
  * Private keys. They never leave this folder: others hold an opaque sm_key and submit jobs.
  *
- * Software keys are EVP_PKEYs, kept at rest as PKCS#8 EncryptedPrivateKeyInfo (PBES2, scrypt or PBKDF2-HMAC-SHA-256, AES-256-CBC/GCM as OpenSSL offers) in one file
- * each, mode 0600. Token keys come by RFC 7512 URIs.
+ * Software keys are EVP_PKEYs, kept at rest as PKCS#8 EncryptedPrivateKeyInfo (PBES2, scrypt or
+ * PBKDF2-HMAC-SHA-256, AES-256-CBC/GCM as OpenSSL offers) in one file each, mode 0600. Token keys
+ * come by RFC 7512 URIs.
  *
- * Threads:   a sm_key is shared (atomic count) and immutable; keystore calls block: not from a loop.
- * Limits:    file size SM_KEY_FILE_MAX.
- * Security:  passphrases come from a file, an environment variable or a systemd credential; all copies are wiped. RSA results are checked with the public exponent before they
- *            leave (Bellcore attack).
- * Standards: RFC 5958, RFC 8018, RFC 7914, RFC 7512.
+ * Threads:   a sm_key is shared (atomic count) and immutable; keystore calls block: not from a
+ * loop. Limits:    file size SM_KEY_FILE_MAX. Security:  passphrases come from a file, an
+ * environment variable or a systemd credential; all copies are wiped. RSA results are checked with
+ * the public exponent before they leave (Bellcore attack). Standards: RFC 5958, RFC 8018, RFC 7914,
+ * RFC 7512.
  */
 #pragma once
 
@@ -25,7 +26,8 @@ typedef struct sm_keystore sm_keystore;
 
 struct sm_keystore_config {
     const char *dir;
-    /* Exactly one is set; all NULL: keys are stored without encryption only if `allow_plain` (tests). */
+    /* Exactly one is set; all NULL: keys are stored without encryption only if `allow_plain`
+     * (tests). */
     const char *passphrase_file;
     const char *passphrase_env;
     const char *passphrase_credential; /* a name under $CREDENTIALS_DIRECTORY */
@@ -33,11 +35,13 @@ struct sm_keystore_config {
 };
 
 /* Errors: NOT_FOUND, INVALID, NO_MEMORY, OS. Given. */
-SM_FALLIBLE sm_keystore_open(const struct sm_keystore_config *config, sm_keystore **out, sm_diag *diag);
+SM_FALLIBLE sm_keystore_open(const struct sm_keystore_config *config, sm_keystore **out,
+                             sm_diag *diag);
 void sm_keystore_close(sm_keystore **store);
 
-/* Makes a key. `uri`: "" gives "file:<name>"; "file:<name>"; "pkcs11:...". Errors: EXISTS, UNSUPPORTED, DISK, CRYPTO, TOKEN. `*out` shared with the caller. The URI by which it is
- * loaded again is given by sm_key_uri. */
+/* Makes a key. `uri`: "" gives "file:<name>"; "file:<name>"; "pkcs11:...". Errors: EXISTS,
+ * UNSUPPORTED, DISK, CRYPTO, TOKEN. `*out` shared with the caller. The URI by which it is loaded
+ * again is given by sm_key_uri. */
 SM_FALLIBLE sm_keystore_create(sm_keystore *store, const char *name, const char *uri,
                                enum sm_key_type type, sm_key **out, sm_diag *diag);
 /* Errors: NOT_FOUND, DENIED-category FORBIDDEN for a wrong passphrase, MALFORMED, TOKEN. */
@@ -55,9 +59,14 @@ enum sm_key_type sm_key_get_type(const sm_key *key);
 /* DER; borrowed from the key. */
 const struct sm_public_key *sm_key_public(const sm_key *key);
 const char *sm_key_uri(const sm_key *key);
-/* Whether its signatures are too slow for a loop thread (RSA-4096, tokens, ...), and go to a pool. */
+/* Verify every signature before it leaves, against faults of the processor (off by default: it
+ * costs a verification; RSA signatures are always checked). Any thread; jobs that run already may
+ * miss it. */
+void sm_key_set_check(sm_key *key, bool on);
+/* Whether its signatures are too slow for a loop thread (RSA-4096, tokens, ...), and go to a pool.
+ */
 bool sm_key_is_slow(const sm_key *key);
 
-/* Writes the key as unencrypted PKCS#8 in PEM, mode 0600: for TLS keys that `sealmill dev` makes for its listeners and clients, never for
- * a CA's. Errors: DISK, CRYPTO. */
+/* Writes the key as unencrypted PKCS#8 in PEM, mode 0600: for TLS keys that `sealmill dev` makes
+ * for its listeners and clients, never for a CA's. Errors: DISK, CRYPTO. */
 SM_FALLIBLE sm_key_write_pem(const sm_key *key, const char *path, sm_diag *diag);

@@ -2,29 +2,62 @@
 /*
  * Inside sign: what a sm_key is.
  *
- * Threads:   immutable but for the count.
+ * Threads:   immutable but for the count and `check`.
  * Limits:    none.
- * Security:  the EVP_PKEY stays in this folder.
+ * Security:  the EVP_PKEY and the numbers stay in this folder; the numbers are wiped on free.
  * Standards: none.
  */
 #pragma once
 
+#include "sign/curve.h"
 #include "sign/key.h"
 
 #include <openssl/evp.h>
 #include <stdatomic.h>
 
+#define SM_RSA_WORDS 64 /* RSA-4096 */
+
+/* The private numbers as the multi-buffer backend reads them: little-endian words. */
+struct sm_key_numbers {
+    union {
+        struct {
+            uint64_t d[SM_CURVE_WORDS];
+            uint8_t octets[SM_CURVE_OCTETS]; /* the same, big-endian, for nonces */
+        } ec;
+        struct {
+            uint64_t n[SM_RSA_WORDS];
+            uint64_t p[SM_RSA_WORDS / 2];
+            uint64_t q[SM_RSA_WORDS / 2];
+            uint64_t dp[SM_RSA_WORDS / 2];
+            uint64_t dq[SM_RSA_WORDS / 2];
+            uint64_t iq[SM_RSA_WORDS / 2];
+        } rsa;
+        uint8_t ed25519[32];
+    } u;
+};
+
 struct sm_key {
     _Atomic uint32_t refs;
+    _Atomic bool check;
     enum sm_key_type type;
     EVP_PKEY *pkey;
+    struct sm_key_numbers *numbers; /* NULL when multi-buffer cannot run this key */
     uint8_t *spki;
     struct sm_public_key public_key; /* borrows spki */
     char *uri;
 };
 
-/* Wraps `pkey` (taken on success). `uri` is copied, may be NULL. Errors: UNSUPPORTED, NO_MEMORY, CRYPTO. */
+/* Wraps `pkey` (taken on success). `uri` is copied, may be NULL. Errors: UNSUPPORTED, NO_MEMORY,
+ * CRYPTO. */
 SM_FALLIBLE sm_key_wrap(EVP_PKEY *pkey, const char *uri, sm_key **out);
+
+/* Takes the private numbers out. UNSUPPORTED: not of a type or form that multi-buffer knows (RSA
+ * with another exponent than 65537, more than two primes, or primes of unequal length). NO_MEMORY,
+ * CRYPTO. */
+SM_FALLIBLE sm_key_numbers_new(EVP_PKEY *pkey, enum sm_key_type type, struct sm_key_numbers **out);
+void sm_key_numbers_free(struct sm_key_numbers **numbers);
+
+bool sm_key_checks_results(const sm_key *key);
 
 /* Names OpenSSL's type; NULL for NONE. */
 const char *sm_key_openssl_name(enum sm_key_type type);

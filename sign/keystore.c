@@ -64,15 +64,18 @@ void sm_keystore_close(sm_keystore **store)
 static sm_err path_of(const sm_keystore *store, const char *uri, char out[PATH_MAX], sm_diag *diag)
 {
     if (strncmp(uri, "pkcs11:", 7) == 0) {
-        return sm_diag_set(diag, SM_ERR(UNSUPPORTED), "key_uri", "this build has no PKCS#11 session pools");
+        return sm_diag_set(diag, SM_ERR(UNSUPPORTED), "key_uri",
+                           "this build has no PKCS#11 session pools");
     }
     if (strncmp(uri, "file:", 5) != 0) {
-        return sm_diag_set(diag, SM_ERR(INVALID), "key_uri", "a key's URI begins with file: or pkcs11:");
+        return sm_diag_set(diag, SM_ERR(INVALID), "key_uri",
+                           "a key's URI begins with file: or pkcs11:");
     }
     const char *name = uri + 5;
     size_t len = strlen(name);
     if (len == 0 || len > 100 || name[0] == '.' || strchr(name, '/') != NULL) {
-        return sm_diag_set(diag, SM_ERR(INVALID), "key_uri", "file: is followed by a plain name, without '/'");
+        return sm_diag_set(diag, SM_ERR(INVALID), "key_uri",
+                           "file: is followed by a plain name, without '/'");
     }
     (void)snprintf(out, PATH_MAX, "%s/%s.key", store->dir, name);
     return SM_NO_ERR;
@@ -84,11 +87,12 @@ static X509_SIG *encrypt(const sm_keystore *store, EVP_PKEY *pkey)
     unsigned char salt[SALT_LEN];
     sm_rand_bytes(salt, sizeof(salt));
     PKCS8_PRIV_KEY_INFO *plain = EVP_PKEY2PKCS8(pkey);
-    X509_ALGOR *pbe =
-        PKCS5_pbe2_set_scrypt(EVP_aes_256_cbc(), salt, sizeof(salt), NULL, SCRYPT_N, SCRYPT_R, SCRYPT_P);
+    X509_ALGOR *pbe = PKCS5_pbe2_set_scrypt(EVP_aes_256_cbc(), salt, sizeof(salt), NULL, SCRYPT_N,
+                                            SCRYPT_R, SCRYPT_P);
     X509_SIG *sealed = NULL;
     if (plain != NULL && pbe != NULL) {
-        sealed = PKCS8_set0_pbe((const char *)store->passphrase.ptr, (int)store->passphrase.len, plain, pbe);
+        sealed = PKCS8_set0_pbe((const char *)store->passphrase.ptr, (int)store->passphrase.len,
+                                plain, pbe);
     }
     if (sealed == NULL) {
         X509_ALGOR_free(pbe);
@@ -111,13 +115,14 @@ static sm_err write_key(const sm_keystore *store, EVP_PKEY *pkey, const char *pa
     char *pem = NULL;
     long len = good ? BIO_get_mem_data(bio, &pem) : 0;
     sm_err err = len > 0 ? sm_file_write_atomic(path, sm_slice_of(pem, (size_t)len), 0600, diag)
-                         : sm_diag_set(diag, SM_ERR(CRYPTO), "key_uri", "the key could not be encrypted");
+                         : sm_diag_set(diag, SM_ERR(CRYPTO), "key_uri",
+                                       "the key could not be encrypted");
     BIO_free(bio);
     return err;
 }
 
-sm_err sm_keystore_create(sm_keystore *store, const char *name, const char *uri, enum sm_key_type type,
-                          sm_key **out, sm_diag *diag)
+sm_err sm_keystore_create(sm_keystore *store, const char *name, const char *uri,
+                          enum sm_key_type type, sm_key **out, sm_diag *diag)
 {
     char made_uri[128];
     char path[PATH_MAX];
@@ -127,7 +132,8 @@ sm_err sm_keystore_create(sm_keystore *store, const char *name, const char *uri,
     }
     SM_TRY(path_of(store, uri, path, diag));
     if (sm_file_exists(path)) {
-        return sm_diag_set(diag, SM_ERR(EXISTS), "key_uri", "%s exists: choose another name, or use_existing_key", path);
+        return sm_diag_set(diag, SM_ERR(EXISTS), "key_uri",
+                           "%s exists: choose another name, or use_existing_key", path);
     }
     sm_key *key;
     sm_err err = sm_key_generate(type, &key);
@@ -169,11 +175,14 @@ sm_err sm_keystore_load(sm_keystore *store, const char *uri, sm_key **out, sm_di
     EVP_PKEY *pkey = NULL;
     if (sm_ok(err)) {
         BIO *bio = BIO_new_mem_buf(pem.ptr, (int)pem.len);
-        pkey = bio == NULL ? NULL : PEM_read_bio_PrivateKey(bio, NULL, give_passphrase, &store->passphrase);
+        pkey = bio == NULL
+                   ? NULL
+                   : PEM_read_bio_PrivateKey(bio, NULL, give_passphrase, &store->passphrase);
         BIO_free(bio);
         if (pkey == NULL) {
-            err = sm_diag_set(diag, SM_ERR(FORBIDDEN), "key_uri",
-                              "%s cannot be opened: the passphrase is wrong, or the file is damaged", path);
+            err = sm_diag_set(
+                diag, SM_ERR(FORBIDDEN), "key_uri",
+                "%s cannot be opened: the passphrase is wrong, or the file is damaged", path);
         }
     }
     sm_buf_deinit(&pem);

@@ -23,8 +23,8 @@ static sm_err from_environment(const char *name, sm_buf *out, sm_diag *diag)
 {
     char *value = getenv(name);
     if (value == NULL) {
-        return sm_diag_set(diag, SM_ERR(NOT_FOUND), "keys.passphrase_env", "the environment variable %s is not set",
-                           name);
+        return sm_diag_set(diag, SM_ERR(NOT_FOUND), "keys.passphrase_env",
+                           "the environment variable %s is not set", name);
     }
     sm_buf_put_str(out, value);
     sm_wipe(value, strlen(value));
@@ -38,7 +38,8 @@ static sm_err from_credential(const char *name, sm_buf *out, sm_diag *diag)
     const char *dir = getenv("CREDENTIALS_DIRECTORY");
     if (dir == NULL) {
         return sm_diag_set(diag, SM_ERR(NOT_FOUND), "keys.passphrase_credential",
-                           "systemd gave no credentials: set LoadCredential=%s:... in the unit", name);
+                           "systemd gave no credentials: set LoadCredential=%s:... in the unit",
+                           name);
     }
     (void)snprintf(path, sizeof(path), "%s/%s", dir, name);
     return from_file(path, false, out, diag); /* systemd made its folder private */
@@ -55,11 +56,13 @@ sm_err sm_passphrase_read(const struct sm_keystore_config *config, sm_buf *out, 
         err = from_credential(config->passphrase_credential, out, diag);
     }
     if (!sm_ok(err)) {
-        return sm_diag_set(diag, err, "keys",
-                           "one of passphrase_file, passphrase_env and passphrase_credential must be set");
+        return sm_diag_set(
+            diag, err, "keys",
+            "one of passphrase_file, passphrase_env and passphrase_credential must be set");
     }
     while (out->len > 0 && (out->ptr[out->len - 1] == '\n' || out->ptr[out->len - 1] == '\r')) {
         out->len--;
     }
-    return out->len > 0 ? SM_NO_ERR : sm_diag_set(diag, SM_ERR(INVALID), "keys", "the passphrase is empty");
+    return out->len > 0 ? SM_NO_ERR
+                        : sm_diag_set(diag, SM_ERR(INVALID), "keys", "the passphrase is empty");
 }

@@ -4,8 +4,8 @@
  *
  * Threads:   any; the environment is read at start only.
  * Limits:    SM_PASSPHRASE_MAX octets.
- * Security:  the buffer is secret (wiped); a file that others may read is refused; the variable is unset after it was read.
- * Standards: systemd.exec(5), Credentials.
+ * Security:  the buffer is secret (wiped); a file that others may read is refused; the variable is
+ * unset after it was read. Standards: systemd.exec(5), Credentials.
  */
 #pragma once
 
@@ -13,5 +13,6 @@
 
 #define SM_PASSPHRASE_MAX 1024
 
-/* Appends the passphrase without a trailing newline. Errors: NOT_FOUND, INVALID (empty, readable by others), OS. */
+/* Appends the passphrase without a trailing newline. Errors: NOT_FOUND, INVALID (empty, readable by
+ * others), OS. */
 SM_FALLIBLE sm_passphrase_read(const struct sm_keystore_config *config, sm_buf *out, sm_diag *diag);

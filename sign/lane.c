@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sign/lane.h"
+
+#include "base/clock.h"
+#include "sign/backend.h"
+
+/* A lane that cannot fill a batch waits this much longer than one that can: jobs that are under way
+ * in other lanes may still fill it, at no cost when nothing else is waiting. */
+#define PARTIAL_HANDICAP_NS (500 * SM_NS_PER_US)
+
+void sm_lanes_init(struct sm_lanes *lanes)
+{
+    *lanes = (struct sm_lanes){0};
+    for (unsigned op = 0; op < SM_OPS; op++) {
+        for (unsigned type = 0; type < SM_KEY_TYPE_COUNT; type++) {
+            struct sm_lane *lane = &lanes->at[op][type];
+            lane->op = (enum sm_crypt_op)op;
+            lane->type = (enum sm_key_type)type;
+            for (size_t q = 0; q < SM_LANE_QUEUES; q++) {
+                sm_list_init(&lane->queues[q]);
+            }
+        }
+    }
+}
+
+static uint32_t live_bit(const struct sm_lane *lane)
+{
+    _Static_assert(SM_OPS * SM_KEY_TYPE_COUNT <= 32, "a bit for each lane");
+    return UINT32_C(1) << ((unsigned)lane->op * SM_KEY_TYPE_COUNT + (unsigned)lane->type);
+}
+
+void sm_lanes_push(struct sm_lanes *lanes, sm_crypt_job *job)
+{
+    struct sm_lane *lane = &lanes->at[job->op][job->type];
+    unsigned queue = job->caller % SM_LANE_QUEUES;
+    sm_list_push_back(&lane->queues[queue], &job->node);
+    lane->occupied |= UINT64_C(1) << queue;
+    if (lane->waiting++ == 0 && lane->used_ns < lanes->now_ns) {
+        lane->used_ns = lanes->now_ns; /* time that it did not use is not saved up */
+    }
+    lanes->live |= live_bit(lane);
+    lanes->waiting++;
+}
+
+struct sm_lane *sm_lanes_pick(struct sm_lanes *lanes)
+{
+    struct sm_lane *best = NULL;
+    uint64_t best_ns = 0;
+    for (uint32_t live = lanes->live; live != 0; live &= live - 1) {
+        unsigned i = (unsigned)__builtin_ctz(live);
+        struct sm_lane *lane = &lanes->at[i / SM_KEY_TYPE_COUNT][i % SM_KEY_TYPE_COUNT];
+        uint64_t ns = lane->used_ns + (lane->waiting < SM_BACKEND_LANES ? PARTIAL_HANDICAP_NS : 0);
+        if (best == NULL || ns < best_ns) {
+            best = lane;
+            best_ns = ns;
+        }
+    }
+    return best;
+}
+
+/* The first occupied queue at or after `turn`. */
+static unsigned next_queue(const struct sm_lane *lane)
+{
+    uint64_t after = lane->occupied >> lane->turn;
+    return after != 0 ? lane->turn + (unsigned)__builtin_ctzll(after)
+                      : (unsigned)__builtin_ctzll(lane->occupied);
+}
+
+size_t sm_lane_take(struct sm_lanes *lanes, struct sm_lane *lane, sm_crypt_job **jobs, size_t max)
+{
+    size_t count = 0;
+    while (count < max && lane->waiting > 0) {
+        unsigned queue = next_queue(lane);
+        sm_list *node = sm_list_pop_front(&lane->queues[queue]);
+        if (sm_list_empty(&lane->queues[queue])) {
+            lane->occupied &= ~(UINT64_C(1) << queue);
+        }
+        jobs[count++] = SM_CONTAINER_OF(node, sm_crypt_job, node);
+        lane->turn = (queue + 1) % SM_LANE_QUEUES;
+        lane->waiting--;
+        lanes->waiting--;
+    }
+    if (lane->waiting == 0) {
+        lanes->live &= ~live_bit(lane);
+    }
+    return count;
+}
+
+void sm_lane_charge(struct sm_lanes *lanes, struct sm_lane *lane, uint64_t ns, size_t count)
+{
+    if (lane->used_ns > lanes->now_ns) {
+        lanes->now_ns = lane->used_ns;
+    }
+    lane->used_ns += ns;
+    uint64_t each = ns / count;
+    lane->job_ns = lane->job_ns == 0 ? each : (3 * lane->job_ns + each) / 4;
+}
