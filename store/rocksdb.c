@@ -44,7 +44,7 @@ static sm_err get_with(struct rocks_db *d, rocksdb_readoptions_t *options,
     if (message == NULL) {
         return SM_ERR(NOT_FOUND);
     }
-    if (strstr(message, "Incomplete") != NULL) { /* as far as memory goes */
+    if (strstr(message, "incomplete") != NULL) { /* as far as memory goes */
         rocksdb_free(message);
         return SM_ERR(EXHAUSTED);
     }

@@ -13,7 +13,7 @@
 /* RocksDB would take an eighth of a write buffer at once: 4 MiB for each family of an idle server.
  */
 #define ARENA_BLOCK ((size_t)256 * 1024)
-#define WAL_MAX (64 * MIB) /* bounds what a start after a crash must read */
+#define WAL_MAX (32 * MIB) /* bounds what a start after a crash must read */
 #define BLOB_MIN 256       /* certificates are larger, everything else is smaller */
 #define MAX_OPEN_FILES 512
 #define BLOOM_BITS 10 /* one false positive in a hundred */

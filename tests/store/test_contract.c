@@ -849,7 +849,7 @@ static void *submit_many(void *arg)
 static void threads__each_key_has_one_winner(void **state)
 {
     struct fixture *f = *state;
-    struct submitter s[THREADS];
+    static struct submitter s[THREADS]; /* a home outlives whoever may be posting to it */
     pthread_t ids[THREADS];
     for (size_t i = 0; i < THREADS; i++) {
         s[i] = (struct submitter){.f = f, .id = i};
