@@ -84,6 +84,12 @@ sm_err sm_api_new(const struct sm_api_config *config, sm_api **out, sm_diag *dia
     return SM_NO_ERR;
 }
 
+static void forget_signing(sm_msg *msg)
+{
+    (void)msg;
+    sm_sign_thread_deinit();
+}
+
 void sm_api_free(sm_api **out)
 {
     sm_api *api = *out;
@@ -92,6 +98,8 @@ void sm_api_free(sm_api **out)
     }
     *out = NULL;
     for (unsigned i = 0; i < api->service_count; i++) {
+        sm_msg last = {.run = forget_signing};
+        sm_worker_post(&api->services[i], &last);
         sm_worker_stop(&api->services[i]);
     }
     sm_world_detach(&api->world);
