@@ -17,7 +17,7 @@ except ImportError:
 
 root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 folder = tempfile.mkdtemp(prefix="sealmill-python.")
-base = 41000 + os.getpid() * 10 % 9000
+base = 30000 + os.getpid() * 10 % 2000  # below the ports that the kernel gives to clients
 stubs = os.path.join(folder, "stubs")
 os.mkdir(stubs)
 protos = [os.path.join(d, f) for d, _, files in os.walk(os.path.join(root, "proto")) for f in files if f.endswith(".proto")]
