@@ -43,7 +43,7 @@ static void leftmost(unsigned bits, size_t len, const uint8_t *in, uint8_t *out)
     for (size_t i = 0; i < len; i++) {
         uint8_t octet = in[i];
         out[i] = (uint8_t)(carry | octet >> shift);
-        carry = shift == 0 ? 0 : (uint8_t)(octet << (8 - shift));
+        carry = (uint8_t)((unsigned)octet << (8 - shift)); /* nothing when shift is 0 */
     }
 }
 
