@@ -65,6 +65,8 @@ struct alg_row {
     bool pss;
 };
 
+#define HEADER 2 /* octets: every identifier below is shorter than 128 */
+
 #define DER(s) {(const uint8_t *)(s), sizeof(s) - 1}
 
 /* RSASSA-PSS-params with this hash in both places and this salt (RFC 4055 3.1, RFC 5756). */
@@ -127,32 +129,88 @@ sm_slice sm_sig_alg_identifier(enum sm_sig_alg alg)
 /* RSA with parameters absent instead of NULL: some requesters do so, and RFC 4055 5 wants both accepted. */
 static bool is_rsa_without_null(sm_slice content, const struct alg_row *row)
 {
-    sm_slice with_null = sm_slice_from(row->identifier, 2);
+    sm_slice with_null = sm_slice_from(row->identifier, HEADER);
     return row->from == SM_KEY_RSA_2048 && !row->pss && content.len + 2 == with_null.len &&
            memcmp(content.ptr, with_null.ptr, content.len) == 0;
+}
+
+/* A hash AlgorithmIdentifier; its parameters may be NULL or absent (RFC 4055 2.1). The OIDs of SHA-256, 384 and 512 differ in their
+ * last octet. */
+static enum sm_digest read_hash(sm_der *d)
+{
+    static const uint8_t sha2[] = {0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02};
+    sm_der seq = sm_der_enter(d, SM_DER_SEQUENCE);
+    sm_slice oid = sm_der_read_oid(&seq);
+    sm_slice null = SM_SLICE_NONE;
+    (void)sm_der_read_if(&seq, SM_DER_NULL, &null);
+    if (null.len > 0) {
+        sm_der_fail(&seq, SM_ERR(MALFORMED));
+    }
+    sm_der_leave(d, &seq);
+    bool known = oid.len == sizeof(sha2) + 1 && memcmp(oid.ptr, sha2, sizeof(sha2)) == 0 &&
+                 oid.ptr[sizeof(sha2)] >= 1 && oid.ptr[sizeof(sha2)] <= 3;
+    return known ? (enum sm_digest)oid.ptr[sizeof(sha2)] : SM_DIGEST_NONE;
+}
+
+/* RSASSA-PSS-params (RFC 4055 3.1) field by field, for those who leave the NULLs of the hashes out. The defaults are SHA-1, so that
+ * nothing but trailerField may be absent, and that must be (X.690 11.5). */
+static sm_err parse_pss(sm_der *d, enum sm_sig_alg *out)
+{
+    static const sm_slice mgf1 = DER("\x2a\x86\x48\x86\xf7\x0d\x01\x01\x08");
+    sm_der params = sm_der_enter(d, SM_DER_SEQUENCE);
+    sm_der hash = sm_der_enter(&params, SM_DER_CTX_CONS(0));
+    enum sm_digest digest = read_hash(&hash);
+    sm_der_leave(&params, &hash);
+    sm_der mgf = sm_der_enter(&params, SM_DER_CTX_CONS(1));
+    sm_der mgf_id = sm_der_enter(&mgf, SM_DER_SEQUENCE);
+    bool is_mgf1 = sm_slice_equal(sm_der_read_oid(&mgf_id), mgf1);
+    enum sm_digest mgf_digest = read_hash(&mgf_id);
+    sm_der_leave(&mgf, &mgf_id);
+    sm_der_leave(&params, &mgf);
+    sm_der salt = sm_der_enter(&params, SM_DER_CTX_CONS(2));
+    uint64_t salt_len = sm_der_read_u64(&salt);
+    sm_der_leave(&params, &salt);
+    sm_der_leave(d, &params);
+    if (!sm_ok(sm_der_finish(d)) || !is_mgf1 || digest == SM_DIGEST_NONE || mgf_digest != digest ||
+        salt_len != sm_digest_size(digest)) {
+        return SM_ERR(UNSUPPORTED);
+    }
+    *out = sm_sig_alg_for(SM_KEY_RSA_2048, digest, true);
+    return SM_NO_ERR;
+}
+
+static sm_slice oid_of(sm_slice identifier)
+{
+    sm_der d = sm_der_init(identifier);
+    return sm_der_read_oid(&d);
+}
+
+/* None of ours octet by octet. */
+static sm_err parse_other(sm_slice content, enum sm_sig_alg *out)
+{
+    sm_der d = sm_der_init(content);
+    sm_slice oid = sm_der_read_oid(&d);
+    SM_TRY(sm_der_err(&d));
+    for (int i = 1; i < SM_SIG_ALG_COUNT; i++) {
+        if (sm_slice_equal(oid, oid_of(sm_slice_from(rows[i].identifier, HEADER)))) {
+            /* Parameters where there must not be any, or wrong ones. */
+            return rows[i].pss ? parse_pss(&d, out) : SM_ERR(MALFORMED);
+        }
+    }
+    return SM_ERR(UNSUPPORTED);
 }
 
 sm_err sm_sig_alg_parse(sm_slice content, enum sm_sig_alg *out)
 {
     for (int i = 1; i < SM_SIG_ALG_COUNT; i++) {
         const struct alg_row *row = &rows[i];
-        size_t header = 2;
-        if (sm_slice_equal(content, sm_slice_from(row->identifier, header)) ||
+        if (sm_slice_equal(content, sm_slice_from(row->identifier, HEADER)) ||
             is_rsa_without_null(content, row)) {
             *out = (enum sm_sig_alg)i;
             return SM_NO_ERR;
         }
     }
-    sm_der d = sm_der_init(content);
-    sm_slice oid = sm_der_read_oid(&d);
-    SM_TRY(sm_der_err(&d));
-    for (int i = 1; i < SM_SIG_ALG_COUNT; i++) {
-        sm_der known = sm_der_init(sm_slice_from(rows[i].identifier, 2));
-        if (!rows[i].pss && sm_slice_equal(oid, sm_der_read_oid(&known))) {
-            return SM_ERR(MALFORMED); /* ours, with parameters that may not be there */
-        }
-    }
-    return SM_ERR(UNSUPPORTED);
+    return parse_other(content, out);
 }
 
 enum sm_digest sm_sig_alg_digest(enum sm_sig_alg alg)

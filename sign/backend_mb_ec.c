@@ -56,8 +56,19 @@ static sm_err place(const struct sm_curve *curve, sm_slice number, uint8_t *out)
     return SM_NO_ERR;
 }
 
+static bool is_zero(const uint8_t *number, size_t len)
+{
+    unsigned any = 0;
+    for (size_t i = 0; i < len; i++) {
+        any |= number[i];
+    }
+    return any == 0;
+}
+
 /* Fills a lane. The library checks that r and s are in [1, n-1]; that the point is on the curve is
- * checked here, for it does not say whether it does. */
+ * checked here, for it does not say whether it does. It refuses digests that are not below the
+ * order (one in 2^32 for P-256), which are therefore reduced, and those that are zero: UNSUPPORTED.
+ */
 static sm_err fill_verify(struct verify_lanes *l, size_t i, const struct sm_curve *curve,
                           const sm_crypt_job *job)
 {
@@ -72,6 +83,9 @@ static sm_err fill_verify(struct verify_lanes *l, size_t i, const struct sm_curv
     SM_TRY(place(curve, s, l->s[i]));
     SM_TRY(sm_curve_holds(curve, key->x, key->y));
     sm_curve_digest(curve, input, l->digest[i]);
+    if (is_zero(l->digest[i], curve->octets)) {
+        return SM_ERR(UNSUPPORTED);
+    }
     sm_words_from_octets(l->x[i], curve->words, key->x);
     sm_words_from_octets(l->y[i], curve->words, key->y);
     l->at.r[i] = l->r[i];
@@ -91,13 +105,16 @@ void sm_mb_ecdsa_verify(sm_crypt_job *const *jobs, size_t count)
     for (size_t i = 0; i < count; i++) {
         jobs[i]->err = fill_verify(&l, i, curve, jobs[i]);
         filled += sm_ok(jobs[i]->err);
+        if (sm_err_is(jobs[i]->err, SM_E_UNSUPPORTED)) {
+            sm_mb_fall_back(jobs[i]);
+        }
     }
     if (filled == 0) {
         return;
     }
     mbx_status status = call_verify(curve->type, &l);
     for (size_t i = 0; i < count; i++) {
-        if (sm_ok(jobs[i]->err) && MBX_GET_STS(status, (int)i) != MBX_STATUS_OK) {
+        if (l.at.r[i] != NULL && MBX_GET_STS(status, (int)i) != MBX_STATUS_OK) {
             jobs[i]->err = SM_ERR(BAD_SIGNATURE);
         }
     }

@@ -29,7 +29,7 @@ void sm_mb_rsa_sign(sm_crypt_job *const *jobs, size_t count);
 void sm_mb_ed25519_verify(sm_crypt_job *const *jobs, size_t count);
 void sm_mb_ed25519_sign(sm_crypt_job *const *jobs, size_t count);
 
-/* Signs on OpenSSL what a lane did not. */
+/* Runs on OpenSSL what a lane cannot. */
 void sm_mb_fall_back(sm_crypt_job *job);
 
 #endif

@@ -1,30 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "sign/alg.h"
+/* The SHA1_* functions are deprecated because they bypass providers. That is what they are used for: an EVP digest, and since 3.0
+ * SHA1() too, looks its algorithm up on every call, which takes longer than hashing a key does. */
+#define OPENSSL_SUPPRESS_DEPRECATED
 
-/* The one-shot functions fetch nothing and allocate nothing, which EVP_Digest does on every call. They are deprecated
- * only where their contexts are exposed; these four are not. */
-#include <openssl/sha.h>
+#include "sign/sha.h"
 
 sm_err sm_digest_compute(enum sm_digest digest, sm_slice data, uint8_t out[SM_DIGEST_MAX])
 {
-    const unsigned char *done = NULL;
-    switch (digest) {
-    case SM_SHA256:
-        done = SHA256(data.ptr, data.len, out);
-        break;
-    case SM_SHA384:
-        done = SHA384(data.ptr, data.len, out);
-        break;
-    case SM_SHA512:
-        done = SHA512(data.ptr, data.len, out);
-        break;
-    default:
+    struct sm_sha sha;
+    if (sm_digest_size(digest) == 0) {
         return SM_ERR(UNSUPPORTED);
     }
-    return done == NULL ? SM_ERR(CRYPTO) : SM_NO_ERR;
+    sm_sha_begin(&sha, digest);
+    sm_sha_add(&sha, data.ptr, data.len);
+    sm_sha_end(&sha, out);
+    return SM_NO_ERR;
 }
 
 sm_err sm_sha1(sm_slice data, uint8_t out[20])
 {
-    return SHA1(data.ptr, data.len, out) == NULL ? SM_ERR(CRYPTO) : SM_NO_ERR;
+    SHA_CTX sha;
+    bool good = SHA1_Init(&sha) && SHA1_Update(&sha, data.ptr, data.len) && SHA1_Final(out, &sha);
+    return good ? SM_NO_ERR : SM_ERR(CRYPTO);
 }

@@ -29,20 +29,30 @@ struct sm_name {
     size_t count;
 };
 
-/* From a Name's DER (with header). UTF8String must be valid UTF-8, PrintableString its alphabet, no NULs; T61/BMP/Universal only what maps to
- * ASCII or BMP. Errors: MALFORMED, TOO_LARGE. */
+/* From a Name's DER (with header); borrows it. Values are strings of DirectoryString or IA5String, not empty, well-formed for their type
+ * (UTF-8, PrintableString's alphabet, no NUL); joined attributes come in DER's order. `*out` is undefined after an error. Errors:
+ * MALFORMED, TRUNCATED, TOO_LARGE. */
 SM_FALLIBLE sm_name_parse(sm_slice der, struct sm_name *out, sm_diag *diag);
-/* Appends DER with header. Values are written with the tag given. */
+/* Whether a CA may issue it: known types have the string type and length of RFC 5280 A.1 (C two letters, CN 1 to 64 characters, ...),
+ * others UTF8String, PrintableString or IA5String. Errors: INVALID, MALFORMED, TOO_LARGE. */
+SM_FALLIBLE sm_name_check(const struct sm_name *name, sm_diag *diag);
+/* Makes UTF8Strings of what is TeletexString, BMPString or UniversalString (and IA5String where that must not be): old clients still
+ * send these, RFC 5280 4.1.2.4 wants none issued. For a parsed name; new values in `arena`. Errors: NO_MEMORY. */
+SM_FALLIBLE sm_name_use_utf8(struct sm_name *name, sm_arena *arena);
+/* Appends DER with header. Values are written with the tag given, joined attributes in DER's order. */
 void sm_name_write(sm_buf *out, const struct sm_name *name);
-/* RFC 4514 text (reverse order, as the RFC says), appended. */
+/* RFC 4514 text (reverse order, as the RFC says; types without a short name as dotted OID and #hex), appended. Errors: as sm_name_parse;
+ * the buffer's own. */
 SM_FALLIBLE sm_name_to_text(sm_slice der, sm_buf *out);
-/* From "C=DE,O=Acme,CN=x" in ENCODING order (OpenSSL's habit, "\," escapes) into `out`, values in `arena`: PrintableString for C and serialNumber,
- * IA5String for DC and emailAddress, else UTF8String. Errors: MALFORMED, INVALID (unknown type), TOO_LARGE. */
+/* From "C=DE,O=Acme,CN=x" in ENCODING order (OpenSSL's habit) with RFC 4514's escapes and #hex values into `out`, values in `arena`:
+ * PrintableString for C and serialNumber, IA5String for DC and emailAddress, else UTF8String. `*out` is undefined after an error. Errors:
+ * MALFORMED, INVALID (unknown type), TOO_LARGE, NO_MEMORY. */
 SM_FALLIBLE sm_name_from_text(sm_slice text, sm_arena *arena, struct sm_name *out, sm_diag *diag);
-/* Fills one attribute from a type ("CN" or dotted OID) and UTF-8 value: checks alphabet and upper bound. */
+/* Fills one attribute from a type ("CN", "commonName" or dotted OID) and UTF-8 value: checks as sm_name_check. Leaves with_previous
+ * false. */
 SM_FALLIBLE sm_name_attribute_make(sm_slice type, sm_slice value, sm_arena *arena,
                                    struct sm_name_attribute *out, sm_diag *diag);
-/* Short name of an attribute type ("CN"), or NULL; and back (content octets; empty when unknown and not dotted). */
+/* Short name of an attribute type ("CN"), or NULL; and back (content octets). Errors: MALFORMED (unknown and not dotted), NO_MEMORY. */
 const char *sm_attribute_short_name(sm_slice oid);
 SM_FALLIBLE sm_attribute_oid(sm_slice type, sm_arena *arena, sm_slice *oid);
 

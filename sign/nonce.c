@@ -47,17 +47,6 @@ static void leftmost(unsigned bits, size_t len, const uint8_t *in, uint8_t *out)
     }
 }
 
-void sm_curve_digest(const struct sm_curve *curve, sm_slice digest, uint8_t *out)
-{
-    if (digest.len * 8 >= curve->bits) {
-        leftmost(curve->bits, curve->octets, digest.ptr, out);
-        return;
-    }
-    size_t pad = curve->octets - digest.len;
-    memset(out, 0, pad);
-    memcpy(out + pad, digest.ptr, digest.len);
-}
-
 /* a - b into `out`; returns the borrow. In time that depends on `len` alone. */
 static unsigned subtract(const uint8_t *a, const uint8_t *b, uint8_t *out, size_t len)
 {
@@ -70,11 +59,17 @@ static unsigned subtract(const uint8_t *a, const uint8_t *b, uint8_t *out, size_
     return borrow;
 }
 
-/* bits2octets (RFC 6979 2.3.4): bits2int modulo the order, which is above half of 2^bits. */
-static void reduced_digest(const struct sm_curve *curve, sm_slice digest, uint8_t *out)
+void sm_curve_digest(const struct sm_curve *curve, sm_slice digest, uint8_t *out)
 {
     uint8_t less[SM_CURVE_OCTETS];
-    sm_curve_digest(curve, digest, out);
+    if (digest.len * 8 >= curve->bits) {
+        leftmost(curve->bits, curve->octets, digest.ptr, out);
+    } else {
+        size_t pad = curve->octets - digest.len;
+        memset(out, 0, pad);
+        memcpy(out + pad, digest.ptr, digest.len);
+    }
+    /* The order is above half of 2^bits: one subtraction reduces. */
     if (subtract(out, curve->order, less, curve->octets) == 0) {
         memcpy(out, less, curve->octets);
     }
@@ -109,7 +104,7 @@ void sm_nonce_make(const struct sm_curve *curve, enum sm_digest hash, const uint
 {
     struct drbg d = {.hash = hash, .size = sm_digest_size(hash)};
     uint8_t h1[SM_CURVE_OCTETS];
-    reduced_digest(curve, digest, h1);
+    sm_curve_digest(curve, digest, h1);
     sm_slice x = sm_slice_of(secret, curve->octets);
     memset(d.v, 1, d.size);
     mix(&d, 0, x, sm_slice_of(h1, curve->octets), extra);

@@ -27,6 +27,6 @@ void sm_nonce_make(const struct sm_curve *curve, enum sm_digest hash, const uint
 void sm_nonce_make_hedged(const struct sm_curve *curve, enum sm_digest hash, const uint8_t *secret,
                           sm_slice digest, uint8_t *out);
 
-/* bits2int (RFC 6979 2.3.2): the leftmost bits of the digest as a number of curve->octets octets.
- */
+/* bits2octets (RFC 6979 2.3.4): the leftmost bits of the digest as a number modulo the order,
+ * curve->octets octets. */
 void sm_curve_digest(const struct sm_curve *curve, sm_slice digest, uint8_t *out);
