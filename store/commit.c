@@ -277,7 +277,11 @@ static sm_err recover(sm_store *store)
         return SM_ERR(DISK);
     }
     lane->retry_ns = now + RECOVER_EVERY_NS;
-    SM_TRY(resume(store));
+    sm_err err = resume(store);
+    if (!sm_ok(err)) {
+        sm_log(SM_LOG_WARN, "store_still_down", SM_KE("error", err), SM_KEND);
+        return err;
+    }
     lane->failed = false;
     sm_metric_set(metrics.down, 0);
     sm_log(SM_LOG_WARN, "store_recovered", SM_KU("sequence", lane->next_sequence - 1), SM_KEND);

@@ -138,6 +138,26 @@ static int compare_rows(const void *a, const void *b, void *ctx)
     return x->number < y->number ? -1 : 1;
 }
 
+/* ---- the cursor: a sequence and the version of the rows, big-endian ---- */
+
+#define CURSOR_BYTES 12
+
+static void put_version(uint8_t out[4], uint32_t version)
+{
+    for (size_t i = 0; i < 4; i++) {
+        out[i] = (uint8_t)(version >> (8 * (3 - i)));
+    }
+}
+
+static uint32_t get_version(sm_slice in)
+{
+    uint32_t v = 0;
+    for (size_t i = 0; i < 4 && i < in.len; i++) {
+        v = v << 8 | in.ptr[i];
+    }
+    return v;
+}
+
 /* ---- the run ---- */
 
 /* Rows of as many records as fit. `*used`: how many those are. */
@@ -163,8 +183,9 @@ static sm_err extract(struct index_run *run, size_t *used)
 static sm_err write_rows(struct index_run *run, uint64_t cursor)
 {
     sm_store *store = run->store;
-    uint8_t value[8];
+    uint8_t value[CURSOR_BYTES];
     sm_store_put_sequence(value, cursor);
+    put_version(value + 8, store->config.indexer_version);
     struct sm_store_put put = {SM_PUT, SM_FAMILY_INDEX, INDEX_CURSOR_KEY,
                                sm_slice_of(value, sizeof(value))};
     store->ops->batch_put(store->backend, STORE_LANE_INDEX, &put);
@@ -193,12 +214,16 @@ sm_err sm_index_run_go(struct index_run *run, uint64_t *done)
     return SM_NO_ERR;
 }
 
-sm_err sm_index_run_cursor(sm_store *store, uint64_t *out)
+sm_err sm_index_run_cursor(sm_store *store, uint64_t *out, bool *stale)
 {
-    sm_buf cursor = sm_buf_init(64);
-    sm_err err = store->ops->get(store->backend, SM_FAMILY_INDEX, INDEX_CURSOR_KEY, &cursor);
-    *out = sm_ok(err) && cursor.len == 8 ? sm_store_get_sequence(sm_buf_slice(&cursor)) : 0;
-    sm_buf_deinit(&cursor);
+    sm_buf value = sm_buf_init(64);
+    sm_err err = store->ops->get(store->backend, SM_FAMILY_INDEX, INDEX_CURSOR_KEY, &value);
+    sm_slice cursor = sm_buf_slice(&value);
+    bool found = sm_ok(err);
+    *stale = found && (cursor.len != CURSOR_BYTES ||
+                       get_version(sm_slice_from(cursor, 8)) != store->config.indexer_version);
+    *out = found && !*stale ? sm_store_get_sequence(sm_slice_first(cursor, 8)) : 0;
+    sm_buf_deinit(&value);
     return sm_err_is(err, SM_E_NOT_FOUND) ? SM_NO_ERR : err;
 }
 

@@ -24,5 +24,5 @@ void sm_index_run_free(struct index_run **run);
  * in the index is not known then. */
 SM_FALLIBLE sm_index_run_go(struct index_run *run, uint64_t *done);
 
-/* The cursor in the index; 0 when there is none. */
-SM_FALLIBLE sm_index_run_cursor(sm_store *store, uint64_t *out);
+/* The cursor in the index; 0 when there is none. `*stale`: rows of another version stand there. */
+SM_FALLIBLE sm_index_run_cursor(sm_store *store, uint64_t *out, bool *stale);

@@ -134,7 +134,8 @@ static sm_err do_work(sm_store *store, enum index_state state, uint64_t *done)
         return store->ops->clear_index(store->backend);
     }
     SM_TRY(store->ops->recover(store->backend, STORE_LANE_INDEX));
-    return sm_index_run_cursor(store, done);
+    bool stale;
+    return sm_index_run_cursor(store, done, &stale);
 }
 
 static void work(sm_store *store)
@@ -224,8 +225,12 @@ sm_err sm_store_indexer_start(sm_store *store)
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     (void)pthread_once(&once, register_metrics);
     uint64_t cursor;
-    SM_TRY(sm_index_run_cursor(store, &cursor));
+    bool stale;
+    SM_TRY(sm_index_run_cursor(store, &cursor, &stale));
     uint64_t last = atomic_load(&store->last_sequence);
+    if (stale) {
+        store->indexer.state = INDEX_REBUILD;
+    }
     if (cursor > last) {
         /* The index comes from another log than this one. */
         sm_log(SM_LOG_WARN, "store_index_ahead", SM_KU("cursor", cursor), SM_KU("log", last),

@@ -3,6 +3,7 @@
 #include "store/store.h"
 
 #include "base/mem.h"
+#include "base/metrics.h"
 #include "store/store_p.h"
 
 #include <time.h>
@@ -49,6 +50,17 @@ sm_err sm_store_read_last(sm_store *store, uint64_t *out)
 
 /* ---- admission ---- */
 
+static struct {
+    sm_metric refused;
+} metrics;
+
+static void register_metrics(void)
+{
+    metrics.refused = sm_metric_register(SM_COUNTER, "sealmill_store_busy_total",
+                                         "Operations refused because a queue was full or closing",
+                                         NULL);
+}
+
 /* Counting in before looking at `closing` is what makes close safe: either close sees the count and
  * waits, or the operation sees `closing` and steps back. */
 sm_err sm_store_admit(sm_store *store, _Atomic uint32_t *waiting)
@@ -62,6 +74,7 @@ sm_err sm_store_admit(sm_store *store, _Atomic uint32_t *waiting)
     }
     if (!sm_ok(err)) {
         atomic_fetch_sub(waiting, 1);
+        sm_metric_inc(metrics.refused);
     }
     return err;
 }
@@ -110,6 +123,8 @@ sm_err sm_store_open(const struct sm_store_config *config, sm_store **out, sm_di
         return SM_ERR(NO_MEMORY);
     }
     store->config = *config;
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    (void)pthread_once(&once, register_metrics);
     (void)pthread_mutex_init(&store->subscribers_lock, NULL);
     sm_err err = config->dir == NULL
                      ? sm_store_memory_open(&store->ops, &store->backend)

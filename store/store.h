@@ -204,6 +204,7 @@ struct sm_store_config {
     bool create;               /* make it when it is not there */
     sm_store_indexer indexer;  /* NULL: no index */
     void *indexer_ctx;
+    uint32_t indexer_version; /* of its rows' layout: an index of another version is built again */
 };
 
 /* Opens (RocksDB) or makes (memory). Errors: NOT_FOUND, CORRUPT, UNSUPPORTED (a schema version we

@@ -710,7 +710,7 @@ static void queue__refuses_past_its_limit(void **state)
         start_scan(f, &all[i]);
     }
     struct counted_scan *late = &all[SM_STORE_QUEUE_MAX];
-    late->op = all[0].op;
+    late->op = (sm_store_scan){.home = &f->home.box, .done = on_counted_scan, .max_rows = 1};
     assert_sm_err(sm_store_submit_scan(f->store, &late->op), QUEUE_FULL);
     struct counted_read read = {.op = {.home = &f->home.box, .done = on_counted_read}};
     assert_sm_err(sm_store_submit_read(f->store, &read.op), QUEUE_FULL);
@@ -726,6 +726,58 @@ static void queue__refuses_past_its_limit(void **state)
     home_run(&f->home, &read.done, 1);
     assert_int_equal(late->done, 0);
     sm_free(all);
+}
+
+#define FLOOD 400000 /* more than any lane commits while they are submitted */
+
+struct flood {
+    struct fixture *f;
+    sm_store_write *ops;
+    struct sm_store_put put;
+    size_t sent;
+    sm_err err;
+};
+
+static size_t flood_done;
+
+static void on_flood(sm_store_write *op)
+{
+    SM_CHECK(sm_ok(op->err));
+    flood_done++;
+}
+
+/* Inside a scan, which keeps the memory backend from writing. */
+static bool submit_flood(void *ctx, sm_slice key, sm_slice value)
+{
+    struct flood *flood = ctx;
+    (void)key;
+    (void)value;
+    while (sm_ok(flood->err) && flood->sent < FLOOD) {
+        sm_store_write *op = &flood->ops[flood->sent];
+        *op = (sm_store_write){
+            .home = &flood->f->home.box, .puts = &flood->put, .put_count = 1, .done = on_flood};
+        flood->err = sm_store_submit_write(flood->f->store, op);
+        flood->sent += sm_ok(flood->err);
+    }
+    return false;
+}
+
+static void queue__of_writes_has_its_limit(void **state)
+{
+    struct fixture *f = *state;
+    struct flood flood = {.f = f, .put = put_of(SM_FAMILY_META, SM_LIT("k"), SM_LIT("v"))};
+    flood.ops = sm_calloc(FLOOD, sizeof(*flood.ops));
+    assert_non_null(flood.ops);
+    flood_done = 0;
+    assert_sm_ok(put_now(f->store, SM_FAMILY_OCSP, SM_LIT("k"), SM_LIT("v")));
+    assert_sm_ok(sm_store_scan_sync(f->store, SM_FAMILY_OCSP, SM_SLICE_NONE, SM_SLICE_NONE,
+                                    submit_flood, &flood));
+    assert_sm_err(flood.err, QUEUE_FULL);
+    assert_true(flood.sent >= SM_STORE_QUEUE_MAX);
+    home_run(&f->home, &flood_done, flood.sent);
+    assert_int_equal(flood_done, flood.sent);
+    assert_sm_ok(put_now(f->store, SM_FAMILY_META, SM_LIT("k"), SM_LIT("w")));
+    sm_free(flood.ops);
 }
 
 static void close__completes_everything(void **state)
@@ -787,7 +839,8 @@ static void close__refuses_new_work_and_frees_waiting_scans(void **state)
         }
     }
     assert_sm_err(err, DRAINING);
-    struct counted_scan late = {.op = waits.op};
+    struct counted_scan late = {
+        .op = {.home = &f->home.box, .done = on_counted_scan, .max_rows = 1}};
     assert_sm_err(sm_store_submit_scan(store, &late.op), DRAINING);
     atomic_store(&f->hold, false);
     assert_int_equal(pthread_join(closer, NULL), 0);
@@ -972,6 +1025,7 @@ int main(void)
         ON_BOTH(index__without_indexer),
         ON_BOTH(subscription__tells_of_growth_once),
         ON_BOTH(queue__refuses_past_its_limit),
+        ON_BOTH(queue__of_writes_has_its_limit),
         ON_BOTH(close__completes_everything),
         ON_BOTH(close__refuses_new_work_and_frees_waiting_scans),
         ON_BOTH(threads__each_key_has_one_winner),

@@ -377,6 +377,23 @@ static void index__of_another_log_is_rebuilt(void **state)
     sm_store_close(&older);
 }
 
+static void index__of_another_version_is_rebuilt(void **state)
+{
+    struct fixture *f = *state;
+    struct sm_store_config config = {
+        .dir = f->dir, .indexer = index_record, .indexer_ctx = f, .indexer_version = 2};
+    open_store(f);
+    put_records(f->store, 0, 30);
+    assert_indexed(f->store, 30);
+    for (int i = 1; i <= 2; i++) {
+        sm_store_close(&f->store);
+        assert_sm_ok(sm_store_open(&config, &f->store, NULL));
+        put_record(f->store, (uint32_t)(29 + i));
+        assert_indexed(f->store, (size_t)(30 + i));
+    }
+    assert_int_equal(atomic_load(&f->indexed), 30 + 31 + 1); /* once, not at each start */
+}
+
 static void index__missing_is_rebuilt(void **state)
 {
     struct fixture *f = *state;
@@ -616,6 +633,7 @@ int main(int argc, char **argv)
         TEST(backup__is_a_store_of_its_own),
         TEST(backup__refuses_an_existing_folder),
         TEST(index__of_another_log_is_rebuilt),
+        TEST(index__of_another_version_is_rebuilt),
         TEST(index__missing_is_rebuilt),
         TEST(check__finds_a_damaged_table),
         TEST(check__finds_a_damaged_certificate),
