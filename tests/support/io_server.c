@@ -14,7 +14,6 @@
 
 /* ---- the handler ---- */
 
-static struct sm_io_server *current;
 void (*sm_io_server_before_loop)(void);
 
 #define WAITING_MAX 4096
@@ -29,9 +28,9 @@ static void reply_text(sm_http_exchange *x, sm_slice text)
 
 static void count_close(void *ctx, sm_http_exchange *x, sm_err err)
 {
-    (void)ctx;
+    struct sm_io_server *s = ctx;
     if (!sm_ok(err)) {
-        atomic_fetch_add(&current->closed_early, 1);
+        atomic_fetch_add(&s->closed_early, 1);
     }
     for (size_t i = 0; i < waiting_count; i++) {
         if (waiting[i] == x) {
@@ -43,34 +42,45 @@ static void count_close(void *ctx, sm_http_exchange *x, sm_err err)
 
 static const struct sm_http_stream_ops silent_ops = {.on_close = count_close};
 
-/* /big: the state is how many octets are left. */
+struct big {
+    struct sm_io_server *server;
+    uint64_t left;
+};
+
 static void write_more(void *ctx, sm_http_exchange *x)
 {
-    uint64_t *left = ctx;
+    struct big *big = ctx;
     static const uint8_t zeros[8192];
     bool room = true;
-    while (*left > 0 && room) {
-        size_t n = *left < sizeof(zeros) ? (size_t)*left : sizeof(zeros);
-        *left -= n;
+    while (big->left > 0 && room) {
+        size_t n = big->left < sizeof(zeros) ? (size_t)big->left : sizeof(zeros);
+        big->left -= n;
         room = sm_http_write(x, sm_slice_of(zeros, n));
     }
-    if (*left == 0) {
+    if (big->left == 0) {
         sm_http_finish(x, NULL, 0);
     }
 }
 
-static void start_big(sm_http_exchange *x)
+static void big_closed(void *ctx, sm_http_exchange *x, sm_err err)
+{
+    struct big *big = ctx;
+    count_close(big->server, x, err);
+}
+
+static void start_big(struct sm_io_server *s, sm_http_exchange *x)
 {
     static const struct sm_http_stream_ops ops = {.on_writable = write_more,
-                                                  .on_close = count_close};
-    uint64_t *left = sm_arena_alloc(sm_http_arena(x), sizeof(*left));
-    if (left == NULL || !sm_ok(sm_decimal_parse(sm_http_query(x), left))) {
+                                                  .on_close = big_closed};
+    struct big *big = sm_arena_alloc(sm_http_arena(x), sizeof(*big));
+    if (big == NULL || !sm_ok(sm_decimal_parse(sm_http_query(x), &big->left))) {
         sm_http_reply(x, 400, NULL, 0, SM_SLICE_NONE);
         return;
     }
-    sm_http_accept(x, &ops, left);
+    big->server = s;
+    sm_http_accept(x, &ops, big);
     sm_http_start(x, 200, NULL, 0);
-    write_more(left, x);
+    write_more(big, x);
 }
 
 static void echo(void *ctx, sm_http_exchange *x, sm_slice body, sm_err err)
@@ -93,23 +103,23 @@ static void reply_tls(sm_http_exchange *x)
 
 static void on_request(void *ctx, sm_http_exchange *x)
 {
+    struct sm_io_server *s = ctx;
     sm_slice path = sm_http_path(x);
-    (void)ctx;
     if (sm_slice_equal(path, SM_LIT("/hello"))) {
         reply_text(x, SM_LIT("hello\n"));
     } else if (sm_slice_equal(path, SM_LIT("/echo"))) {
         sm_http_collect(x, 64U << 20, echo, NULL, NULL);
     } else if (sm_slice_equal(path, SM_LIT("/big"))) {
-        start_big(x);
+        start_big(s, x);
     } else if (sm_slice_equal(path, SM_LIT("/tls"))) {
         reply_tls(x);
     } else if (sm_slice_equal(path, SM_LIT("/peer"))) {
         reply_text(x, sm_http_peer(x));
     } else if (sm_slice_equal(path, SM_LIT("/wait")) && waiting_count < WAITING_MAX) {
-        sm_http_accept(x, &silent_ops, NULL);
+        sm_http_accept(x, &silent_ops, s);
         waiting[waiting_count++] = x;
     } else if (sm_slice_equal(path, SM_LIT("/never"))) {
-        sm_http_accept(x, &silent_ops, NULL);
+        sm_http_accept(x, &silent_ops, s);
     } else {
         sm_http_reply(x, 404, NULL, 0, SM_SLICE_NONE);
     }
@@ -120,7 +130,7 @@ static void on_request(void *ctx, sm_http_exchange *x)
 static void server_main(void *ctx)
 {
     struct sm_io_server *s = ctx;
-    const struct sm_http_handler handler = {on_request, NULL};
+    const struct sm_http_handler handler = {on_request, s};
     assert_sm_ok(sm_loop_new_without(s->without, &s->loop, NULL));
     assert_sm_ok(sm_http_server_start(s->loop, s->listener, 0, handler, &s->server));
     atomic_store(&s->ready, true);
@@ -144,7 +154,6 @@ void sm_io_server_start(struct sm_io_server *s, unsigned without, sm_tls_server 
         config.limits = *limits;
     }
     *s = (struct sm_io_server){.without = without};
-    current = s;
     assert_sm_ok(sm_listener_new(&config, &s->listener, NULL));
     s->port = sm_listener_port(s->listener);
     if (sm_io_server_before_loop != NULL) {

@@ -12,7 +12,7 @@
  *   /peer       the peer's address
  *
  * Threads:   the test's, beside the loop's.
- * Limits:    one server at a time.
+ * Limits:    /wait of one server at a time.
  * Security:  none.
  * Standards: none.
  */
