@@ -67,39 +67,46 @@ struct alg_row {
 
 #define HEADER 2 /* octets: every identifier below is shorter than 128 */
 
-#define DER(s) {(const uint8_t *)(s), sizeof(s) - 1}
+#define DER(s)                              \
+    {                                       \
+        (const uint8_t *)(s), sizeof(s) - 1 \
+    }
 
 /* RSASSA-PSS-params with this hash in both places and this salt (RFC 4055 3.1, RFC 5756). */
-#define PSS(hash, salt)                                                                            \
-    DER("\x30\x41\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0a\x30\x34\xa0\x0f\x30\x0d\x06\x09"         \
-        "\x60\x86\x48\x01\x65\x03\x04\x02" hash "\x05\x00\xa1\x1c\x30\x1a\x06\x09\x2a\x86\x48\x86\xf7"  \
-        "\x0d\x01\x01\x08\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02" hash                    \
+#define PSS(hash, salt)                                                                        \
+    DER("\x30\x41\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0a\x30\x34\xa0\x0f\x30\x0d\x06\x09" \
+        "\x60\x86\x48\x01\x65\x03\x04\x02" hash                                                \
+        "\x05\x00\xa1\x1c\x30\x1a\x06\x09\x2a\x86\x48\x86\xf7"                                 \
+        "\x0d\x01\x01\x08\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02" hash                \
         "\x05\x00\xa2\x03\x02\x01" salt)
 
 static const struct alg_row rows[SM_SIG_ALG_COUNT] = {
-    [SM_SIG_ECDSA_SHA256] = {"ecdsa-sha256", DER("\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x02"),
-                             SM_SHA256, SM_KEY_P256, SM_KEY_P521, false},
-    [SM_SIG_ECDSA_SHA384] = {"ecdsa-sha384", DER("\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x03"),
-                             SM_SHA384, SM_KEY_P256, SM_KEY_P521, false},
-    [SM_SIG_ECDSA_SHA512] = {"ecdsa-sha512", DER("\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x04"),
-                             SM_SHA512, SM_KEY_P256, SM_KEY_P521, false},
+    [SM_SIG_ECDSA_SHA256] = {"ecdsa-sha256",
+                             DER("\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x02"), SM_SHA256,
+                             SM_KEY_P256, SM_KEY_P521, false},
+    [SM_SIG_ECDSA_SHA384] = {"ecdsa-sha384",
+                             DER("\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x03"), SM_SHA384,
+                             SM_KEY_P256, SM_KEY_P521, false},
+    [SM_SIG_ECDSA_SHA512] = {"ecdsa-sha512",
+                             DER("\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x04"), SM_SHA512,
+                             SM_KEY_P256, SM_KEY_P521, false},
     [SM_SIG_RSA_SHA256] = {"rsa-sha256",
-                           DER("\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0b\x05\x00"), SM_SHA256,
-                           SM_KEY_RSA_2048, SM_KEY_RSA_4096, false},
+                           DER("\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0b\x05\x00"),
+                           SM_SHA256, SM_KEY_RSA_2048, SM_KEY_RSA_4096, false},
     [SM_SIG_RSA_SHA384] = {"rsa-sha384",
-                           DER("\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0c\x05\x00"), SM_SHA384,
-                           SM_KEY_RSA_2048, SM_KEY_RSA_4096, false},
+                           DER("\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0c\x05\x00"),
+                           SM_SHA384, SM_KEY_RSA_2048, SM_KEY_RSA_4096, false},
     [SM_SIG_RSA_SHA512] = {"rsa-sha512",
-                           DER("\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0d\x05\x00"), SM_SHA512,
-                           SM_KEY_RSA_2048, SM_KEY_RSA_4096, false},
+                           DER("\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0d\x05\x00"),
+                           SM_SHA512, SM_KEY_RSA_2048, SM_KEY_RSA_4096, false},
     [SM_SIG_PSS_SHA256] = {"rsa-pss-sha256", PSS("\x01", "\x20"), SM_SHA256, SM_KEY_RSA_2048,
                            SM_KEY_RSA_4096, true},
     [SM_SIG_PSS_SHA384] = {"rsa-pss-sha384", PSS("\x02", "\x30"), SM_SHA384, SM_KEY_RSA_2048,
                            SM_KEY_RSA_4096, true},
     [SM_SIG_PSS_SHA512] = {"rsa-pss-sha512", PSS("\x03", "\x40"), SM_SHA512, SM_KEY_RSA_2048,
                            SM_KEY_RSA_4096, true},
-    [SM_SIG_ED25519] = {"ed25519", DER("\x30\x05\x06\x03\x2b\x65\x70"), SM_DIGEST_NONE, SM_KEY_ED25519,
-                        SM_KEY_ED25519, false},
+    [SM_SIG_ED25519] = {"ed25519", DER("\x30\x05\x06\x03\x2b\x65\x70"), SM_DIGEST_NONE,
+                        SM_KEY_ED25519, SM_KEY_ED25519, false},
     [SM_SIG_ED448] = {"ed448", DER("\x30\x05\x06\x03\x2b\x65\x71"), SM_DIGEST_NONE, SM_KEY_ED448,
                       SM_KEY_ED448, false},
     [SM_SIG_ML_DSA_44] = {"ml-dsa-44", DER("\x30\x0b\x06\x09\x60\x86\x48\x01\x65\x03\x04\x03\x11"),
@@ -126,7 +133,8 @@ sm_slice sm_sig_alg_identifier(enum sm_sig_alg alg)
     return row_of(alg)->identifier;
 }
 
-/* RSA with parameters absent instead of NULL: some requesters do so, and RFC 4055 5 wants both accepted. */
+/* RSA with parameters absent instead of NULL: some requesters do so, and RFC 4055 5 wants both
+ * accepted. */
 static bool is_rsa_without_null(sm_slice content, const struct alg_row *row)
 {
     sm_slice with_null = sm_slice_from(row->identifier, HEADER);
@@ -134,8 +142,8 @@ static bool is_rsa_without_null(sm_slice content, const struct alg_row *row)
            memcmp(content.ptr, with_null.ptr, content.len) == 0;
 }
 
-/* A hash AlgorithmIdentifier; its parameters may be NULL or absent (RFC 4055 2.1). The OIDs of SHA-256, 384 and 512 differ in their
- * last octet. */
+/* A hash AlgorithmIdentifier; its parameters may be NULL or absent (RFC 4055 2.1). The OIDs of
+ * SHA-256, 384 and 512 differ in their last octet. */
 static enum sm_digest read_hash(sm_der *d)
 {
     static const uint8_t sha2[] = {0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02};
@@ -152,8 +160,9 @@ static enum sm_digest read_hash(sm_der *d)
     return known ? (enum sm_digest)oid.ptr[sizeof(sha2)] : SM_DIGEST_NONE;
 }
 
-/* RSASSA-PSS-params (RFC 4055 3.1) field by field, for those who leave the NULLs of the hashes out. The defaults are SHA-1, so that
- * nothing but trailerField may be absent, and that must be (X.690 11.5). */
+/* RSASSA-PSS-params (RFC 4055 3.1) field by field, for those who leave the NULLs of the hashes out.
+ * The defaults are SHA-1, so that nothing but trailerField may be absent, and that must be
+ * (X.690 11.5). */
 static sm_err parse_pss(sm_der *d, enum sm_sig_alg *out)
 {
     static const sm_slice mgf1 = DER("\x2a\x86\x48\x86\xf7\x0d\x01\x01\x08");
@@ -220,7 +229,8 @@ enum sm_digest sm_sig_alg_digest(enum sm_sig_alg alg)
 
 bool sm_sig_alg_fits(enum sm_sig_alg alg, enum sm_key_type type)
 {
-    return alg > SM_SIG_NONE && alg < SM_SIG_ALG_COUNT && type >= rows[alg].from && type <= rows[alg].to;
+    return alg > SM_SIG_NONE && alg < SM_SIG_ALG_COUNT && type >= rows[alg].from &&
+           type <= rows[alg].to;
 }
 
 static enum sm_digest usual_digest(enum sm_key_type type)
@@ -256,7 +266,7 @@ enum sm_sig_alg sm_sig_alg_for(enum sm_key_type type, enum sm_digest digest, boo
 size_t sm_sig_size_max(enum sm_sig_alg alg, enum sm_key_type type)
 {
     /* ECDSA: SEQUENCE of two INTEGERs of at most field size + 1 octets. */
-    static const size_t sizes[SM_KEY_TYPE_COUNT] = {0,   72, 104,  139,  256, 384,
+    static const size_t sizes[SM_KEY_TYPE_COUNT] = {0,   72, 104, 139,  256,  384,
                                                     512, 64, 114, 2420, 3309, 4627};
     return sm_sig_alg_fits(alg, type) ? sizes[type] : 0;
 }

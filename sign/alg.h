@@ -56,15 +56,17 @@ enum sm_sig_alg {
 
 /* "P-256", "RSA-2048", ... ; static. */
 const char *sm_key_type_name(enum sm_key_type type);
-/* Accepts our names in either case, "ec-p256", "rsa2048", "ed25519", "ml-dsa-65". NONE when unknown. */
+/* Accepts our names in either case, "ec-p256", "rsa2048", "ed25519", "ml-dsa-65". NONE when
+ * unknown. */
 enum sm_key_type sm_key_type_parse(sm_slice text);
 const char *sm_sig_alg_name(enum sm_sig_alg alg);
 
 /* The whole AlgorithmIdentifier in DER, as written into certificates; static. */
 sm_slice sm_sig_alg_identifier(enum sm_sig_alg alg);
-/* From the content of an AlgorithmIdentifier (OID and parameters). RSA with absent parameters instead of NULL is taken (RFC 4055 5), and
- * so are the hashes of PSS without NULL. Errors: UNSUPPORTED (PSS with another salt or mask hash too), MALFORMED (parameters present
- * where they must be absent, RFC 5758 3.2, or wrong ones). */
+/* From the content of an AlgorithmIdentifier (OID and parameters). RSA with absent parameters
+ * instead of NULL is taken (RFC 4055 5), and so are the hashes of PSS without NULL. Errors:
+ * UNSUPPORTED (PSS with another salt or mask hash too), MALFORMED (parameters present where they
+ * must be absent, RFC 5758 3.2, or wrong ones). */
 SM_FALLIBLE sm_sig_alg_parse(sm_slice algorithm_identifier, enum sm_sig_alg *out);
 /* The hash it signs, NONE for EdDSA and ML-DSA, which take the whole message. */
 enum sm_digest sm_sig_alg_digest(enum sm_sig_alg alg);
@@ -75,7 +77,8 @@ enum sm_sig_alg sm_sig_alg_for(enum sm_key_type type, enum sm_digest digest, boo
 size_t sm_sig_size_max(enum sm_sig_alg alg, enum sm_key_type type);
 size_t sm_digest_size(enum sm_digest digest);
 
-/* One-shot hash; neither allocates nor looks anything up. Errors: UNSUPPORTED for SM_DIGEST_NONE. */
+/* One-shot hash; neither allocates nor looks anything up. Errors: UNSUPPORTED for SM_DIGEST_NONE.
+ */
 SM_FALLIBLE sm_digest_compute(enum sm_digest digest, sm_slice data, uint8_t out[SM_DIGEST_MAX]);
 /* SHA-1, for key identifiers and CertIDs alone (RFC 5280 4.2.1.2, RFC 6960 4.1.1). */
 SM_FALLIBLE sm_sha1(sm_slice data, uint8_t out[20]);

@@ -2,14 +2,15 @@
 /*
  * DER: a bounded reader and a writer that patches its own lengths.
  *
- * Reader: a cursor with a sticky error. After the first fault every read gives empty values; check once with sm_der_err.
- * Writer: sm_der_begin writes the tag and leaves room for one length octet; sm_der_end fills it in and moves the content only when
- * it is longer than 127 octets. Content is appended to the sm_buf in between.
+ * Reader: a cursor with a sticky error. After the first fault every read gives empty values; check
+ * once with sm_der_err. Writer: sm_der_begin writes the tag and leaves room for one length octet;
+ * sm_der_end fills it in and moves the content only when it is longer than 127 octets. Content is
+ * appended to the sm_buf in between.
  *
  * Threads:   values.
- * Limits:    SM_DER_DEPTH_MAX nested constructions; lengths up to 2^31-1; tags of one octet; arcs of OIDs under 2^128.
- * Security:  refuses indefinite and non-minimal lengths, high tag numbers, non-minimal integers, booleans but 00/FF.
- * Standards: X.690 (DER), clauses 8 and 10.
+ * Limits:    SM_DER_DEPTH_MAX nested constructions; lengths up to 2^31-1; tags of one octet; arcs
+ * of OIDs under 2^128. Security:  refuses indefinite and non-minimal lengths, high tag numbers,
+ * non-minimal integers, booleans but 00/FF. Standards: X.690 (DER), clauses 8 and 10.
  */
 #pragma once
 
@@ -39,7 +40,8 @@ enum sm_der_tag {
     SM_DER_SET = 0x31,
 };
 
-/* Context-specific tags: primitive (implicit) and constructed (explicit, or implicit of a construction). */
+/* Context-specific tags: primitive (implicit) and constructed (explicit, or implicit of a
+ * construction). */
 #define SM_DER_CTX(n) ((uint8_t)(0x80U | (n)))
 #define SM_DER_CTX_CONS(n) ((uint8_t)(0xa0U | (n)))
 
@@ -72,7 +74,8 @@ sm_slice sm_der_read_any(sm_der *d, uint8_t *tag);
 sm_slice sm_der_read_raw(sm_der *d);
 /* If the next tag is this one, reads it and says true. */
 bool sm_der_read_if(sm_der *d, uint8_t tag, sm_slice *content);
-/* Enters a construction: a reader of its content (it inherits depth; a fault inside must be brought back with sm_der_leave). */
+/* Enters a construction: a reader of its content (it inherits depth; a fault inside must be brought
+ * back with sm_der_leave). */
 sm_der sm_der_enter(sm_der *d, uint8_t tag);
 /* Ends a reader made by sm_der_enter: leftover octets are MALFORMED; faults go to the parent. */
 void sm_der_leave(sm_der *parent, const sm_der *inner);
@@ -80,8 +83,9 @@ void sm_der_leave(sm_der *parent, const sm_der *inner);
 SM_FALLIBLE sm_der_finish(sm_der *d);
 void sm_der_fail(sm_der *d, sm_err err);
 
-/* Whether the octets are elements of well-formed DER, one after the other: constructions to their ground, universal types by their
- * rules (the alphabets of strings aside). For what is kept or passed on without being understood. Errors: MALFORMED, TRUNCATED. */
+/* Whether the octets are elements of well-formed DER, one after the other: constructions to their
+ * ground, universal types by their rules (the alphabets of strings aside). For what is kept or
+ * passed on without being understood. Errors: MALFORMED, TRUNCATED. */
 SM_FALLIBLE sm_der_check(sm_slice elements);
 
 bool sm_der_read_bool(sm_der *d);
@@ -115,7 +119,8 @@ void sm_der_write_null(sm_buf *out);
 void sm_der_write_oid(sm_buf *out, sm_slice oid);
 /* BIT STRING of whole octets. */
 void sm_der_write_bits(sm_buf *out, sm_slice octets);
-/* A named-bit BIT STRING: trailing zero bits removed (X.690 11.2.2). Bit 0 is the most significant of the first octet; `bits` has bit n at 1 << n. */
+/* A named-bit BIT STRING: trailing zero bits removed (X.690 11.2.2). Bit 0 is the most significant
+ * of the first octet; `bits` has bit n at 1 << n. */
 void sm_der_write_named_bits(sm_buf *out, uint32_t bits);
 /* UTCTime until 2049, else GeneralizedTime (RFC 5280 4.1.2.5). */
 void sm_der_write_time(sm_buf *out, int64_t unix_s);
@@ -126,6 +131,7 @@ size_t sm_der_header_size(size_t len);
 
 /* Content octets of an OID: minimal, complete, within the limit of arcs. */
 bool sm_oid_is_good(sm_slice oid);
-/* Dotted text <-> content octets, appended. Errors: MALFORMED; the buffer's own. After MALFORMED the buffer is as long as it was. */
+/* Dotted text <-> content octets, appended. Errors: MALFORMED; the buffer's own. After MALFORMED
+ * the buffer is as long as it was. */
 SM_FALLIBLE sm_oid_from_text(sm_slice text, sm_buf *out);
 SM_FALLIBLE sm_oid_to_text(sm_slice oid, sm_buf *out);

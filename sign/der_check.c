@@ -14,7 +14,8 @@ static bool bit_string_is_good(sm_slice v)
     return unused < 8 && (v.ptr[v.len - 1] & ((1U << unused) - 1)) == 0;
 }
 
-/* A universal type's content, as far as DER has rules for it. The alphabets of strings are not among them, their width is. */
+/* A universal type's content, as far as DER has rules for it. The alphabets of strings are not
+ * among them, their width is. */
 static bool primitive_is_good(uint8_t tag, sm_slice v)
 {
     switch (tag) {
@@ -38,15 +39,18 @@ static bool primitive_is_good(uint8_t tag, sm_slice v)
     }
 }
 
-/* X.690 10.2: strings are primitive; SEQUENCE, SET, EXTERNAL, EMBEDDED PDV and CHARACTER STRING are constructions. */
+/* X.690 10.2: strings are primitive; SEQUENCE, SET, EXTERNAL, EMBEDDED PDV and CHARACTER STRING are
+ * constructions. */
 static bool form_is_good(uint8_t tag)
 {
-    static const uint32_t constructions = 1U << 0x08 | 1U << 0x0b | 1U << 0x10 | 1U << 0x11 | 1U << 0x1d;
+    static const uint32_t constructions = 1U << 0x08 | 1U << 0x0b | 1U << 0x10 | 1U << 0x11 |
+                                          1U << 0x1d;
     bool wanted = (constructions >> (tag & 0x1fU) & 1U) != 0;
     return wanted == ((tag & CONSTRUCTED) != 0);
 }
 
-/* Walks with a stack of its own, so that hostile nesting costs no more than SM_DER_DEPTH_MAX readers. */
+/* Walks with a stack of its own, so that hostile nesting costs no more than SM_DER_DEPTH_MAX
+ * readers. */
 sm_err sm_der_check(sm_slice elements)
 {
     sm_der stack[SM_DER_DEPTH_MAX];

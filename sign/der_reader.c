@@ -22,7 +22,8 @@ uint8_t sm_der_peek(const sm_der *d)
     return d->at == d->end ? 0 : *d->at;
 }
 
-/* The length octets behind the tag (X.690 8.1.3, 10.1: definite and minimal). False: a fault was set. */
+/* The length octets behind the tag (X.690 8.1.3, 10.1: definite and minimal). False: a fault was
+ * set. */
 static bool read_length(sm_der *d, const uint8_t **at, size_t *out)
 {
     size_t left = (size_t)(d->end - *at);
@@ -210,7 +211,8 @@ static int two_digits(const uint8_t *at)
     return (at[0] - '0') * 10 + (at[1] - '0');
 }
 
-/* RFC 5280 4.1.2.5.1 and .2: YYMMDDHHMMSSZ or YYYYMMDDHHMMSSZ, always with seconds, never with fractions. */
+/* RFC 5280 4.1.2.5.1 and .2: YYMMDDHHMMSSZ or YYYYMMDDHHMMSSZ, always with seconds, never with
+ * fractions. */
 int64_t sm_der_read_time(sm_der *d)
 {
     uint8_t tag;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The SHA1_* functions are deprecated because they bypass providers. That is what they are used for: an EVP digest, and since 3.0
- * SHA1() too, looks its algorithm up on every call, which takes longer than hashing a key does. */
+/* The SHA1_* functions are deprecated because they bypass providers. That is what they are used
+ * for: an EVP digest, and since 3.0 SHA1() too, looks its algorithm up on every call, which takes
+ * longer than hashing a key does. */
 #define OPENSSL_SUPPRESS_DEPRECATED
 
 #include "sign/sha.h"

@@ -30,7 +30,8 @@ static uint32_t adapt(uint32_t delta, uint32_t points, bool first)
     return k + (BASE - T_MIN + 1) * delta / (delta + SKEW);
 }
 
-/* One generalised variable-length integer (RFC 3492 6.2): what stands behind it is left in `*in`. */
+/* One generalised variable-length integer (RFC 3492 6.2): what stands behind it is left in `*in`.
+ */
 static bool take_delta(sm_slice *in, uint32_t bias, uint32_t *out)
 {
     uint32_t delta = 0;
@@ -92,10 +93,12 @@ bool sm_alabel_is_good(sm_slice label)
     return true;
 }
 
-/* LDH label (RFC 5890 2.3.1): letters, digits, inner hyphens; hyphens in places 3 and 4 only in A-labels. */
+/* LDH label (RFC 5890 2.3.1): letters, digits, inner hyphens; hyphens in places 3 and 4 only in
+ * A-labels. */
 static bool label_is_good(sm_slice label)
 {
-    if (label.len == 0 || label.len > LABEL_MAX || label.ptr[0] == '-' || label.ptr[label.len - 1] == '-') {
+    if (label.len == 0 || label.len > LABEL_MAX || label.ptr[0] == '-' ||
+        label.ptr[label.len - 1] == '-') {
         return false;
     }
     for (size_t i = 0; i < label.len; i++) {
@@ -106,7 +109,8 @@ static bool label_is_good(sm_slice label)
     if (label.len < 4 || label.ptr[2] != '-' || label.ptr[3] != '-') {
         return true;
     }
-    return sm_slice_equal_nocase(sm_slice_first(label, 4), SM_LIT("xn--")) && sm_alabel_is_good(label);
+    return sm_slice_equal_nocase(sm_slice_first(label, 4), SM_LIT("xn--")) &&
+           sm_alabel_is_good(label);
 }
 
 static bool is_number(sm_slice label)

@@ -12,7 +12,8 @@ static bool parse_pair(sm_der *rdn, struct sm_name_attribute *out)
     return sm_ok(sm_der_err(rdn));
 }
 
-/* RelativeDistinguishedName: a SET OF, so that its members come in the order of their encodings (X.690 11.6). */
+/* RelativeDistinguishedName: a SET OF, so that its members come in the order of their encodings
+ * (X.690 11.6). */
 static sm_err parse_rdn(sm_der *rdn, struct sm_name *out, sm_diag *diag)
 {
     sm_slice previous = SM_SLICE_NONE;
@@ -29,15 +30,17 @@ static sm_err parse_rdn(sm_der *rdn, struct sm_name *out, sm_diag *diag)
         sm_slice all = sm_slice_of(start, (size_t)(rdn->at - start));
         a->with_previous = previous.ptr != NULL;
         if (a->with_previous && sm_slice_compare(previous, all) > 0) {
-            return sm_diag_set(diag, SM_ERR(MALFORMED), "subject",
-                               "attributes that are joined in one RDN are not in DER's order (X.690 11.6)");
+            return sm_diag_set(
+                diag, SM_ERR(MALFORMED), "subject",
+                "attributes that are joined in one RDN are not in DER's order (X.690 11.6)");
         }
         previous = all;
         if (a->value.len == 0 || !sm_string_is_good(a->tag, a->value)) {
-            return sm_diag_set(diag, SM_ERR(MALFORMED), "subject",
-                               "attribute %zu is empty, no string, or has characters that its string type does "
-                               "not allow",
-                               out->count + 1);
+            return sm_diag_set(
+                diag, SM_ERR(MALFORMED), "subject",
+                "attribute %zu is empty, no string, or has characters that its string type does "
+                "not allow",
+                out->count + 1);
         }
         out->count++;
     } while (!sm_der_at_end(rdn));
@@ -67,7 +70,8 @@ static void write_pair(sm_buf *out, const struct sm_name_attribute *a)
     sm_der_end(out, pair);
 }
 
-/* Writes `count` pairs in the order of their encodings: first as they come, then sorted behind these, then moved down. */
+/* Writes `count` pairs in the order of their encodings: first as they come, then sorted behind
+ * these, then moved down. */
 static void write_set(sm_buf *out, const struct sm_name_attribute *at, size_t count)
 {
     sm_slice encoded[SM_NAME_ATTRIBUTES_MAX];

@@ -3,9 +3,10 @@
  * Distinguished names and general names.
  *
  * Threads:   no state.
- * Limits:    SM_NAME_ATTRIBUTES_MAX attributes, upper bounds of RFC 5280 appendix A, SM_SANS_MAX names.
- * Security:  every value from outside is checked for its string type's alphabet and for embedded NULs before it is used.
- * Standards: RFC 5280 4.1.2.4, 4.2.1.6, 7; RFC 4514 (text); RFC 5891 (A-labels); RFC 1034/1123 (host names).
+ * Limits:    SM_NAME_ATTRIBUTES_MAX attributes, upper bounds of RFC 5280 appendix A, SM_SANS_MAX
+ * names. Security:  every value from outside is checked for its string type's alphabet and for
+ * embedded NULs before it is used. Standards: RFC 5280 4.1.2.4, 4.2.1.6, 7; RFC 4514 (text); RFC
+ * 5891 (A-labels); RFC 1034/1123 (host names).
  */
 #pragma once
 
@@ -18,9 +19,9 @@
 #define SM_SANS_MAX 1000
 
 struct sm_name_attribute {
-    sm_slice oid;   /* content octets */
-    uint8_t tag;    /* string type */
-    sm_slice value; /* content octets as encoded */
+    sm_slice oid;       /* content octets */
+    uint8_t tag;        /* string type */
+    sm_slice value;     /* content octets as encoded */
     bool with_previous; /* in the same RDN as the one before (multi-valued) */
 };
 
@@ -29,30 +30,36 @@ struct sm_name {
     size_t count;
 };
 
-/* From a Name's DER (with header); borrows it. Values are strings of DirectoryString or IA5String, not empty, well-formed for their type
- * (UTF-8, PrintableString's alphabet, no NUL); joined attributes come in DER's order. `*out` is undefined after an error. Errors:
- * MALFORMED, TRUNCATED, TOO_LARGE. */
+/* From a Name's DER (with header); borrows it. Values are strings of DirectoryString or IA5String,
+ * not empty, well-formed for their type (UTF-8, PrintableString's alphabet, no NUL); joined
+ * attributes come in DER's order. `*out` is undefined after an error. Errors: MALFORMED, TRUNCATED,
+ * TOO_LARGE. */
 SM_FALLIBLE sm_name_parse(sm_slice der, struct sm_name *out, sm_diag *diag);
-/* Whether a CA may issue it: known types have the string type and length of RFC 5280 A.1 (C two letters, CN 1 to 64 characters, ...),
- * others UTF8String, PrintableString or IA5String. Errors: INVALID, MALFORMED, TOO_LARGE. */
+/* Whether a CA may issue it: known types have the string type and length of RFC 5280 A.1 (C two
+ * letters, CN 1 to 64 characters, ...), others UTF8String, PrintableString or IA5String. Errors:
+ * INVALID, MALFORMED, TOO_LARGE. */
 SM_FALLIBLE sm_name_check(const struct sm_name *name, sm_diag *diag);
-/* Makes UTF8Strings of what is TeletexString, BMPString or UniversalString (and IA5String where that must not be): old clients still
- * send these, RFC 5280 4.1.2.4 wants none issued. For a parsed name; new values in `arena`. Errors: NO_MEMORY. */
+/* Makes UTF8Strings of what is TeletexString, BMPString or UniversalString (and IA5String where
+ * that must not be): old clients still send these, RFC 5280 4.1.2.4 wants none issued. For a parsed
+ * name; new values in `arena`. Errors: NO_MEMORY. */
 SM_FALLIBLE sm_name_use_utf8(struct sm_name *name, sm_arena *arena);
-/* Appends DER with header. Values are written with the tag given, joined attributes in DER's order. */
+/* Appends DER with header. Values are written with the tag given, joined attributes in DER's order.
+ */
 void sm_name_write(sm_buf *out, const struct sm_name *name);
-/* RFC 4514 text (reverse order, as the RFC says; types without a short name as dotted OID and #hex), appended. Errors: as sm_name_parse;
- * the buffer's own. */
+/* RFC 4514 text (reverse order, as the RFC says; types without a short name as dotted OID and
+ * #hex), appended. Errors: as sm_name_parse; the buffer's own. */
 SM_FALLIBLE sm_name_to_text(sm_slice der, sm_buf *out);
-/* From "C=DE,O=Acme,CN=x" in ENCODING order (OpenSSL's habit) with RFC 4514's escapes and #hex values into `out`, values in `arena`:
- * PrintableString for C and serialNumber, IA5String for DC and emailAddress, else UTF8String. `*out` is undefined after an error. Errors:
- * MALFORMED, INVALID (unknown type), TOO_LARGE, NO_MEMORY. */
+/* From "C=DE,O=Acme,CN=x" in ENCODING order (OpenSSL's habit) with RFC 4514's escapes and #hex
+ * values into `out`, values in `arena`: PrintableString for C and serialNumber, IA5String for DC
+ * and emailAddress, else UTF8String. `*out` is undefined after an error. Errors: MALFORMED, INVALID
+ * (unknown type), TOO_LARGE, NO_MEMORY. */
 SM_FALLIBLE sm_name_from_text(sm_slice text, sm_arena *arena, struct sm_name *out, sm_diag *diag);
-/* Fills one attribute from a type ("CN", "commonName" or dotted OID) and UTF-8 value: checks as sm_name_check. Leaves with_previous
- * false. */
+/* Fills one attribute from a type ("CN", "commonName" or dotted OID) and UTF-8 value: checks as
+ * sm_name_check. Leaves with_previous false. */
 SM_FALLIBLE sm_name_attribute_make(sm_slice type, sm_slice value, sm_arena *arena,
                                    struct sm_name_attribute *out, sm_diag *diag);
-/* Short name of an attribute type ("CN"), or NULL; and back (content octets). Errors: MALFORMED (unknown and not dotted), NO_MEMORY. */
+/* Short name of an attribute type ("CN"), or NULL; and back (content octets). Errors: MALFORMED
+ * (unknown and not dotted), NO_MEMORY. */
 const char *sm_attribute_short_name(sm_slice oid);
 SM_FALLIBLE sm_attribute_oid(sm_slice type, sm_arena *arena, sm_slice *oid);
 
@@ -71,22 +78,36 @@ enum sm_san_kind {
 
 struct sm_san {
     enum sm_san_kind kind;
-    sm_slice value;   /* dns, email, uri: text; ip: 4 or 16 octets (8 or 32 in name constraints); directory: Name DER; registered_id: OID; other: the whole content of [0] */
+    sm_slice value; /* dns, email, uri: text; ip: 4 or 16 octets (8 or 32 in name
+                     * constraints); directory: Name DER; registered_id: OID; other: the
+                     * whole content of [0] */
 };
 
-/* From a SubjectAltName extension's value. Checks each name's syntax (DNS: LDH labels, A-labels only, one leading "*." if `wildcards`; e-mail: ASCII addr-spec;
- * URI: scheme and ASCII; IP: 4 or 16). Errors: MALFORMED, INVALID, TOO_LARGE, UNSUPPORTED (x400, edi). `sans` and values in `arena`. */
+/* From a SubjectAltName extension's value, which the names borrow; the array in `arena`. Checks
+ * each name as sm_san_check. Errors: MALFORMED, TRUNCATED, INVALID, TOO_LARGE, UNSUPPORTED (x400,
+ * edi_party), NO_MEMORY. */
 SM_FALLIBLE sm_sans_parse(sm_slice value, bool wildcards, sm_arena *arena, struct sm_san **out,
                           size_t *count, sm_diag *diag);
-/* Checks one name's syntax. */
+/* Checks one name's syntax: DNS: LDH labels, A-labels that decode, one leading "*." before two
+ * labels if `wildcards`; e-mail: ASCII dot-string@host; URI: RFC 3986, absolute, its host a name or
+ * an address; IP: 4 or 16 octets; directory: a Name, not empty; other: well-formed DER. Errors:
+ * INVALID, UNSUPPORTED. */
 SM_FALLIBLE sm_san_check(const struct sm_san *san, bool wildcards, sm_diag *diag);
+/* Checks one name as a subtree of name constraints (RFC 5280 4.2.1.10): IP has 8 or 32 octets,
+ * hosts may begin with a dot for URI and e-mail. Errors: INVALID. */
+SM_FALLIBLE sm_san_check_constraint(const struct sm_san *san, sm_diag *diag);
 /* Appends a GeneralNames SEQUENCE. */
 void sm_sans_write(sm_buf *out, const struct sm_san *sans, size_t count);
 /* Appends one GeneralName. */
 void sm_san_write(sm_buf *out, const struct sm_san *san);
-/* From text with a type word: ("dns", "x.example"), ("ip", "192.0.2.1"), ("email", ..), ("uri", ..), ("registered_id", "1.2.3"), ("directory", RFC 4514-like). */
+/* From text with a type word: ("dns", "x.example"), ("ip", "192.0.2.1" or with a mask
+ * "192.0.2.0/24"), ("email", ..), ("uri", ..),
+ * ("registered_id", "1.2.3"), ("directory", as sm_name_from_text). Copied to `arena`; the syntax of
+ * dns, email and uri is not checked here (sm_san_check). Errors: INVALID, MALFORMED, UNSUPPORTED,
+ * TOO_LARGE, NO_MEMORY. */
 SM_FALLIBLE sm_san_from_text(sm_slice type, sm_slice text, sm_arena *arena, struct sm_san *out,
                              sm_diag *diag);
-/* The text of a name without its type. */
+/* The text of a name without its type, appended; of an OtherName its type-id. Errors: MALFORMED,
+ * UNSUPPORTED; the buffer's own. */
 SM_FALLIBLE sm_san_to_text(const struct sm_san *san, sm_buf *out);
 const char *sm_san_kind_name(enum sm_san_kind kind);

@@ -4,10 +4,10 @@
 
 #include "base/check.h"
 
-/* Attribute types with names: how they are written, and how long they may be in characters (RFC 5280 A.1, its ub-*; X.520;
- * RFC 2985; RFC 4519). */
+/* Attribute types with names: how they are written, and how long they may be in characters (RFC
+ * 5280 A.1, its ub-*; X.520; RFC 2985; RFC 4519). */
 struct attribute_row {
-    const char *name; /* as RFC 4514 text shows it */
+    const char *name;  /* as RFC 4514 text shows it */
     const char *other; /* as it may be given, too; NULL when there is none */
     sm_slice oid;
     uint8_t tag; /* UTF8String stands for DirectoryString */
@@ -15,7 +15,10 @@ struct attribute_row {
     uint16_t max;
 };
 
-#define DER(s) {(const uint8_t *)(s), sizeof(s) - 1}
+#define DER(s)                              \
+    {                                       \
+        (const uint8_t *)(s), sizeof(s) - 1 \
+    }
 #define AT(n) DER("\x55\x04" n)
 #define PKCS9(n) DER("\x2a\x86\x48\x86\xf7\x0d\x01\x09" n)
 #define PILOT(n) DER("\x09\x92\x26\x89\x93\xf2\x2c\x64\x01" n)
@@ -52,7 +55,8 @@ static const struct attribute_row rows[] = {
 /* clang-format on */
 
 /* Types without a row: any string. */
-static const struct attribute_row other_row = {.tag = SM_DER_UTF8_STRING, .min = 1, .max = NAME_MAX_X520};
+static const struct attribute_row other_row = {
+    .tag = SM_DER_UTF8_STRING, .min = 1, .max = NAME_MAX_X520};
 
 static const struct attribute_row *row_by_oid(sm_slice oid)
 {
@@ -92,8 +96,8 @@ static bool is_letter(uint8_t c)
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
-/* DirectoryString: UTF8String or PrintableString for what is issued anew (RFC 5280 4.1.2.4); the attributes of PKCS #9 may be
- * IA5String as well (RFC 2985 5.4). Other types have one encoding. */
+/* DirectoryString: UTF8String or PrintableString for what is issued anew (RFC 5280 4.1.2.4); the
+ * attributes of PKCS #9 may be IA5String as well (RFC 2985 5.4). Other types have one encoding. */
 static bool tag_fits(const struct attribute_row *row, const struct sm_name_attribute *a)
 {
     if (row->tag != SM_DER_UTF8_STRING || a->tag == row->tag) {
@@ -125,7 +129,8 @@ sm_err sm_name_attribute_check(const struct sm_name_attribute *a, sm_diag *diag)
     size_t len = sm_string_length(a->tag, a->value);
     if (len < row->min || len > row->max) {
         return sm_diag_set(diag, SM_ERR(TOO_LARGE), "subject",
-                           "%s must have %u to %u characters (RFC 5280 A.1)", name, row->min, row->max);
+                           "%s must have %u to %u characters (RFC 5280 A.1)", name, row->min,
+                           row->max);
     }
     bool is_country = row->min == 2;
     if (is_country && (!is_letter(a->value.ptr[0]) || !is_letter(a->value.ptr[1]))) {
@@ -150,7 +155,8 @@ sm_err sm_name_use_utf8(struct sm_name *name, sm_arena *arena)
         if (row->tag != SM_DER_UTF8_STRING || tag_fits(row, a)) {
             continue;
         }
-        sm_buf utf8 = sm_buf_init(2 * a->value.len); /* Latin-1 at most doubles, the others grow less */
+        sm_buf utf8 = sm_buf_init(2 *
+                                  a->value.len); /* Latin-1 at most doubles, the others grow less */
         sm_string_to_utf8(&utf8, a->tag, a->value);
         sm_err err = sm_buf_err(&utf8);
         err = sm_ok(err) ? sm_arena_copy(arena, sm_buf_slice(&utf8), &a->value) : err;
@@ -161,14 +167,15 @@ sm_err sm_name_use_utf8(struct sm_name *name, sm_arena *arena)
     return SM_NO_ERR;
 }
 
-sm_err sm_name_attribute_make(sm_slice type, sm_slice value, sm_arena *arena, struct sm_name_attribute *out,
-                              sm_diag *diag)
+sm_err sm_name_attribute_make(sm_slice type, sm_slice value, sm_arena *arena,
+                              struct sm_name_attribute *out, sm_diag *diag)
 {
     char shown[40];
     struct sm_name_attribute a = {.value = value};
     sm_err err = sm_attribute_oid(type, arena, &a.oid);
     if (!sm_ok(err)) {
-        return sm_diag_set(diag, SM_ERR(INVALID), "subject", "%s is not an attribute type or a dotted OID",
+        return sm_diag_set(diag, SM_ERR(INVALID), "subject",
+                           "%s is not an attribute type or a dotted OID",
                            sm_diag_escape(type, shown, sizeof(shown)));
     }
     a.tag = row_by_oid(a.oid)->tag;

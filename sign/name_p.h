@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Inside names: the alphabets of string types, and what the folder's other parsers need of host names.
+ * Inside names: the alphabets of string types, and what the folder's other parsers need of host
+ * names.
  *
  * Threads:   no state.
  * Limits:    none.
@@ -11,20 +12,22 @@
 
 #include "sign/name.h"
 
-/* Whether the content octets are well-formed for a string type of DirectoryString or IA5String; false for other tags. Empty is
- * good. */
+/* Whether the content octets are well-formed for a string type of DirectoryString or IA5String;
+ * false for other tags. Empty is good. */
 bool sm_string_is_good(uint8_t tag, sm_slice content);
 
 /* A host name: LDH labels, A-labels that decode, not an IPv4 address in disguise. */
 bool sm_host_is_good(sm_slice name);
 
-/* An A-label ("xn--..."): Punycode of at least one character outside ASCII, in its shortest form. */
+/* An A-label ("xn--..."): Punycode of at least one character outside ASCII, in its shortest form.
+ */
 bool sm_alabel_is_good(sm_slice label);
 
 /* One attribute against RFC 5280 appendix A.1; as sm_name_check. */
 SM_FALLIBLE sm_name_attribute_check(const struct sm_name_attribute *a, sm_diag *diag);
 
-/* A string's characters in UTF-8, appended; TeletexString is read as Latin-1, as everybody does. `content` is good. */
+/* A string's characters in UTF-8, appended; TeletexString is read as Latin-1, as everybody does.
+ * `content` is good. */
 void sm_string_to_utf8(sm_buf *out, uint8_t tag, sm_slice content);
 
 /* How many characters a good string has. */

@@ -2,7 +2,8 @@
 #include "sign/der.h"
 #include "sign/name_p.h"
 
-/* Well-formed UTF-8 without NUL (RFC 3629: no surrogates, nothing over U+10FFFF, shortest forms). */
+/* Well-formed UTF-8 without NUL (RFC 3629: no surrogates, nothing over U+10FFFF, shortest forms).
+ */
 static bool utf8_is_good(sm_slice v)
 {
     static const uint32_t least[] = {0, 0x80, 0x800, 0x10000};
@@ -33,7 +34,8 @@ static bool utf8_is_good(sm_slice v)
     return true;
 }
 
-/* PrintableString (X.680 41.4): letters, digits, space and '()+,-./:=? . One bit a character, 0x20 to 0x7f. */
+/* PrintableString (X.680 41.4): letters, digits, space and '()+,-./:=? . One bit a character, 0x20
+ * to 0x7f. */
 static bool printable_is_good(sm_slice v)
 {
     static const uint32_t good[] = {0xa7fffb81, 0x07fffffe, 0x07fffffe};

@@ -31,7 +31,8 @@ static bool take_hex_pair(sm_slice *text, uint8_t *out)
     return true;
 }
 
-/* What follows a backslash: a special character, space, '#', '=', or two hexadecimal digits (RFC 4514 3, `pair`). */
+/* What follows a backslash: a special character, space, '#', '=', or two hexadecimal digits (RFC
+ * 4514 3, `pair`). */
 static bool take_escaped(sm_slice *text, uint8_t *out)
 {
     uint8_t c = text->len == 0 ? 0 : text->ptr[0];
@@ -48,7 +49,8 @@ static bool is_end(sm_slice text)
     return text.len == 0 || text.ptr[0] == ',' || text.ptr[0] == '+';
 }
 
-/* A value up to its ',' or '+', unescaped into `out` (which has room for all of the text). Spaces around it go unless escaped. */
+/* A value up to its ',' or '+', unescaped into `out` (which has room for all of the text). Spaces
+ * around it go unless escaped. */
 static bool take_value(sm_slice *text, uint8_t *out, size_t *out_len)
 {
     size_t len = 0;
@@ -87,8 +89,8 @@ static bool take_hex(sm_slice *text, uint8_t *out, struct sm_name_attribute *a)
 }
 
 /* "type=value" from the front of `*text`. `scratch` has room for the text; values in `arena`. */
-static sm_err take_pair(sm_slice *text, uint8_t *scratch, sm_arena *arena, struct sm_name_attribute *out,
-                        sm_diag *diag)
+static sm_err take_pair(sm_slice *text, uint8_t *scratch, sm_arena *arena,
+                        struct sm_name_attribute *out, sm_diag *diag)
 {
     size_t equals = sm_slice_find(*text, '=');
     if (equals == text->len) {
@@ -136,10 +138,11 @@ sm_err sm_name_from_text(sm_slice text, sm_arena *arena, struct sm_name *out, sm
         struct sm_name_attribute *a = &out->at[out->count];
         sm_err err = take_pair(&text, scratch, arena, a, diag);
         if (!sm_ok(err)) {
-            return sm_diag_set(diag, err, "subject",
-                               "attribute %zu: write a name as \"C=DE,O=Acme,CN=x\", with a backslash before "
-                               "any of \"+,;<>\\ in a value",
-                               out->count + 1);
+            return sm_diag_set(
+                diag, err, "subject",
+                "attribute %zu: write a name as \"C=DE,O=Acme,CN=x\", with a backslash before "
+                "any of \"+,;<>\\ in a value",
+                out->count + 1);
         }
         a->with_previous = joined;
         more = text.len > 0; /* a separator: something must follow it */
@@ -184,7 +187,8 @@ static sm_err put_attribute(sm_buf *out, const struct sm_name_attribute *a)
 {
     const char *type = sm_attribute_short_name(a->oid);
     if (type == NULL) {
-        /* A dotted type goes with the value's DER: who reads it may not know its syntax (RFC 4514 2.4). */
+        /* A dotted type goes with the value's DER: who reads it may not know its syntax (RFC
+         * 4514 2.4). */
         SM_TRY(sm_oid_to_text(a->oid, out));
         sm_buf_put_byte(out, '=');
         put_hex(out, a);
@@ -192,7 +196,8 @@ static sm_err put_attribute(sm_buf *out, const struct sm_name_attribute *a)
     }
     sm_buf_put_str(out, type);
     sm_buf_put_byte(out, '=');
-    if (a->tag != SM_DER_TELETEX_STRING && a->tag != SM_DER_BMP_STRING && a->tag != SM_DER_UNIVERSAL_STRING) {
+    if (a->tag != SM_DER_TELETEX_STRING && a->tag != SM_DER_BMP_STRING &&
+        a->tag != SM_DER_UNIVERSAL_STRING) {
         put_escaped(out, a->value);
         return sm_buf_err(out);
     }

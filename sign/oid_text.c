@@ -4,9 +4,9 @@
 /* Arcs of up to 128 bits: UUIDs make such ones (2.25.<uuid>, X.667 7). */
 typedef unsigned __int128 arc;
 
-#define ARC_MAX (~(arc)0 - 80)      /* leaves room for 40 * first */
-#define ARC_OCTETS 19               /* 128 bits in sevens */
-#define ARC_HEAD_MAX 0x03U          /* what its first octet may hold beside the 18 others */
+#define ARC_MAX (~(arc)0 - 80) /* leaves room for 40 * first */
+#define ARC_OCTETS 19          /* 128 bits in sevens */
+#define ARC_HEAD_MAX 0x03U     /* what its first octet may hold beside the 18 others */
 #define ARC_DIGITS 39
 
 bool sm_oid_is_good(sm_slice v)
@@ -21,7 +21,8 @@ bool sm_oid_is_good(sm_slice v)
         if (v.ptr[i] >= 0x80) {
             continue;
         }
-        if (len > ARC_OCTETS || (len == ARC_OCTETS && (v.ptr[i + 1 - len] & 0x7fU) > ARC_HEAD_MAX)) {
+        if (len > ARC_OCTETS ||
+            (len == ARC_OCTETS && (v.ptr[i + 1 - len] & 0x7fU) > ARC_HEAD_MAX)) {
             return false;
         }
         len = 0;

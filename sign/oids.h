@@ -11,36 +11,39 @@
 
 #include "base/slice.h"
 
-#define SM_OID_LIST(X)                                                                             \
-    X(CN, "\x55\x04\x03")                                                                          \
-    X(SUBJECT_KEY_ID, "\x55\x1d\x0e")                                                              \
-    X(KEY_USAGE, "\x55\x1d\x0f")                                                                   \
-    X(SUBJECT_ALT_NAME, "\x55\x1d\x11")                                                            \
-    X(BASIC_CONSTRAINTS, "\x55\x1d\x13")                                                           \
-    X(CRL_NUMBER, "\x55\x1d\x14")                                                                  \
-    X(CRL_REASON, "\x55\x1d\x15")                                                                  \
-    X(INVALIDITY_DATE, "\x55\x1d\x18")                                                             \
-    X(DELTA_CRL, "\x55\x1d\x1b")                                                                   \
-    X(ISSUING_DP, "\x55\x1d\x1c")                                                                  \
-    X(NAME_CONSTRAINTS, "\x55\x1d\x1e")                                                            \
-    X(CRL_DP, "\x55\x1d\x1f")                                                                      \
-    X(CERTIFICATE_POLICIES, "\x55\x1d\x20")                                                        \
-    X(AUTHORITY_KEY_ID, "\x55\x1d\x23")                                                            \
-    X(EKU, "\x55\x1d\x25")                                                                         \
-    X(AIA, "\x2b\x06\x01\x05\x05\x07\x01\x01")                                                     \
-    X(TLS_FEATURE, "\x2b\x06\x01\x05\x05\x07\x01\x18")                                             \
-    X(AD_OCSP, "\x2b\x06\x01\x05\x05\x07\x30\x01")                                                 \
-    X(AD_CA_ISSUERS, "\x2b\x06\x01\x05\x05\x07\x30\x02")                                           \
-    X(OCSP_BASIC, "\x2b\x06\x01\x05\x05\x07\x30\x01\x01")                                          \
-    X(OCSP_NONCE, "\x2b\x06\x01\x05\x05\x07\x30\x01\x02")                                          \
-    X(OCSP_NO_CHECK, "\x2b\x06\x01\x05\x05\x07\x30\x01\x05")                                       \
-    X(EKU_OCSP_SIGNING, "\x2b\x06\x01\x05\x05\x07\x03\x09")                                        \
-    X(CPS, "\x2b\x06\x01\x05\x05\x07\x02\x01")                                                     \
-    X(CHALLENGE_PASSWORD, "\x2a\x86\x48\x86\xf7\x0d\x01\x09\x07")                                  \
-    X(EXTENSION_REQUEST, "\x2a\x86\x48\x86\xf7\x0d\x01\x09\x0e")                                   \
-    X(SHA1, "\x2b\x0e\x03\x02\x1a")                                                                \
+#define SM_OID_LIST(X)                                                  \
+    X(CN, "\x55\x04\x03")                                               \
+    X(SUBJECT_KEY_ID, "\x55\x1d\x0e")                                   \
+    X(KEY_USAGE, "\x55\x1d\x0f")                                        \
+    X(SUBJECT_ALT_NAME, "\x55\x1d\x11")                                 \
+    X(BASIC_CONSTRAINTS, "\x55\x1d\x13")                                \
+    X(CRL_NUMBER, "\x55\x1d\x14")                                       \
+    X(CRL_REASON, "\x55\x1d\x15")                                       \
+    X(INVALIDITY_DATE, "\x55\x1d\x18")                                  \
+    X(DELTA_CRL, "\x55\x1d\x1b")                                        \
+    X(ISSUING_DP, "\x55\x1d\x1c")                                       \
+    X(NAME_CONSTRAINTS, "\x55\x1d\x1e")                                 \
+    X(CRL_DP, "\x55\x1d\x1f")                                           \
+    X(CERTIFICATE_POLICIES, "\x55\x1d\x20")                             \
+    X(AUTHORITY_KEY_ID, "\x55\x1d\x23")                                 \
+    X(EKU, "\x55\x1d\x25")                                              \
+    X(AIA, "\x2b\x06\x01\x05\x05\x07\x01\x01")                          \
+    X(TLS_FEATURE, "\x2b\x06\x01\x05\x05\x07\x01\x18")                  \
+    X(AD_OCSP, "\x2b\x06\x01\x05\x05\x07\x30\x01")                      \
+    X(AD_CA_ISSUERS, "\x2b\x06\x01\x05\x05\x07\x30\x02")                \
+    X(OCSP_BASIC, "\x2b\x06\x01\x05\x05\x07\x30\x01\x01")               \
+    X(OCSP_NONCE, "\x2b\x06\x01\x05\x05\x07\x30\x01\x02")               \
+    X(OCSP_NO_CHECK, "\x2b\x06\x01\x05\x05\x07\x30\x01\x05")            \
+    X(EKU_OCSP_SIGNING, "\x2b\x06\x01\x05\x05\x07\x03\x09")             \
+    X(CPS, "\x2b\x06\x01\x05\x05\x07\x02\x01")                          \
+    X(CHALLENGE_PASSWORD, "\x2a\x86\x48\x86\xf7\x0d\x01\x09\x07")       \
+    X(EXTENSION_REQUEST, "\x2a\x86\x48\x86\xf7\x0d\x01\x09\x0e")        \
+    X(MS_EXTENSION_REQUEST, "\x2b\x06\x01\x04\x01\x82\x37\x02\x01\x0e") \
+    X(SHA1, "\x2b\x0e\x03\x02\x1a")                                     \
     X(SHA256, "\x60\x86\x48\x01\x65\x03\x04\x02\x01")
 
-#define X(name, octets) static const sm_slice SM_OID_##name __attribute__((unused)) = {(const uint8_t *)(octets), sizeof(octets) - 1};
+#define X(name, octets)                 \
+    static const sm_slice SM_OID_##name \
+        __attribute__((unused)) = {(const uint8_t *)(octets), sizeof(octets) - 1};
 SM_OID_LIST(X)
 #undef X

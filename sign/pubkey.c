@@ -12,7 +12,10 @@ struct spki_row {
     size_t bits_len; /* octets of the subjectPublicKey */
 };
 
-#define DER(s) {(const uint8_t *)(s), sizeof(s) - 1}
+#define DER(s)                              \
+    {                                       \
+        (const uint8_t *)(s), sizeof(s) - 1 \
+    }
 #define EC_OID "\x06\x07\x2a\x86\x48\xce\x3d\x02\x01"
 
 static const struct spki_row rows[] = {
@@ -44,7 +47,8 @@ static enum sm_key_type rsa_type(size_t octets)
 
 static sm_err refuse_if_weak(const char *weakness, sm_diag *diag)
 {
-    return weakness == NULL ? SM_NO_ERR : sm_diag_set(diag, SM_ERR(POLICY), "csr.key", "%s", weakness);
+    return weakness == NULL ? SM_NO_ERR
+                            : sm_diag_set(diag, SM_ERR(POLICY), "csr.key", "%s", weakness);
 }
 
 static sm_err parse_rsa(struct sm_public_key *key, sm_diag *diag)
@@ -82,8 +86,8 @@ static sm_err parse_fixed(struct sm_public_key *key, const struct spki_row *row,
     }
     if (key->bits.len != row->bits_len) {
         return sm_diag_set(diag, SM_ERR(MALFORMED), "csr.key",
-                           "a %s public key has %zu octets, this one %zu", sm_key_type_name(row->type),
-                           row->bits_len, key->bits.len);
+                           "a %s public key has %zu octets, this one %zu",
+                           sm_key_type_name(row->type), row->bits_len, key->bits.len);
     }
     key->type = row->type;
     if (is_ec) {
@@ -107,9 +111,10 @@ static sm_err parse_by_algorithm(struct sm_public_key *key, sm_slice algorithm, 
     if (sm_slice_equal(algorithm, rsa_algorithm)) {
         return parse_rsa(key, diag);
     }
-    return sm_diag_set(diag, SM_ERR(UNSUPPORTED), "csr.key",
-                       "the key's algorithm is not one of EC P-256/384/521 (named curve), RSA, Ed25519, "
-                       "Ed448, ML-DSA");
+    return sm_diag_set(
+        diag, SM_ERR(UNSUPPORTED), "csr.key",
+        "the key's algorithm is not one of EC P-256/384/521 (named curve), RSA, Ed25519, "
+        "Ed448, ML-DSA");
 }
 
 sm_err sm_public_key_parse(sm_slice spki, struct sm_public_key *out, sm_diag *diag)

@@ -11,9 +11,10 @@
 
 #include "base/slice.h"
 
-/* Why an RSA modulus (256, 384 or 512 octets, the first one 0x80 or more) must not be certified; NULL when nothing is known
- * against it. */
+/* Why an RSA modulus (256, 384 or 512 octets, the first one 0x80 or more) must not be certified;
+ * NULL when nothing is known against it. */
 const char *sm_rsa_weakness(sm_slice modulus);
 
-/* The same for the 32 octets of an Ed25519 point and the 57 of an Ed448 point: not reduced, or of small order. */
+/* The same for the 32 octets of an Ed25519 point and the 57 of an Ed448 point: not reduced, or of
+ * small order. */
 const char *sm_edwards_weakness(sm_slice point);

@@ -5,7 +5,14 @@
 #define WORDS_MAX 64 /* 4096 bits */
 
 /* The odd primes under 752 (SP 800-89 5.3.3 asks for trial division by them). */
-static const uint16_t primes[] = {3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101, 103, 107, 109, 113, 127, 131, 137, 139, 149, 151, 157, 163, 167, 173, 179, 181, 191, 193, 197, 199, 211, 223, 227, 229, 233, 239, 241, 251, 257, 263, 269, 271, 277, 281, 283, 293, 307, 311, 313, 317, 331, 337, 347, 349, 353, 359, 367, 373, 379, 383, 389, 397, 401, 409, 419, 421, 431, 433, 439, 443, 449, 457, 461, 463, 467, 479, 487, 491, 499, 503, 509, 521, 523, 541, 547, 557, 563, 569, 571, 577, 587, 593, 599, 601, 607, 613, 617, 619, 631, 641, 643, 647, 653, 659, 661, 673, 677, 683, 691, 701, 709, 719, 727, 733, 739, 743, 751};
+static const uint16_t primes[] = {
+    3,   5,   7,   11,  13,  17,  19,  23,  29,  31,  37,  41,  43,  47,  53,  59,  61,  67,  71,
+    73,  79,  83,  89,  97,  101, 103, 107, 109, 113, 127, 131, 137, 139, 149, 151, 157, 163, 167,
+    173, 179, 181, 191, 193, 197, 199, 211, 223, 227, 229, 233, 239, 241, 251, 257, 263, 269, 271,
+    277, 281, 283, 293, 307, 311, 313, 317, 331, 337, 347, 349, 353, 359, 367, 373, 379, 383, 389,
+    397, 401, 409, 419, 421, 431, 433, 439, 443, 449, 457, 461, 463, 467, 479, 487, 491, 499, 503,
+    509, 521, 523, 541, 547, 557, 563, 569, 571, 577, 587, 593, 599, 601, 607, 613, 617, 619, 631,
+    641, 643, 647, 653, 659, 661, 673, 677, 683, 691, 701, 709, 719, 727, 733, 739, 743, 751};
 
 /* Their products, as many in a row as fit 64 bits, and the products' inverses modulo 2^64. */
 static const struct group {
@@ -49,9 +56,10 @@ static size_t load_words(sm_slice n, uint64_t words[WORDS_MAX])
 }
 
 /*
- * Hensel's remainder of n by each product d: the c with n = -c * 2^(64 * count) mod d. It takes two multiplications a word where the
- * ordinary remainder takes a division, and the chains of the products run beside each other; 0.3 us for 2048 bits where octet-wise
- * divisions took 25. A word's step: y * d takes x = word - c away at the low end, what is left over is the next c.
+ * Hensel's remainder of n by each product d: the c with n = -c * 2^(64 * count) mod d. It takes two
+ * multiplications a word where the ordinary remainder takes a division, and the chains of the
+ * products run beside each other; 0.3 us for 2048 bits where octet-wise divisions took 25. A word's
+ * step: y * d takes x = word - c away at the low end, what is left over is the next c.
  */
 static void hensel_remainders(const uint64_t *words, size_t count, uint64_t out[GROUPS])
 {
@@ -103,8 +111,8 @@ static bool is_power_of_65537(uint64_t residue, uint64_t p)
 
 #define ROCA_PRIME_MAX 167
 
-/* The ROCA fingerprint: the residues of the modulus by the primes up to 167 are powers of 65537, all of them. Chance does that to one
- * modulus in 2^27. */
+/* The ROCA fingerprint: the residues of the modulus by the primes up to 167 are powers of 65537,
+ * all of them. Chance does that to one modulus in 2^27. */
 static bool is_roca(const uint64_t remainders[GROUPS], size_t count)
 {
     const uint16_t *p = primes;

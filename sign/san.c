@@ -42,14 +42,15 @@ static sm_err count_names(sm_slice value, size_t *out, sm_diag *diag)
                            "GeneralNames is empty or not well-formed DER");
     }
     if (n > SM_SANS_MAX) {
-        return sm_diag_set(diag, SM_ERR(TOO_LARGE), "sans", "%zu names, more than %d", n, SM_SANS_MAX);
+        return sm_diag_set(diag, SM_ERR(TOO_LARGE), "sans", "%zu names, more than %d", n,
+                           SM_SANS_MAX);
     }
     *out = n;
     return SM_NO_ERR;
 }
 
-sm_err sm_sans_parse(sm_slice value, bool wildcards, sm_arena *arena, struct sm_san **out, size_t *count,
-                     sm_diag *diag)
+sm_err sm_sans_parse(sm_slice value, bool wildcards, sm_arena *arena, struct sm_san **out,
+                     size_t *count, sm_diag *diag)
 {
     size_t n = 0;
     SM_TRY(count_names(value, &n, diag));

@@ -24,7 +24,8 @@ static bool is_one_of(uint8_t c, const char *set)
     return c != 0 && strchr(set, c) != NULL;
 }
 
-/* A host name; a wildcard stands for one whole label, the first, and not for a registry's names ("*.tld"). */
+/* A host name; a wildcard stands for one whole label, the first, and not for a registry's names
+ * ("*.tld"). */
 static bool dns_is_good(sm_slice name, bool wildcards)
 {
     if (!wildcards || !sm_slice_starts_with(name, SM_LIT("*."))) {
@@ -65,46 +66,67 @@ static bool is_address(int family, sm_slice text)
     return inet_pton(family, z, octets) == 1;
 }
 
-/* host [":" port] behind the user's part (RFC 3986 3.2); RFC 5280 4.2.1.6 wants a host name or an address there. */
-static bool authority_is_good(sm_slice v)
-{
-    for (size_t at = sm_slice_find(v, '@'); at < v.len; at = sm_slice_find(v, '@')) {
-        v = sm_slice_from(v, at + 1);
-    }
-    size_t end = sm_slice_find(v, ':');
-    bool literal = v.len > 0 && v.ptr[0] == '[';
-    if (literal) {
-        end = sm_slice_find(v, ']');
-        if (end == v.len || !is_address(AF_INET6, sm_slice_first(sm_slice_from(v, 1), end - 1))) {
-            return false;
-        }
-        end++;
-    }
-    sm_slice port = sm_slice_from(v, end);
-    for (size_t i = 0; i < port.len; i++) {
-        if (i == 0 ? port.ptr[i] != ':' : !is_digit(port.ptr[i])) {
-            return false;
-        }
-    }
-    sm_slice host = sm_slice_first(v, end);
-    return literal || is_address(AF_INET, host) || sm_host_is_good(host);
-}
-
-/* Every character is one that RFC 3986 knows; '%' begins an escape. */
+/* Every character is one that RFC 3986 has in a path, query, fragment or user's part; '%' begins an
+ * escape. */
 static bool uri_characters_are_good(sm_slice v)
 {
+    static const char hex[] = "0123456789abcdefABCDEF";
     for (size_t i = 0; i < v.len; i++) {
         uint8_t c = v.ptr[i];
         if (c == '%') {
-            static const char hex[] = "0123456789abcdefABCDEF";
             if (v.len - i < 3 || !is_one_of(v.ptr[i + 1], hex) || !is_one_of(v.ptr[i + 2], hex)) {
                 return false;
             }
-        } else if (!is_letter(c) && !is_digit(c) && !is_one_of(c, "-._~:/?#[]@!$&'()*+,;=")) {
+        } else if (!is_letter(c) && !is_digit(c) && !is_one_of(c, "-._~:/?#@!$&'()*+,;=")) {
             return false;
         }
     }
     return true;
+}
+
+/* [":" port] */
+static bool port_is_good(sm_slice v)
+{
+    for (size_t i = 0; i < v.len; i++) {
+        if (i == 0 ? v.ptr[i] != ':' : !is_digit(v.ptr[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* [user "@"] host [":" port] (RFC 3986 3.2); RFC 5280 4.2.1.6 wants a host name or an address
+ * there. */
+static bool authority_is_good(sm_slice v)
+{
+    size_t at = sm_slice_find(v, '@');
+    if (at < v.len) {
+        if (!uri_characters_are_good(sm_slice_first(v, at))) {
+            return false;
+        }
+        v = sm_slice_from(v, at + 1);
+    }
+    if (v.len > 0 && v.ptr[0] == '[') {
+        size_t end = sm_slice_find(v, ']');
+        return end < v.len && is_address(AF_INET6, sm_slice_first(sm_slice_from(v, 1), end - 1)) &&
+               port_is_good(sm_slice_from(v, end + 1));
+    }
+    size_t end = sm_slice_find(v, ':');
+    sm_slice host = sm_slice_first(v, end);
+    return (is_address(AF_INET, host) || sm_host_is_good(host)) &&
+           port_is_good(sm_slice_from(v, end));
+}
+
+/* ALPHA *( ALPHA / DIGIT / "+" / "-" / "." ) */
+static bool scheme_is_good(sm_slice v)
+{
+    for (size_t i = 0; i < v.len; i++) {
+        uint8_t c = v.ptr[i];
+        if (!is_letter(c) && (i == 0 || (!is_digit(c) && !is_one_of(c, "+-.")))) {
+            return false;
+        }
+    }
+    return v.len > 0;
 }
 
 /* An absolute URI with a scheme-specific part (RFC 5280 4.2.1.6). */
@@ -112,26 +134,25 @@ static bool uri_is_good(sm_slice v)
 {
     size_t colon = sm_slice_find(v, ':');
     sm_slice rest = sm_slice_from(v, colon + 1);
-    if (v.len > URI_MAX || rest.len == 0 || colon == 0 || !is_letter(v.ptr[0]) || !uri_characters_are_good(v)) {
+    if (v.len > URI_MAX || rest.len == 0 || !scheme_is_good(sm_slice_first(v, colon))) {
         return false;
     }
-    for (size_t i = 0; i < colon; i++) {
-        if (!is_letter(v.ptr[i]) && !is_digit(v.ptr[i]) && !is_one_of(v.ptr[i], "+-.")) {
+    if (sm_slice_starts_with(rest, SM_LIT("//"))) {
+        rest = sm_slice_from(rest, 2);
+        size_t end = 0;
+        while (end < rest.len && !is_one_of(rest.ptr[end], "/?#")) {
+            end++;
+        }
+        if (!authority_is_good(sm_slice_first(rest, end))) {
             return false;
         }
+        rest = sm_slice_from(rest, end);
     }
-    if (!sm_slice_starts_with(rest, SM_LIT("//"))) {
-        return true;
-    }
-    rest = sm_slice_from(rest, 2);
-    size_t end = 0;
-    while (end < rest.len && !is_one_of(rest.ptr[end], "/?#")) {
-        end++;
-    }
-    return authority_is_good(sm_slice_first(rest, end));
+    return uri_characters_are_good(rest);
 }
 
-/* OtherName: type-id, [0] EXPLICIT ANY. `v` is the content of the [0] IMPLICIT SEQUENCE. It is passed on, so that it must be DER. */
+/* OtherName: type-id, [0] EXPLICIT ANY. `v` is the content of the [0] IMPLICIT SEQUENCE. It is
+ * passed on, so that it must be DER. */
 static bool other_is_good(sm_slice v)
 {
     sm_der d = sm_der_init(v);
@@ -172,7 +193,8 @@ static const char *what_is_wanted(enum sm_san_kind kind, bool wildcards)
 {
     switch (kind) {
     case SM_SAN_DNS:
-        return wildcards ? "a host name in ASCII (IDNs as A-labels), with at most one leading \"*.\" before two labels"
+        return wildcards ? "a host name in ASCII (IDNs as A-labels), with at most one leading "
+                           "\"*.\" before two labels"
                          : "a host name in ASCII (IDNs as A-labels) without a wildcard";
     case SM_SAN_EMAIL:
         return "local@host in ASCII (RFC 5280 4.2.1.6)";
@@ -201,10 +223,58 @@ sm_err sm_san_check(const struct sm_san *san, bool wildcards, sm_diag *diag)
     char shown[80];
     bool text = san->kind == SM_SAN_DNS || san->kind == SM_SAN_EMAIL || san->kind == SM_SAN_URI;
     if (text) {
-        return sm_diag_set(diag, SM_ERR(INVALID), "sans", "%s name \"%s\" is not %s",
-                           sm_san_kind_name(san->kind), sm_diag_escape(san->value, shown, sizeof(shown)),
-                           what_is_wanted(san->kind, wildcards));
+        return sm_diag_set(
+            diag, SM_ERR(INVALID), "sans", "%s name \"%s\" is not %s", sm_san_kind_name(san->kind),
+            sm_diag_escape(san->value, shown, sizeof(shown)), what_is_wanted(san->kind, wildcards));
     }
     return sm_diag_set(diag, SM_ERR(INVALID), "sans", "a name of type %s is not %s",
                        sm_san_kind_name(san->kind), what_is_wanted(san->kind, wildcards));
+}
+
+/* Leading one bits, then zero bits (RFC 4632 5.1). */
+static bool mask_is_good(sm_slice mask)
+{
+    bool ended = false;
+    for (size_t i = 0; i < mask.len * 8; i++) {
+        bool one = (mask.ptr[i / 8] >> (7 - i % 8) & 1) != 0;
+        if (one && ended) {
+            return false;
+        }
+        ended = !one;
+    }
+    return true;
+}
+
+/* The forms of RFC 5280 4.2.1.10: "example.com" is the name and what is under it; with a leading
+ * dot (URIs, e-mail) only what is under it; an e-mail address is that mailbox alone. An empty one
+ * is everything. */
+static bool constraint_is_good(const struct sm_san *san)
+{
+    sm_slice v = san->value;
+    switch (san->kind) {
+    case SM_SAN_DNS:
+        return v.len == 0 || sm_host_is_good(v);
+    case SM_SAN_EMAIL:
+        if (sm_slice_find(v, '@') < v.len) {
+            return email_is_good(v);
+        }
+        __attribute__((fallthrough));
+    case SM_SAN_URI:
+        v = sm_slice_from(v, v.len > 0 && v.ptr[0] == '.' ? 1 : 0);
+        return san->value.len == 0 || sm_host_is_good(v);
+    case SM_SAN_IP:
+        return (v.len == 8 || v.len == 32) && mask_is_good(sm_slice_from(v, v.len / 2));
+    default:
+        return is_good(san, false);
+    }
+}
+
+sm_err sm_san_check_constraint(const struct sm_san *san, sm_diag *diag)
+{
+    if (san->kind == SM_SAN_X400 || san->kind == SM_SAN_EDI || !constraint_is_good(san)) {
+        return sm_diag_set(diag, SM_ERR(INVALID), "name_constraints",
+                           "a name of type %s is not of the form that RFC 5280 4.2.1.10 gives it",
+                           sm_san_kind_name(san->kind));
+    }
+    return SM_NO_ERR;
 }

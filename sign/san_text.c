@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/text.h"
 #include "sign/der.h"
 #include "sign/name.h"
 
@@ -15,20 +16,51 @@ static bool kind_of(sm_slice type, enum sm_san_kind *out)
     return false;
 }
 
+static sm_err address_from_text(sm_slice text, uint8_t out[16], size_t *len)
+{
+    char z[INET6_ADDRSTRLEN];
+    if (text.len == 0 || text.len >= sizeof(z) || memchr(text.ptr, 0, text.len) != NULL) {
+        return SM_ERR(INVALID);
+    }
+    memcpy(z, text.ptr, text.len);
+    z[text.len] = '\0';
+    bool is_v4 = inet_pton(AF_INET, z, out) == 1;
+    if (!is_v4 && inet_pton(AF_INET6, z, out) != 1) {
+        return SM_ERR(INVALID);
+    }
+    *len = is_v4 ? 4 : 16;
+    return SM_NO_ERR;
+}
+
+/* The mask of a prefix behind the address that it is for; the address has no bits beyond it. */
+static sm_err add_mask(sm_slice prefix, uint8_t *octets, size_t len)
+{
+    uint64_t bits;
+    if (!sm_ok(sm_decimal_parse(prefix, &bits)) || bits > len * 8) {
+        return SM_ERR(INVALID);
+    }
+    for (size_t i = 0; i < len; i++) {
+        size_t ones = bits > i * 8 ? (size_t)bits - i * 8 : 0;
+        octets[len + i] = (uint8_t)(ones >= 8 ? 0xffU : 0xff00U >> ones);
+        if ((octets[i] & ~octets[len + i]) != 0) {
+            return SM_ERR(INVALID);
+        }
+    }
+    return SM_NO_ERR;
+}
+
 static sm_err ip_from_text(sm_slice text, sm_arena *arena, sm_slice *out)
 {
-    uint8_t octets[16];
-    char *z = sm_arena_strdup(arena, text);
-    if (z == NULL) {
-        return SM_ERR(NO_MEMORY);
+    uint8_t octets[32];
+    size_t len;
+    sm_slice prefix = text;
+    sm_slice address = sm_slice_split(&prefix, '/');
+    SM_TRY(address_from_text(address, octets, &len));
+    if (prefix.ptr == NULL) {
+        return sm_arena_copy(arena, sm_slice_of(octets, len), out);
     }
-    if (strlen(z) == text.len && inet_pton(AF_INET, z, octets) == 1) {
-        return sm_arena_copy(arena, sm_slice_of(octets, 4), out);
-    }
-    if (strlen(z) == text.len && inet_pton(AF_INET6, z, octets) == 1) {
-        return sm_arena_copy(arena, sm_slice_of(octets, 16), out);
-    }
-    return SM_ERR(INVALID);
+    SM_TRY(add_mask(prefix, octets, len));
+    return sm_arena_copy(arena, sm_slice_of(octets, 2 * len), out);
 }
 
 static sm_err der_from_text(enum sm_san_kind kind, sm_slice text, sm_arena *arena, sm_slice *out,
@@ -53,14 +85,16 @@ static sm_err der_from_text(enum sm_san_kind kind, sm_slice text, sm_arena *aren
     return err;
 }
 
-sm_err sm_san_from_text(sm_slice type, sm_slice text, sm_arena *arena, struct sm_san *out, sm_diag *diag)
+sm_err sm_san_from_text(sm_slice type, sm_slice text, sm_arena *arena, struct sm_san *out,
+                        sm_diag *diag)
 {
     char shown[80];
     struct sm_san san;
     if (!kind_of(type, &san.kind)) {
-        return sm_diag_set(diag, SM_ERR(INVALID), "sans",
-                           "%s is not a type of name (dns, email, uri, ip, directory, registered_id)",
-                           sm_diag_escape(type, shown, sizeof(shown)));
+        return sm_diag_set(
+            diag, SM_ERR(INVALID), "sans",
+            "%s is not a type of name (dns, email, uri, ip, directory, registered_id)",
+            sm_diag_escape(type, shown, sizeof(shown)));
     }
     sm_err err;
     switch (san.kind) {
@@ -88,16 +122,38 @@ sm_err sm_san_from_text(sm_slice type, sm_slice text, sm_arena *arena, struct sm
     return SM_NO_ERR;
 }
 
-sm_err sm_san_to_text(const struct sm_san *san, sm_buf *out)
+static unsigned prefix_of(sm_slice mask)
+{
+    unsigned bits = 0;
+    for (size_t i = 0; i < mask.len; i++) {
+        bits += (unsigned)__builtin_popcount(mask.ptr[i]);
+    }
+    return bits;
+}
+
+/* 4 or 16 octets; twice as many with a mask, as name constraints have it. */
+static sm_err ip_to_text(sm_slice v, sm_buf *out)
 {
     char text[INET6_ADDRSTRLEN];
+    bool masked = v.len == 8 || v.len == 32;
+    size_t len = masked ? v.len / 2 : v.len;
+    if ((len != 4 && len != 16) ||
+        inet_ntop(len == 4 ? AF_INET : AF_INET6, v.ptr, text, sizeof(text)) == NULL) {
+        return SM_ERR(MALFORMED);
+    }
+    sm_buf_put_str(out, text);
+    if (masked) {
+        sm_buf_put_byte(out, '/');
+        sm_buf_put_decimal(out, prefix_of(sm_slice_from(v, len)));
+    }
+    return sm_buf_err(out);
+}
+
+sm_err sm_san_to_text(const struct sm_san *san, sm_buf *out)
+{
     switch (san->kind) {
     case SM_SAN_IP:
-        if (inet_ntop(san->value.len == 4 ? AF_INET : AF_INET6, san->value.ptr, text, sizeof(text)) == NULL) {
-            return SM_ERR(MALFORMED);
-        }
-        sm_buf_put_str(out, text);
-        return sm_buf_err(out);
+        return ip_to_text(san->value, out);
     case SM_SAN_DIRECTORY:
         return sm_name_to_text(san->value, out);
     case SM_SAN_REGISTERED_ID:
@@ -106,8 +162,12 @@ sm_err sm_san_to_text(const struct sm_san *san, sm_buf *out)
         sm_der d = sm_der_init(san->value);
         return sm_oid_to_text(sm_der_read_oid(&d), out);
     }
-    default:
+    case SM_SAN_EMAIL:
+    case SM_SAN_DNS:
+    case SM_SAN_URI:
         sm_buf_put(out, san->value);
         return sm_buf_err(out);
+    default:
+        return SM_ERR(UNSUPPORTED);
     }
 }

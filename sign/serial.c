@@ -3,9 +3,10 @@
 #include "base/rand.h"
 #include "sign/cert.h"
 
-/* The layout: bit 158 set, so that the number is positive and always 20 octets long; 46 bits of milliseconds since 1970;
- * 112 bits from the CSPRNG. Time first makes the inventory's keys grow at their end, which spares the store its merges; 112
- * random bits are more than the 64 that the CA/Browser Forum (BR 7.1) asks for. */
+/* The layout: bit 158 set, so that the number is positive and always 20 octets long; 46 bits of
+ * milliseconds since 1970; 112 bits from the CSPRNG. Time first makes the inventory's keys grow at
+ * their end, which spares the store its merges; 112 random bits are more than the 64 that the
+ * CA/Browser Forum (BR 7.1) asks for. */
 #define TIME_OCTETS 6
 
 void sm_serial_make(uint8_t out[SM_SERIAL_LEN])
