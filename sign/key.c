@@ -18,7 +18,7 @@ const char *sm_key_openssl_name(enum sm_key_type type)
     return (unsigned)type < SM_KEY_TYPE_COUNT ? names[type] : NULL;
 }
 
-static EVP_PKEY *generate(enum sm_key_type type)
+EVP_PKEY *sm_key_make(enum sm_key_type type)
 {
     const char *name = sm_key_openssl_name(type);
     switch (type) {
@@ -93,7 +93,7 @@ sm_err sm_key_wrap(EVP_PKEY *pkey, const char *uri, sm_key **out)
 
 sm_err sm_key_generate(enum sm_key_type type, sm_key **out)
 {
-    EVP_PKEY *pkey = generate(type);
+    EVP_PKEY *pkey = sm_key_make(type);
     if (pkey == NULL) {
         return type == SM_KEY_NONE ? SM_ERR(UNSUPPORTED) : SM_ERR(CRYPTO);
     }

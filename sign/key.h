@@ -20,6 +20,7 @@
 #include "sign/pubkey.h"
 
 #define SM_KEY_FILE_MAX 65536
+#define SM_KEY_NAME_MAX 100 /* characters of a key file's name */
 
 typedef struct sm_key sm_key;
 typedef struct sm_keystore sm_keystore;
@@ -44,7 +45,8 @@ void sm_keystore_close(sm_keystore **store);
  * again is given by sm_key_uri. */
 SM_FALLIBLE sm_keystore_create(sm_keystore *store, const char *name, const char *uri,
                                enum sm_key_type type, sm_key **out, sm_diag *diag);
-/* Errors: NOT_FOUND, DENIED-category FORBIDDEN for a wrong passphrase, MALFORMED, TOKEN. */
+/* Errors: NOT_FOUND, FORBIDDEN (the passphrase is wrong), INVALID (the name, or the file is not
+ * encrypted), MALFORMED, UNSUPPORTED, NO_MEMORY, OS, TOKEN. */
 SM_FALLIBLE sm_keystore_load(sm_keystore *store, const char *uri, sm_key **out, sm_diag *diag);
 /* Removes a key file that no record names yet (an aborted creation). */
 void sm_keystore_discard(sm_keystore *store, const char *uri);

@@ -47,6 +47,9 @@ struct sm_key {
     char *uri;
 };
 
+/* A new key pair, or NULL. */
+EVP_PKEY *sm_key_make(enum sm_key_type type);
+
 /* Wraps `pkey` (taken on success). `uri` is copied, may be NULL. Errors: UNSUPPORTED, NO_MEMORY,
  * CRYPTO. */
 SM_FALLIBLE sm_key_wrap(EVP_PKEY *pkey, const char *uri, sm_key **out);

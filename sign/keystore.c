@@ -4,10 +4,14 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/rand.h"
+#include "base/text.h"
 #include "sign/key_p.h"
 #include "sign/passphrase.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/pkcs12.h>
@@ -15,7 +19,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
-/* scrypt (RFC 7914) with OpenSSL's own defaults: 16 MiB and about 40 ms a key. */
+/* scrypt (RFC 7914) with OpenSSL's own defaults: 16 MiB and about 40 ms a key. 2^15 would need just
+ * over the 32 MiB that OpenSSL allows a file to ask for, so that nothing could read it back. */
 #define SCRYPT_N 16384
 #define SCRYPT_R 8
 #define SCRYPT_P 1
@@ -60,24 +65,40 @@ void sm_keystore_close(sm_keystore **store)
     *store = NULL;
 }
 
-/* "file:name" without any path in it. */
+/* A file's name of our own making: printable, no path in it, not hidden. */
+static bool is_plain_name(const char *name)
+{
+    size_t len = strlen(name);
+    if (len == 0 || len > SM_KEY_NAME_MAX || name[0] == '.') {
+        return false;
+    }
+    for (const char *c = name; *c != '\0'; c++) {
+        if (*c <= ' ' || *c > '~' || *c == '/') {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The path of "file:name". */
 static sm_err path_of(const sm_keystore *store, const char *uri, char out[PATH_MAX], sm_diag *diag)
 {
     if (strncmp(uri, "pkcs11:", 7) == 0) {
-        return sm_diag_set(diag, SM_ERR(UNSUPPORTED), "key_uri",
-                           "this build has no PKCS#11 session pools");
+        return sm_diag_set(
+            diag, SM_ERR(UNSUPPORTED), "key_uri",
+            "this build has no PKCS#11 session pools: keys in tokens cannot be used yet");
     }
     if (strncmp(uri, "file:", 5) != 0) {
         return sm_diag_set(diag, SM_ERR(INVALID), "key_uri",
                            "a key's URI begins with file: or pkcs11:");
     }
-    const char *name = uri + 5;
-    size_t len = strlen(name);
-    if (len == 0 || len > 100 || name[0] == '.' || strchr(name, '/') != NULL) {
+    if (!is_plain_name(uri + 5)) {
         return sm_diag_set(diag, SM_ERR(INVALID), "key_uri",
-                           "file: is followed by a plain name, without '/'");
+                           "file: is followed by a plain name: at most %d printable characters, no "
+                           "'/', no leading '.'",
+                           SM_KEY_NAME_MAX);
     }
-    (void)snprintf(out, PATH_MAX, "%s/%s.key", store->dir, name);
+    (void)snprintf(out, PATH_MAX, "%s/%s.key", store->dir, uri + 5);
     return SM_NO_ERR;
 }
 
@@ -121,31 +142,38 @@ static sm_err write_key(const sm_keystore *store, EVP_PKEY *pkey, const char *pa
     return err;
 }
 
-sm_err sm_keystore_create(sm_keystore *store, const char *name, const char *uri,
-                          enum sm_key_type type, sm_key **out, sm_diag *diag)
+/* Takes the name, so that of two creations with one name only one succeeds. */
+static sm_err reserve(const char *path, sm_diag *diag)
 {
-    char made_uri[128];
-    char path[PATH_MAX];
-    if (uri == NULL || uri[0] == '\0') {
-        (void)snprintf(made_uri, sizeof(made_uri), "file:%.100s", name);
-        uri = made_uri;
+    int fd = open(path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
+    if (fd >= 0) {
+        (void)close(fd);
+        return SM_NO_ERR;
     }
-    SM_TRY(path_of(store, uri, path, diag));
-    if (sm_file_exists(path)) {
+    if (errno == EEXIST) {
         return sm_diag_set(diag, SM_ERR(EXISTS), "key_uri",
                            "%s exists: choose another name, or use_existing_key", path);
     }
-    sm_key *key;
-    sm_err err = sm_key_generate(type, &key);
+    return sm_diag_set(diag, SM_ERR(DISK), "key_uri", "%s: %s", path, strerror(errno));
+}
+
+static sm_err make_key(sm_keystore *store, const char *uri, const char *path, enum sm_key_type type,
+                       sm_key **out, sm_diag *diag)
+{
+    EVP_PKEY *pkey = sm_key_make(type);
+    if (pkey == NULL) {
+        return sm_diag_set(diag,
+                           type > SM_KEY_NONE && type < SM_KEY_TYPE_COUNT ? SM_ERR(CRYPTO)
+                                                                          : SM_ERR(UNSUPPORTED),
+                           "key_type", "a key of this type could not be made");
+    }
+    sm_key *key = NULL;
+    sm_err err = sm_key_wrap(pkey, uri, &key);
     if (!sm_ok(err)) {
+        EVP_PKEY_free(pkey);
         return sm_diag_set(diag, err, "key_type", "a key of this type could not be made");
     }
-    err = write_key(store, key->pkey, path, diag);
-    sm_free(key->uri);
-    key->uri = sm_strdup(uri);
-    if (sm_ok(err) && key->uri == NULL) {
-        err = SM_ERR(NO_MEMORY);
-    }
+    err = write_key(store, pkey, path, diag);
     if (!sm_ok(err)) {
         sm_key_detach(&key);
         return err;
@@ -154,16 +182,98 @@ sm_err sm_keystore_create(sm_keystore *store, const char *name, const char *uri,
     return SM_NO_ERR;
 }
 
-/* OpenSSL asks here for the passphrase. */
-static int give_passphrase(char *to, int size, int writing, void *ctx)
+sm_err sm_keystore_create(sm_keystore *store, const char *name, const char *uri,
+                          enum sm_key_type type, sm_key **out, sm_diag *diag)
 {
-    const sm_buf *passphrase = ctx;
-    (void)writing;
-    if (size < 0 || passphrase->len > (size_t)size) {
-        return -1;
+    char made_uri[sizeof("file:") + SM_KEY_NAME_MAX + 1];
+    char path[PATH_MAX];
+    if (uri == NULL || uri[0] == '\0') {
+        (void)snprintf(made_uri, sizeof(made_uri), "file:%s",
+                       name); /* a name that is cut here is still too long */
+        uri = made_uri;
     }
-    memcpy(to, passphrase->ptr, passphrase->len);
-    return (int)passphrase->len;
+    SM_TRY(path_of(store, uri, path, diag));
+    SM_TRY(reserve(path, diag));
+    sm_err err = make_key(store, uri, path, type, out, diag);
+    if (!sm_ok(err)) {
+        (void)unlink(path);
+    }
+    return err;
+}
+
+static sm_err malformed(sm_diag *diag, const char *path, const char *what)
+{
+    return sm_diag_set(diag, SM_ERR(MALFORMED), "key_uri", "%s %s", path, what);
+}
+
+/* PKCS#8 EncryptedPrivateKeyInfo (RFC 5958 3). */
+static sm_err decrypt(const sm_keystore *store, const char *path, sm_slice der,
+                      PKCS8_PRIV_KEY_INFO **out, sm_diag *diag)
+{
+    const unsigned char *at = der.ptr;
+    X509_SIG *sealed = d2i_X509_SIG(NULL, &at, (long)der.len);
+    if (sealed == NULL || at != der.ptr + der.len) {
+        X509_SIG_free(sealed);
+        return malformed(diag, path, "is damaged: its EncryptedPrivateKeyInfo is not well-formed");
+    }
+    *out = PKCS8_decrypt(sealed, (const char *)store->passphrase.ptr, (int)store->passphrase.len);
+    X509_SIG_free(sealed);
+    /* A damaged ciphertext cannot be told from a wrong passphrase. */
+    return *out != NULL
+               ? SM_NO_ERR
+               : sm_diag_set(diag, SM_ERR(FORBIDDEN), "key_uri",
+                             "the passphrase is not the one that %s was encrypted with", path);
+}
+
+static sm_err parse_plain(const sm_keystore *store, const char *path, sm_slice der,
+                          PKCS8_PRIV_KEY_INFO **out, sm_diag *diag)
+{
+    const unsigned char *at = der.ptr;
+    if (!store->plain) {
+        return sm_diag_set(
+            diag, SM_ERR(INVALID), "key_uri",
+            "%s is not encrypted: openssl pkcs8 -topk8 -scrypt makes an encrypted one of it", path);
+    }
+    *out = d2i_PKCS8_PRIV_KEY_INFO(NULL, &at, (long)der.len);
+    return *out != NULL
+               ? SM_NO_ERR
+               : malformed(diag, path, "is damaged: its PrivateKeyInfo is not well-formed");
+}
+
+/* The first PEM block of a kind that we know. */
+static sm_err open_pem(const sm_keystore *store, const char *path, sm_slice text,
+                       PKCS8_PRIV_KEY_INFO **out, sm_diag *diag)
+{
+    sm_buf der = sm_buf_init_secret(SM_KEY_FILE_MAX);
+    sm_slice label;
+    sm_err err = sm_pem_next(&text, &label, &der);
+    if (!sm_ok(err)) {
+        err = malformed(diag, path, "is damaged: it is not PEM");
+    } else if (sm_slice_equal(label, SM_LIT("ENCRYPTED PRIVATE KEY"))) {
+        err = decrypt(store, path, sm_buf_slice(&der), out, diag);
+    } else if (sm_slice_equal(label, SM_LIT("PRIVATE KEY"))) {
+        err = parse_plain(store, path, sm_buf_slice(&der), out, diag);
+    } else {
+        err = malformed(diag, path, "holds no ENCRYPTED PRIVATE KEY (PKCS#8)");
+    }
+    sm_buf_deinit(&der);
+    return err;
+}
+
+static sm_err wrap(PKCS8_PRIV_KEY_INFO *info, const char *path, const char *uri, sm_key **out,
+                   sm_diag *diag)
+{
+    EVP_PKEY *pkey = EVP_PKCS82PKEY(info);
+    if (pkey == NULL) {
+        return malformed(diag, path, "holds a key that OpenSSL does not know");
+    }
+    sm_err err = sm_key_wrap(pkey, uri, out);
+    if (!sm_ok(err)) {
+        EVP_PKEY_free(pkey);
+        return sm_diag_set(diag, err, "key_uri",
+                           "%s holds a key of a type or size that is not supported", path);
+    }
+    return SM_NO_ERR;
 }
 
 sm_err sm_keystore_load(sm_keystore *store, const char *uri, sm_key **out, sm_diag *diag)
@@ -171,27 +281,13 @@ sm_err sm_keystore_load(sm_keystore *store, const char *uri, sm_key **out, sm_di
     char path[PATH_MAX];
     SM_TRY(path_of(store, uri, path, diag));
     sm_buf pem = sm_buf_init_secret(SM_KEY_FILE_MAX);
+    PKCS8_PRIV_KEY_INFO *info = NULL;
     sm_err err = sm_file_read(path, &pem, diag);
-    EVP_PKEY *pkey = NULL;
-    if (sm_ok(err)) {
-        BIO *bio = BIO_new_mem_buf(pem.ptr, (int)pem.len);
-        pkey = bio == NULL
-                   ? NULL
-                   : PEM_read_bio_PrivateKey(bio, NULL, give_passphrase, &store->passphrase);
-        BIO_free(bio);
-        if (pkey == NULL) {
-            err = sm_diag_set(
-                diag, SM_ERR(FORBIDDEN), "key_uri",
-                "%s cannot be opened: the passphrase is wrong, or the file is damaged", path);
-        }
-    }
+    err = sm_ok(err) ? open_pem(store, path, sm_buf_slice(&pem), &info, diag) : err;
+    err = sm_ok(err) ? wrap(info, path, uri, out, diag) : err;
+    PKCS8_PRIV_KEY_INFO_free(info); /* wipes the key's octets */
     sm_buf_deinit(&pem);
-    if (sm_ok(err)) {
-        err = sm_key_wrap(pkey, uri, out);
-    }
-    if (!sm_ok(err)) {
-        EVP_PKEY_free(pkey);
-    }
+    ERR_clear_error();
     return err;
 }
 

@@ -13,6 +13,6 @@
 
 #define SM_PASSPHRASE_MAX 1024
 
-/* Appends the passphrase without a trailing newline. Errors: NOT_FOUND, INVALID (empty, readable by
- * others), OS. */
+/* Appends the passphrase without one trailing line end. Errors: NOT_FOUND, INVALID (not one source,
+ * empty, readable by others), TOO_LARGE, NO_MEMORY, OS. */
 SM_FALLIBLE sm_passphrase_read(const struct sm_keystore_config *config, sm_buf *out, sm_diag *diag);
