@@ -377,7 +377,7 @@ static const struct sm_session_ops h1_ops = {
     .free = h1_free,
 };
 
-#define INPUT_MAX (2U << 20) /* what the kernel may still deliver after reading was paused */
+#define INPUT_MAX (4U << 20) /* twice what a loop's buffers hold: all may come after a pause */
 
 sm_err sm_h1_server_new(sm_session_host *host, sm_session **out)
 {

@@ -8,6 +8,7 @@
 #include "tests/support/io_server.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -148,6 +149,44 @@ static void server__takes_a_large_body(void **state)
     assert_memory_equal(start + 4, body, BODY);
     sm_free(body);
     sm_free(back);
+    sm_io_server_stop(&server);
+}
+
+/* A handler that takes nothing: the sender is held back, and nothing is lost. */
+static void server__holds_back_a_sender_that_is_too_fast(void **state)
+{
+    enum { BODY = 40 << 20 };
+    static char junk[1 << 20];
+    struct sm_http_limits l = limits();
+    l.body_bytes = BODY;
+    sm_io_server_start(&server, without_of(state), NULL, &l, NULL);
+    int fd = sm_io_connect(server.port);
+    const struct timeval patience = {.tv_usec = 300000};
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)), 0);
+    (void)snprintf(text, sizeof(text),
+                   "POST /hold HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+                   "Content-Length: %d\r\n\r\n",
+                   BODY);
+    sm_io_send(fd, text);
+    size_t sent = 0;
+    ssize_t n;
+    while (sent < BODY &&
+           (n = send(fd, junk, BODY - sent < sizeof(junk) ? BODY - sent : sizeof(junk),
+                     MSG_NOSIGNAL)) > 0) {
+        sent += (size_t)n;
+    }
+    assert_true(sent > 0 && sent < BODY); /* held back, not cut off */
+    assert_int_equal(errno, EAGAIN);
+    sm_io_server_answer_waiting(&server);
+    while (sent < BODY &&
+           (n = send(fd, junk, BODY - sent < sizeof(junk) ? BODY - sent : sizeof(junk),
+                     MSG_NOSIGNAL)) > 0) {
+        sent += (size_t)n;
+    }
+    assert_int_equal(sent, BODY);
+    (void)snprintf(junk, sizeof(junk), "took %d\n", BODY);
+    assert_true(sm_io_read_to_end(fd, text, sizeof(text)) > 0);
+    assert_non_null(strstr(text, junk));
     sm_io_server_stop(&server);
 }
 
@@ -541,6 +580,7 @@ int main(void)
         EVERY_WAY(server__answers_a_peer_that_closed_its_side),
         EVERY_WAY(server__streams_more_than_any_buffer_holds),
         EVERY_WAY(server__takes_a_large_body),
+        EVERY_WAY(server__holds_back_a_sender_that_is_too_fast),
         EVERY_WAY(server__its_last_words_reach_a_peer_that_is_still_sending),
         EVERY_WAY(server__tells_the_peers_address),
         cmocka_unit_test(server__an_ipv4_peer_of_an_ipv6_socket_is_an_ipv4_peer),

@@ -42,6 +42,50 @@ static void count_close(void *ctx, sm_http_exchange *x, sm_err err)
 
 static const struct sm_http_stream_ops silent_ops = {.on_close = count_close};
 
+/* /hold: body octets count against the window until somebody says go. */
+static struct {
+    sm_http_exchange *x;
+    size_t held;
+    size_t total;
+    bool go;
+} hold;
+
+static void hold_body(void *ctx, sm_http_exchange *x, sm_slice bytes)
+{
+    (void)ctx;
+    hold.total += bytes.len;
+    if (hold.go) {
+        sm_http_consume(x, bytes.len);
+    } else {
+        hold.held += bytes.len;
+    }
+}
+
+static void hold_end(void *ctx, sm_http_exchange *x)
+{
+    (void)ctx;
+    char *text = sm_arena_printf(sm_http_arena(x), "took %zu\n", hold.total);
+    reply_text(x, sm_slice_str(text));
+}
+
+static void hold_closed(void *ctx, sm_http_exchange *x, sm_err err)
+{
+    hold.x = NULL;
+    count_close(ctx, x, err);
+}
+
+static const struct sm_http_stream_ops hold_ops = {
+    .on_body = hold_body, .on_end = hold_end, .on_close = hold_closed};
+
+static void start_hold(struct sm_io_server *s, sm_http_exchange *x)
+{
+    hold.x = x;
+    hold.held = hold.total = 0;
+    hold.go = false;
+    sm_http_limit_body(x, 64U << 20);
+    sm_http_accept(x, &hold_ops, s);
+}
+
 struct big {
     struct sm_io_server *server;
     uint64_t left;
@@ -111,6 +155,8 @@ static void on_request(void *ctx, sm_http_exchange *x)
         sm_http_collect(x, 64U << 20, echo, NULL, NULL);
     } else if (sm_slice_equal(path, SM_LIT("/big"))) {
         start_big(s, x);
+    } else if (sm_slice_equal(path, SM_LIT("/hold"))) {
+        start_hold(s, x);
     } else if (sm_slice_equal(path, SM_LIT("/tls"))) {
         reply_tls(x);
     } else if (sm_slice_equal(path, SM_LIT("/peer"))) {
@@ -225,6 +271,10 @@ static void answer_waiting(struct sm_io_server *s)
     (void)s;
     for (size_t i = 0; i < waiting_count; i++) {
         reply_text(waiting[i], SM_LIT("waited\n"));
+    }
+    if (hold.x != NULL) {
+        hold.go = true;
+        sm_http_consume(hold.x, hold.held);
     }
 }
 

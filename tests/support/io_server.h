@@ -7,6 +7,7 @@
  *   /echo       the request's body
  *   /big?N      N octets, streamed with back-pressure
  *   /wait       answers "waited\n" when sm_io_server_answer_waiting is called
+ *   /hold       takes no body octets before sm_io_server_answer_waiting; then says how many came
  *   /never      never answers
  *   /tls        what sm_http_tls says, as text
  *   /peer       the peer's address
