@@ -16,7 +16,9 @@
 
 #include "sign/curve.h"
 
-#define SM_NONCE_ENTROPY 32 /* octets of randomness in each nonce */
+#define SM_NONCE_ENTROPY                                                                          \
+    22 /* octets of randomness in each nonce: V, x and h of P-256 then fill two blocks of SHA-256 \
+        */
 
 /* Writes curve->octets octets, big-endian. `secret` is the private number in as many octets.
  * `extra` is the additional input; empty gives RFC 6979's deterministic nonce. */
