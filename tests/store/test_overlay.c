@@ -14,15 +14,15 @@ struct numbered {
     char key[16];
 };
 
-static struct numbered puts[PUTS];
+static struct numbered all[PUTS];
 
 static void make_puts(void)
 {
     for (size_t i = 0; i < PUTS; i++) {
-        int len = snprintf(puts[i].key, sizeof(puts[i].key), "k%zu", i / 2);
-        puts[i].put = (struct sm_store_put){.kind = SM_PUT,
-                                            .family = i % 2 == 0 ? SM_FAMILY_META : SM_FAMILY_CERT,
-                                            .key = sm_slice_of(puts[i].key, (size_t)len)};
+        int len = snprintf(all[i].key, sizeof(all[i].key), "k%zu", i / 2);
+        all[i].put = (struct sm_store_put){.kind = SM_PUT,
+                                           .family = i % 2 == 0 ? SM_FAMILY_META : SM_FAMILY_CERT,
+                                           .key = sm_slice_of(all[i].key, (size_t)len)};
     }
 }
 
@@ -33,12 +33,12 @@ static void overlay__finds_by_family_and_key(void **state)
     make_puts();
     assert_null(sm_overlay_find(&o, SM_FAMILY_META, SM_LIT("k0")));
     for (size_t i = 0; i < PUTS; i++) {
-        assert_sm_ok(sm_overlay_add(&o, &puts[i].put));
+        assert_sm_ok(sm_overlay_add(&o, &all[i].put));
     }
     assert_int_equal(o.count, PUTS);
     for (size_t i = 0; i < PUTS; i++) {
-        assert_ptr_equal(sm_overlay_find(&o, puts[i].put.family, puts[i].put.key), &puts[i].put);
-        assert_null(sm_overlay_find(&o, SM_FAMILY_STATE, puts[i].put.key));
+        assert_ptr_equal(sm_overlay_find(&o, all[i].put.family, all[i].put.key), &all[i].put);
+        assert_null(sm_overlay_find(&o, SM_FAMILY_STATE, all[i].put.key));
     }
     assert_null(sm_overlay_find(&o, SM_FAMILY_META, SM_LIT("k")));
     assert_null(sm_overlay_find(&o, SM_FAMILY_META, SM_SLICE_NONE));
@@ -69,17 +69,17 @@ static void overlay__survives_failed_growth(void **state)
     (void)state;
     make_puts();
     sm_mem_fail_at(2); /* the first table is made, the second is not */
-    while (added < PUTS && sm_ok(sm_overlay_add(&o, &puts[added].put))) {
+    while (added < PUTS && sm_ok(sm_overlay_add(&o, &all[added].put))) {
         added++;
     }
     assert_true(sm_mem_has_failed());
     sm_mem_fail_at(0);
     assert_in_range(added, 1, PUTS - 1);
     for (size_t i = 0; i < added; i++) {
-        assert_ptr_equal(sm_overlay_find(&o, puts[i].put.family, puts[i].put.key), &puts[i].put);
+        assert_ptr_equal(sm_overlay_find(&o, all[i].put.family, all[i].put.key), &all[i].put);
     }
-    assert_null(sm_overlay_find(&o, puts[added].put.family, puts[added].put.key));
-    assert_sm_ok(sm_overlay_add(&o, &puts[added].put));
+    assert_null(sm_overlay_find(&o, all[added].put.family, all[added].put.key));
+    assert_sm_ok(sm_overlay_add(&o, &all[added].put));
     sm_overlay_deinit(&o);
 }
 
