@@ -8,9 +8,6 @@
 #include "io/ring_p.h"
 
 #include <errno.h>
-#include <sched.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #define SCRATCH_MAX (1U << 20)
 #define COMPLETIONS_PER_TURN 512U /* bounds a turn: timers and tasks must come round */
@@ -18,23 +15,11 @@
 
 /* ---- waking ---- */
 
-/* The poster has put its message on the list (or set `stopping`) and now looks at `asleep`; the
- * loop sets `asleep` and then looks at the list. Both in sequentially consistent order, so at least
- * one of them sees the other, and a loop that is awake costs its posters no system call. */
-static void wake(void *ctx)
-{
-    sm_loop *loop = ctx;
-    if (atomic_load(&loop->asleep)) {
-        uint64_t one = 1;
-        ssize_t n = write(loop->event_fd, &one, sizeof(one));
-        (void)n; /* the counter cannot be full: the loop reads it before it sleeps again */
-    }
-}
-
 static void arm_event(sm_loop *loop)
 {
     struct io_uring_sqe *sqe = sm_loop_sqe(loop);
-    io_uring_prep_read(sqe, loop->event_fd, &loop->event_value, sizeof(loop->event_value), 0);
+    io_uring_prep_read(sqe, loop->waker->event_fd, &loop->event_value, sizeof(loop->event_value),
+                       0);
     sm_loop_set_op(sqe, &loop->event_op);
 }
 
@@ -55,13 +40,13 @@ sm_err sm_loop_new_without(unsigned without, sm_loop **out, sm_diag *diag)
     if (loop == NULL) {
         return SM_ERR(NO_MEMORY);
     }
-    loop->event_fd = eventfd(0, EFD_CLOEXEC);
-    sm_err err = loop->event_fd < 0 ? sm_diag_set(diag, SM_ERR(OS), "eventfd", "%s",
-                                                  "no file descriptor is left (ulimit -n)")
-                                    : sm_ring_init(loop, without, diag);
+    loop->waker = sm_waker_take();
+    sm_err err = loop->waker == NULL ? sm_diag_set(diag, SM_ERR(OS), "eventfd",
+                                                   "no memory, or no file descriptor is left")
+                                     : sm_ring_init(loop, without, diag);
     if (!sm_ok(err)) {
-        if (loop->event_fd >= 0) {
-            (void)close(loop->event_fd);
+        if (loop->waker != NULL) {
+            sm_waker_give(loop->waker);
         }
         sm_free(loop);
         return err;
@@ -72,7 +57,6 @@ sm_err sm_loop_new_without(unsigned without, sm_loop **out, sm_diag *diag)
     loop->event_op.on_complete = on_event;
     sm_list_init(&loop->tasks[SM_PHASE_WORK]);
     sm_list_init(&loop->tasks[SM_PHASE_FLUSH]);
-    sm_mailbox_init(&loop->mailbox, wake, loop);
     arm_event(loop);
     *out = loop;
     return SM_NO_ERR;
@@ -94,7 +78,7 @@ void sm_loop_free(sm_loop **out)
     sm_ring_deinit(loop);
     sm_free(loop->heap);
     sm_buf_deinit(&loop->scratch);
-    (void)close(loop->event_fd);
+    sm_waker_give(loop->waker);
     sm_free(loop);
 }
 
@@ -110,7 +94,7 @@ uint64_t sm_loop_now_ns(const sm_loop *loop)
 
 sm_mailbox *sm_loop_mailbox(sm_loop *loop)
 {
-    return &loop->mailbox;
+    return &loop->waker->mailbox;
 }
 
 /* ---- one turn ---- */
@@ -130,18 +114,19 @@ static void poll_completions(sm_loop *loop)
 /* The same, and sleeps until there is something: one system call. */
 static void wait_for_completions(sm_loop *loop, uint64_t wait_ns, bool until_stopped)
 {
-    atomic_store(&loop->asleep, true);
-    if (sm_mailbox_is_empty(&loop->mailbox) && !(until_stopped && atomic_load(&loop->stopping))) {
+    atomic_store(&loop->waker->asleep, true);
+    if (sm_mailbox_is_empty(&loop->waker->mailbox) &&
+        !(until_stopped && atomic_load(&loop->waker->stopping))) {
         struct __kernel_timespec ts = {.tv_sec = (int64_t)(wait_ns / SM_NS_PER_S),
                                        .tv_nsec = (int64_t)(wait_ns % SM_NS_PER_S)};
         struct io_uring_cqe *cqe;
         /* An error (EINTR, ETIME, a kernel short of memory) is the next turn's to try again. */
         (void)io_uring_submit_and_wait_timeout(&loop->ring, &cqe, 1,
                                                wait_ns == UINT64_MAX ? NULL : &ts, NULL);
-        atomic_store(&loop->asleep, false);
+        atomic_store(&loop->waker->asleep, false);
         return;
     }
-    atomic_store(&loop->asleep, false);
+    atomic_store(&loop->waker->asleep, false);
     poll_completions(loop);
 }
 
@@ -192,7 +177,7 @@ static void turn(sm_loop *loop, uint64_t wait_ns, bool until_stopped)
     loop->now_ns = sm_clock_mono_ns();
     handle_completions(loop);
     sm_timers_run(loop);
-    (void)sm_mailbox_drain(&loop->mailbox);
+    (void)sm_mailbox_drain(&loop->waker->mailbox);
     sm_tasks_run(loop, SM_PHASE_WORK);
     sm_tasks_run(loop, SM_PHASE_FLUSH);
     sm_metric_inc(sm_io_metrics.turns);
@@ -206,18 +191,14 @@ void sm_loop_turn(sm_loop *loop, uint32_t wait_ms)
 
 void sm_loop_run(sm_loop *loop)
 {
-    while (!atomic_load(&loop->stopping)) {
+    while (!atomic_load(&loop->waker->stopping)) {
         turn(loop, UINT64_MAX, true);
-    }
-    while (atomic_load(&loop->stoppers) > 0) {
-        (void)sched_yield(); /* who stops us is still inside: the caller may free the loop next */
     }
 }
 
 void sm_loop_stop(sm_loop *loop)
 {
-    atomic_fetch_add(&loop->stoppers, 1);
-    atomic_store(&loop->stopping, true);
-    wake(loop);
-    atomic_fetch_sub(&loop->stoppers, 1);
+    struct loop_waker *waker = loop->waker; /* the loop may go once it is told */
+    atomic_store(&waker->stopping, true);
+    sm_waker_wake(waker);
 }

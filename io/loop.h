@@ -2,14 +2,14 @@
 /*
  * The event loop: one io_uring ring, one thread, nothing shared.
  *
- * One turn of the loop: wait for completions (or a timer, or the mailbox) - handle them - timers - mailbox - tasks of
- * SM_PHASE_WORK (the signing batch) - tasks of SM_PHASE_FLUSH (connections send what the turn produced, in one
- * submission). A task that re-arms itself during its phase runs in the next turn, which then does not sleep.
+ * One turn of the loop: wait for completions (or a timer, or the mailbox) - handle them - timers -
+ * mailbox - tasks of SM_PHASE_WORK (the signing batch) - tasks of SM_PHASE_FLUSH (connections send
+ * what the turn produced, in one submission). A task that re-arms itself during its phase runs in
+ * the next turn, which then does not sleep.
  *
- * Threads:   everything from the loop's own thread, but sm_loop_mailbox/sm_mailbox_post and sm_loop_stop: any.
- * Limits:    SM_LOOP_RING_ENTRIES submissions a turn (more are submitted in between).
- * Security:  none.
- * Standards: none.
+ * Threads:   everything from the loop's own thread, but sm_loop_mailbox/sm_mailbox_post and
+ * sm_loop_stop: any. Limits:    SM_LOOP_RING_ENTRIES submissions a turn (more are submitted in
+ * between). Security:  none. Standards: none.
  */
 #pragma once
 
@@ -32,8 +32,9 @@ struct sm_loop_features {
     bool msg_ring;
 };
 
-/* Makes a loop on the calling thread (a ring with a single issuer belongs to the thread that makes it).
- * Errors: UNAVAILABLE when the kernel has no io_uring or forbids it (diag says which and what to do), NO_MEMORY, OS. Given. */
+/* Makes a loop on the calling thread (a ring with a single issuer belongs to the thread that makes
+ * it). Errors: UNAVAILABLE when the kernel has no io_uring or forbids it (diag says which and what
+ * to do), NO_MEMORY, OS. Given. */
 SM_FALLIBLE sm_loop_new(sm_loop **out, sm_diag *diag);
 void sm_loop_free(sm_loop **loop);
 

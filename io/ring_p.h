@@ -25,6 +25,15 @@ typedef struct sm_op {
     void (*on_complete)(struct sm_op *op, int32_t res, uint32_t flags);
 } sm_op;
 
+/* What other threads touch; outlives its loop (waker.c). */
+struct loop_waker {
+    sm_mailbox mailbox;
+    _Atomic bool asleep; /* a poster must write to the eventfd */
+    _Atomic bool stopping;
+    int event_fd;
+    struct loop_waker *next; /* of the spare ones */
+};
+
 struct sm_loop {
     struct io_uring ring;
     struct sm_loop_features features;
@@ -38,14 +47,9 @@ struct sm_loop {
     sm_buf scratch; /* for whoever runs on the loop, within one call */
     sm_buf spare[RING_SPARE_MAX];
     uint32_t spare_count;
-    int event_fd;
     sm_op event_op;
     uint64_t event_value;
-    char cache_line[64]; /* other threads write behind it */
-    sm_mailbox mailbox;
-    _Atomic bool asleep; /* a poster must write to the eventfd */
-    _Atomic bool stopping;
-    _Atomic uint32_t stoppers; /* threads inside sm_loop_stop */
+    struct loop_waker *waker;
 };
 
 /* For tests of the slower paths: as sm_loop_new on a kernel that lacks these. */
@@ -73,6 +77,12 @@ void sm_loop_buffer_return(sm_loop *loop, uint32_t flags);
  * so that an idle connection keeps none and a busy one allocates none. */
 sm_buf sm_loop_take_spare(sm_loop *loop, size_t cap);
 void sm_loop_give_spare(sm_loop *loop, sm_buf *buf);
+
+/* ---- waker.c ---- */
+/* NULL without memory or descriptors. */
+struct loop_waker *sm_waker_take(void);
+void sm_waker_give(struct loop_waker *w);
+void sm_waker_wake(void *waker);
 
 /* ---- task.c ---- */
 void sm_tasks_run(sm_loop *loop, enum sm_phase phase);

@@ -2,14 +2,14 @@
 /*
  * TLS contexts: certificates by SNI, client certificates, ALPN, resumption, reload.
  *
- * A sm_tls_server is what a listener uses; reloading swaps its inside while connections that began under the old one
- * go on with it.
+ * A sm_tls_server is what a listener uses; reloading swaps its inside while connections that began
+ * under the old one go on with it.
  *
  * Threads:   create and reload from the main thread; every loop reads (attached per connection).
  * Limits:    SM_TLS_CERTIFICATES_MAX certificates a listener.
- * Security:  TLS 1.2 needs ECDHE and an AEAD; no renegotiation, no compression; session tickets are encrypted by keys that
- *            live in memory and rotate; private keys are wiped by OpenSSL.
- * Standards: RFC 8446, RFC 5246, RFC 7301 (ALPN), RFC 6066 (SNI), X25519MLKEM768 (draft-ietf-tls-ecdhe-mlkem).
+ * Security:  TLS 1.2 needs ECDHE and an AEAD; no renegotiation, no compression; session tickets are
+ * encrypted by keys that live in memory and rotate; private keys are wiped by OpenSSL. Standards:
+ * RFC 8446, RFC 5246, RFC 7301 (ALPN), RFC 6066 (SNI), X25519MLKEM768 (draft-ietf-tls-ecdhe-mlkem).
  */
 #pragma once
 
@@ -24,7 +24,8 @@ enum sm_tls_client_auth {
     SM_TLS_CLIENT_NONE,
     SM_TLS_CLIENT_OPTIONAL, /* asked for; what comes must chain to client_ca_file */
     SM_TLS_CLIENT_REQUIRED,
-    SM_TLS_CLIENT_UNVERIFIED, /* asked for with an empty CA list; never fails the handshake; the handler decides (EST) */
+    SM_TLS_CLIENT_UNVERIFIED, /* asked for with an empty CA list; never fails the handshake; the
+                                 handler decides (EST) */
 };
 
 struct sm_tls_files {
@@ -40,12 +41,13 @@ struct sm_tls_server_config {
     const char *groups;         /* NULL: SM_TLS_GROUPS_DEFAULT */
     int minimum_version;        /* 0x0303 or 0x0304 (TLS1_2_VERSION, TLS1_3_VERSION) */
     bool no_resumption;
-    bool no_http2;              /* offer http/1.1 alone by ALPN */
+    bool no_http2; /* offer http/1.1 alone by ALPN */
 };
 
 typedef struct sm_tls_server sm_tls_server;
 
-/* Reads every file. Errors: NOT_FOUND, MALFORMED, INVALID (key does not match), with the file named in diag; NO_MEMORY. Given. */
+/* Reads every file. Errors: NOT_FOUND, MALFORMED, INVALID (key does not match), with the file named
+ * in diag; NO_MEMORY. Given. */
 SM_FALLIBLE sm_tls_server_new(const struct sm_tls_server_config *config, sm_tls_server **out,
                               sm_diag *diag);
 /* Reads every file again; on error the old content stays in use. */
@@ -57,9 +59,9 @@ struct sm_tls_client_config {
     const char *ca_file;          /* PEM trust anchors; NULL: the system's */
     const char *certificate_file; /* NULL: no client certificate */
     const char *key_file;
-    const char *server_name;      /* for SNI and verification: a DNS name or an IP address */
-    const char *groups;           /* NULL: default */
-    bool resume;                  /* keep sessions for the next connection */
+    const char *server_name; /* for SNI and verification: a DNS name or an IP address */
+    const char *groups;      /* NULL: default */
+    bool resume;             /* keep sessions for the next connection */
 };
 
 typedef struct sm_tls_client sm_tls_client;
@@ -68,18 +70,20 @@ SM_FALLIBLE sm_tls_client_new(const struct sm_tls_client_config *config, sm_tls_
                               sm_diag *diag);
 void sm_tls_client_free(sm_tls_client **client);
 
-/* What a handler may know of a connection's TLS. Slices are borrowed until the connection closes. */
+/* What a handler may know of a connection's TLS. Slices are borrowed until the connection closes.
+ */
 struct sm_tls_info {
     bool used;
     bool resumed;
-    int version;              /* 0x0303, 0x0304 */
-    const char *group;        /* "X25519MLKEM768"; static */
-    const char *cipher;       /* static */
-    sm_slice server_name;     /* SNI, lower case */
-    sm_slice peer_certificate; /* DER of the client's leaf; empty when none was sent */
+    int version;                /* 0x0303, 0x0304 */
+    const char *group;          /* "X25519MLKEM768"; static */
+    const char *cipher;         /* static */
+    sm_slice server_name;       /* SNI, lower case */
+    sm_slice peer_certificate;  /* DER of the client's leaf; empty when none was sent */
     const sm_slice *peer_chain; /* DER of what came with it, leaf first */
     size_t peer_chain_count;
-    bool peer_verified;       /* chains to client_ca_file */
+    bool peer_verified; /* chains to client_ca_file */
 };
 
-/* Exported keying material (RFC 8446 7.5, RFC 9266). Only through io/http.h: sm_http_export_keying_material. */
+/* Exported keying material (RFC 8446 7.5, RFC 9266). Only through io/http.h:
+ * sm_http_export_keying_material. */
