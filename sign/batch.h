@@ -93,6 +93,9 @@ SM_FALLIBLE sm_verify_now(const struct sm_public_key *key, enum sm_sig_alg alg, 
 /* Finds the backends once, runs their known-answer tests and logs which algorithm goes where and
  * why. Call before threads start. */
 SM_FALLIBLE sm_sign_init(sm_diag *diag);
+/* Whether multi-buffer may be used (it may, unless told otherwise): an operator's switch. Before
+ * sm_sign_init. */
+void sm_sign_set_multi_buffer(bool on);
 /* Which backend runs such jobs when they come in full batches ("openssl", "multi-buffer"), and why
  * in words; static. */
 const char *sm_sign_backend(enum sm_crypt_op op, enum sm_key_type type, const char **why);

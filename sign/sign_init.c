@@ -39,6 +39,13 @@ static void tell(enum sm_crypt_op op, enum sm_key_type type)
            SM_KU("multi_buffer_call_ns", choice->batch_ns), SM_KEND);
 }
 
+static bool multi_buffer = true;
+
+void sm_sign_set_multi_buffer(bool on)
+{
+    multi_buffer = on;
+}
+
 static const char *why_not(enum sm_key_type type)
 {
 #ifdef SM_HAVE_CRYPTO_MB
@@ -56,9 +63,14 @@ static sm_err init_type(enum sm_key_type type)
         choices[op] = (struct sm_backend_choice){SM_BACKEND_NEVER, why_not(type), 0, 0};
     }
     if (type <= SM_KEY_ED25519) {
-        SM_TRY(sm_kat_run(type, &choices[SM_CRYPT_VERIFY], &choices[SM_CRYPT_SIGN]));
+        SM_TRY(
+            sm_kat_run(&sm_backend_mb, type, &choices[SM_CRYPT_VERIFY], &choices[SM_CRYPT_SIGN]));
     }
     for (unsigned op = 0; op < SM_OPS; op++) {
+        if (!multi_buffer) {
+            choices[op].from = SM_BACKEND_NEVER;
+            choices[op].why = "multi-buffer is switched off";
+        }
         sm_backend_set_choice((enum sm_crypt_op)op, type, &choices[op]);
         tell((enum sm_crypt_op)op, type);
     }
