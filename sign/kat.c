@@ -220,7 +220,7 @@ static sm_err run(struct kat *k, struct sm_backend_choice *verify, struct sm_bac
     SM_TRY(reference(k));
     verify->single_ns = k->single_ns[SM_CRYPT_VERIFY];
     sign->single_ns = k->single_ns[SM_CRYPT_SIGN];
-    if (!k->tested->applicable(SM_CRYPT_SIGN, sm_key_get_type(k->key))) {
+    if (k->tested == NULL || !k->tested->applicable(SM_CRYPT_SIGN, sm_key_get_type(k->key))) {
         return SM_NO_ERR;
     }
     bool verifies = verifies_right(k);

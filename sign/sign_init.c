@@ -16,27 +16,43 @@ const char *sm_sign_backend(enum sm_crypt_op op, enum sm_key_type type, const ch
     return choice->from <= SM_BACKEND_LANES ? sm_backend_mb.name : sm_backend_openssl.name;
 }
 
-/* One line and one series for each operation and type of key: which backend, and why. */
-static void tell(enum sm_crypt_op op, enum sm_key_type type)
+static unsigned used_from(const struct sm_backend_choice *choice)
+{
+    return choice->from <= SM_BACKEND_LANES ? choice->from : 1;
+}
+
+/* One series for each operation and type of key: which backend, and why. */
+static void show(enum sm_crypt_op op, enum sm_key_type type)
 {
     static char labels[SM_OPS][SM_KEY_TYPE_COUNT][160];
-    const struct sm_backend_choice *choice = sm_backend_get_choice(op, type);
+    char *text = labels[op][type];
     const char *why;
     const char *name = sm_sign_backend(op, type, &why);
-    const char *op_name = op == SM_CRYPT_SIGN ? "sign" : "verify";
-    unsigned from = choice->from <= SM_BACKEND_LANES ? choice->from : 1;
-    (void)snprintf(labels[op][type], sizeof(labels[op][type]),
-                   "op=\"%s\",key=\"%s\",backend=\"%s\",from=\"%u\",why=\"%s\"", op_name,
-                   sm_key_type_name(type), name, from, why);
+    (void)snprintf(text, sizeof(labels[op][type]),
+                   "op=\"%s\",key=\"%s\",backend=\"%s\",from=\"%u\",why=\"%s\"",
+                   op == SM_CRYPT_SIGN ? "sign" : "verify", sm_key_type_name(type), name,
+                   used_from(sm_backend_get_choice(op, type)), why);
     sm_metric_set(sm_metric_register(
                       SM_GAUGE, "sealmill_crypto_backend",
                       "1: the backend of full batches; from: jobs from which on a batch goes there",
-                      labels[op][type]),
+                      text),
                   1);
-    sm_log(SM_LOG_INFO, "crypto_backend", SM_KS("op", op_name),
-           SM_KS("key", sm_key_type_name(type)), SM_KS("backend", name), SM_KU("from", from),
-           SM_KS("why", why), SM_KU("openssl_one_ns", choice->single_ns),
-           SM_KU("multi_buffer_call_ns", choice->batch_ns), SM_KEND);
+}
+
+/* One line for each type of key. */
+static void tell(enum sm_key_type type)
+{
+    const struct sm_backend_choice *verify = sm_backend_get_choice(SM_CRYPT_VERIFY, type);
+    const struct sm_backend_choice *sign = sm_backend_get_choice(SM_CRYPT_SIGN, type);
+    sm_log(SM_LOG_INFO, "crypto_backend", SM_KS("key", sm_key_type_name(type)),
+           SM_KS("verify", sm_sign_backend(SM_CRYPT_VERIFY, type, NULL)),
+           SM_KU("verify_from", used_from(verify)), SM_KS("verify_why", verify->why),
+           SM_KS("sign", sm_sign_backend(SM_CRYPT_SIGN, type, NULL)),
+           SM_KU("sign_from", used_from(sign)), SM_KS("sign_why", sign->why), SM_KEND);
+    sm_log(SM_LOG_DEBUG, "crypto_measured", SM_KS("key", sm_key_type_name(type)),
+           SM_KU("openssl_verify_ns", verify->single_ns), SM_KU("openssl_sign_ns", sign->single_ns),
+           SM_KU("multi_buffer_verify_ns", verify->batch_ns),
+           SM_KU("multi_buffer_sign_ns", sign->batch_ns), SM_KEND);
 }
 
 static bool multi_buffer = true;
@@ -48,6 +64,9 @@ void sm_sign_set_multi_buffer(bool on)
 
 static const char *why_not(enum sm_key_type type)
 {
+    if (!multi_buffer) {
+        return "multi-buffer is switched off";
+    }
 #ifdef SM_HAVE_CRYPTO_MB
     return type > SM_KEY_ED25519 ? "no multi-buffer code for it"
                                  : "the processor has no AVX-512 IFMA";
@@ -63,17 +82,14 @@ static sm_err init_type(enum sm_key_type type)
         choices[op] = (struct sm_backend_choice){SM_BACKEND_NEVER, why_not(type), 0, 0};
     }
     if (type <= SM_KEY_ED25519) {
-        SM_TRY(
-            sm_kat_run(&sm_backend_mb, type, &choices[SM_CRYPT_VERIFY], &choices[SM_CRYPT_SIGN]));
+        SM_TRY(sm_kat_run(multi_buffer ? &sm_backend_mb : NULL, type, &choices[SM_CRYPT_VERIFY],
+                          &choices[SM_CRYPT_SIGN]));
     }
     for (unsigned op = 0; op < SM_OPS; op++) {
-        if (!multi_buffer) {
-            choices[op].from = SM_BACKEND_NEVER;
-            choices[op].why = "multi-buffer is switched off";
-        }
         sm_backend_set_choice((enum sm_crypt_op)op, type, &choices[op]);
-        tell((enum sm_crypt_op)op, type);
+        show((enum sm_crypt_op)op, type);
     }
+    tell(type);
     return SM_NO_ERR;
 }
 
