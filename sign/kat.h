@@ -14,8 +14,8 @@
 #include "sign/key_p.h"
 
 /* Tests and measures both operations of `tested` (multi-buffer, or a fake) for a type of key; where
- * it is not applicable, only OpenSSL's time is written. Errors: NO_MEMORY, CRYPTO (OpenSSL failed:
- * nothing can be known). */
+ * that is NULL or not applicable, only OpenSSL's time is written. Errors: NO_MEMORY, CRYPTO
+ * (OpenSSL failed: nothing can be known). */
 SM_FALLIBLE sm_kat_run(const struct sm_backend *tested, enum sm_key_type type,
                        struct sm_backend_choice *verify, struct sm_backend_choice *sign);
 
