@@ -29,6 +29,7 @@ stop() { [ -z "$server" ] || { kill "$server" 2>/dev/null || true; wait "$server
 end() {
     code=$?
     [ -z "$server" ] || { kill -9 "$server" 2>/dev/null || true; wait "$server" 2>/dev/null || true; }
+    ! mountpoint -q "$dir/ca" || umount -l "$dir/ca"
     rm -rf "$dir"
     exit $code
 }
