@@ -248,11 +248,8 @@ void sm_http_client_close(sm_http_client *client)
     client->give_up_ns = sm_clock_mono_ns() + client->limits.drain_timeout_ms * SM_NS_PER_MS;
     if (client->connecting) {
         cancel_connect(client);
-    } else if (client->conn != NULL && client->conn->session != NULL) {
-        client->conn->session->ops->drain(client->conn->session);
-        sm_conn_schedule_flush(client->conn);
     } else if (client->conn != NULL) {
-        sm_conn_close(client->conn, SM_ERR(CLOSED));
+        sm_conn_drain(client->conn);
     }
 }
 

@@ -179,19 +179,39 @@ static void time_out(sm_conn *conn, enum io_timeout reason)
     sm_conn_close(conn, SM_ERR(TIMED_OUT));
 }
 
-static void tick_session(sm_conn *conn, uint64_t now_ns)
+static void tick_open(sm_conn *conn, uint64_t now_ns)
 {
     sm_session *session = conn->session;
-    session->ops->on_tick(session, now_ns);
-    if (session->ops->active(session) > 0) {
-        conn->active_ns = now_ns;
+    if (session != NULL) {
+        session->ops->on_tick(session, now_ns);
+        if (session->ops->active(session) > 0) {
+            conn->active_ns = now_ns;
+            return;
+        }
+    }
+    if (conn->idle || !is_older(now_ns, conn->active_ns, conn->host.limits->idle_timeout_ms)) {
         return;
     }
-    if (!conn->idle && is_older(now_ns, conn->active_ns, conn->host.limits->idle_timeout_ms)) {
-        conn->idle = true;
-        sm_metric_inc(sm_io_metrics.timed_out[IO_TIMEOUT_IDLE]);
-        session->ops->drain(session);
+    conn->idle = true;
+    sm_metric_inc(sm_io_metrics.timed_out[IO_TIMEOUT_IDLE]);
+    sm_conn_drain(conn);
+}
+
+/* The protocol is known, or will be with the first octets of a peer that has shaken hands. */
+static bool is_up(const sm_conn *conn)
+{
+    return conn->session != NULL || (conn->tls != NULL && sm_tls_conn_is_up(conn->tls));
+}
+
+void sm_conn_drain(sm_conn *conn)
+{
+    if (conn->session != NULL) {
+        conn->session->ops->drain(conn->session);
         sm_conn_schedule_flush(conn);
+    } else if (is_up(conn)) {
+        sm_conn_finish(conn, SM_NO_ERR);
+    } else if (conn->state == CONN_OPEN) {
+        sm_conn_close(conn, SM_ERR(DRAINING));
     }
 }
 
@@ -206,8 +226,8 @@ void sm_conn_tick(sm_conn *conn, uint64_t now_ns)
     }
     if (conn->sending && is_older(now_ns, conn->send_ns, limits->write_timeout_ms)) {
         time_out(conn, IO_TIMEOUT_WRITE); /* it takes nothing */
-    } else if (conn->session != NULL) {
-        tick_session(conn, now_ns);
+    } else if (is_up(conn)) {
+        tick_open(conn, now_ns);
     } else if (is_older(now_ns, conn->born_ns, limits->handshake_timeout_ms)) {
         time_out(conn, IO_TIMEOUT_HANDSHAKE);
     }

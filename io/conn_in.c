@@ -88,7 +88,9 @@ static bool shake_hands(sm_conn *conn)
         sm_conn_finish(conn, err); /* the alert leaves first */
         return false;
     }
-    if (sm_tls_conn_is_up(conn->tls)) {
+    /* A client speaks first, so it has its session at once; a server's comes with the first octets:
+     * until then a connection that was opened in advance costs no protocol state. */
+    if (sm_tls_conn_is_up(conn->tls) && sm_tls_conn_is_client(conn->tls)) {
         sm_conn_open_session(conn, SM_SLICE_NONE);
     }
     return sm_tls_conn_is_up(conn->tls) && conn->state == CONN_OPEN;
@@ -125,7 +127,11 @@ static void receive_tls(sm_conn *conn, sm_slice bytes)
         sm_conn_schedule_flush(conn);
     }
     if (conn->state == CONN_OPEN && sm_tls_conn_peer_closed(conn->tls)) {
-        tell_eof(conn);
+        if (conn->session == NULL) {
+            sm_conn_finish(conn, SM_ERR(CLOSED));
+        } else {
+            tell_eof(conn);
+        }
     }
 }
 

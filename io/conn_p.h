@@ -79,6 +79,8 @@ void sm_conn_start(sm_conn *conn);
 /* Ends: at once, or when what was produced has left. Never frees inside. */
 void sm_conn_close(sm_conn *conn, sm_err why);
 void sm_conn_finish(sm_conn *conn, sm_err why);
+/* Asks its session to end (GOAWAY, Connection: close); without one it ends. */
+void sm_conn_drain(sm_conn *conn);
 /* The coarse clock, about once a second: handshake, idle and write time-outs. */
 void sm_conn_tick(sm_conn *conn, uint64_t now_ns);
 void sm_conn_set_peer(sm_conn *conn, const struct sockaddr_storage *address);

@@ -38,8 +38,9 @@ static sm_err open_session(sm_conn *conn, sm_slice alpn, sm_slice first, sm_sess
     sm_http_server *s = conn->owner;
     conn->host.handler = s->handler;
     conn->host.listener = sm_slice_str(s->listener->name);
-    bool h2 = conn->tls == NULL ? sm_slice_starts_with(first, SM_H2_PREFACE)
-                                : sm_slice_equal(alpn, SM_LIT("h2"));
+    /* Without ALPN a client may know by other means that we speak HTTP/2 (RFC 9113 3.3). */
+    bool h2 = alpn.len == 0 ? sm_slice_starts_with(first, SM_H2_PREFACE)
+                            : sm_slice_equal(alpn, SM_LIT("h2"));
     return h2 ? sm_h2_server_new(&conn->host, out) : sm_h1_server_new(&conn->host, out);
 }
 
@@ -267,16 +268,6 @@ sm_err sm_http_server_start(sm_loop *loop, sm_listener *listener, unsigned index
     return SM_NO_ERR;
 }
 
-static void drain_conn(sm_conn *conn)
-{
-    if (conn->session != NULL) {
-        conn->session->ops->drain(conn->session);
-        sm_conn_schedule_flush(conn);
-    } else if (conn->state == CONN_OPEN) {
-        sm_conn_close(conn, SM_ERR(DRAINING));
-    }
-}
-
 void sm_http_server_drain(sm_http_server *s, void (*done)(void *ctx), void *ctx)
 {
     s->draining = true;
@@ -285,7 +276,7 @@ void sm_http_server_drain(sm_http_server *s, void (*done)(void *ctx), void *ctx)
     s->drain_until_ns = sm_clock_mono_ns() + s->listener->limits.drain_timeout_ms * SM_NS_PER_MS;
     SM_LIST_FOR_SAFE(node, tmp, &s->conns)
     {
-        drain_conn(SM_CONTAINER_OF(node, sm_conn, node));
+        sm_conn_drain(SM_CONTAINER_OF(node, sm_conn, node));
     }
     if (!s->accepting) {
         stop_listening(s);

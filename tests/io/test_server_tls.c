@@ -95,11 +95,11 @@ static void server_tls__answers_over_http_1(void **state)
     sm_tls_server_free(&tls);
 }
 
-static void server_tls__alpn_h2_speaks_http_2(void **state)
+static void check_http_2(unsigned without, const char *alpn)
 {
     sm_tls_server *tls = sm_tls_test_plain_server();
-    sm_io_server_start(&server, without_of(state), tls, NULL, NULL);
-    struct wire w = wire_open(server.port, "\x02h2");
+    sm_io_server_start(&server, without, tls, NULL, NULL);
+    struct wire w = wire_open(server.port, alpn);
     static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0";
     assert_int_equal(SSL_write(w.ssl, preface, sizeof(preface)), (int)sizeof(preface));
     uint8_t head[9];
@@ -108,6 +108,16 @@ static void server_tls__alpn_h2_speaks_http_2(void **state)
     wire_close(&w);
     sm_io_server_stop(&server);
     sm_tls_server_free(&tls);
+}
+
+static void server_tls__alpn_h2_speaks_http_2(void **state)
+{
+    check_http_2(without_of(state), "\x02h2");
+}
+
+static void server_tls__http_2_by_prior_knowledge(void **state)
+{
+    check_http_2(without_of(state), NULL);
 }
 
 static void server_tls__streams_a_large_answer(void **state)
@@ -234,6 +244,45 @@ static void server_tls__closes_who_does_not_shake_hands(void **state)
     sm_tls_server_free(&tls);
 }
 
+/* Opened in advance: the handshake's time-out is over, the idle one counts. */
+static void server_tls__keeps_who_is_silent_after_the_handshake_until_idle(void **state)
+{
+    (void)state;
+    sm_tls_server *tls = sm_tls_test_plain_server();
+    struct sm_http_limits l;
+    sm_http_limits_default(&l);
+    l.handshake_timeout_ms = 500;
+    l.idle_timeout_ms = 2500;
+    sm_io_server_start(&server, 0, tls, &l, NULL);
+    struct wire silent = wire_open(server.port, "\x02h2");
+    struct wire late = wire_open(server.port, "\x08http/1.1");
+    (void)usleep(1800000);
+    wire_send(&late, "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n");
+    wire_read_until(&late, "hello\n");
+    assert_non_null(strstr(text, "200 OK"));
+    int n = SSL_read(silent.ssl, text, sizeof(text));
+    assert_int_equal(SSL_get_error(silent.ssl, n), SSL_ERROR_ZERO_RETURN);
+    wire_close(&silent);
+    wire_close(&late);
+    sm_io_server_stop(&server);
+    sm_tls_server_free(&tls);
+}
+
+static void server_tls__drain_ends_who_is_silent(void **state)
+{
+    (void)state;
+    sm_tls_server *tls = sm_tls_test_plain_server();
+    sm_io_server_start(&server, 0, tls, NULL, NULL);
+    struct wire silent = wire_open(server.port, "\x02h2");
+    sm_io_server_drain(&server);
+    int n = SSL_read(silent.ssl, text, sizeof(text));
+    assert_int_equal(SSL_get_error(silent.ssl, n), SSL_ERROR_ZERO_RETURN);
+    wire_close(&silent);
+    assert_true(sm_io_server_is_drained_within(&server, 3000));
+    sm_io_server_stop(&server);
+    sm_tls_server_free(&tls);
+}
+
 static void server_tls__a_required_certificate_is_required(void **state)
 {
     sm_tls_server *tls = sm_tls_test_asking_server(SM_TLS_CLIENT_REQUIRED);
@@ -279,12 +328,15 @@ int main(void)
     const struct CMUnitTest tests[] = {
         EVERY_WAY(server_tls__answers_over_http_1),
         EVERY_WAY(server_tls__alpn_h2_speaks_http_2),
+        cmocka_unit_test(server_tls__http_2_by_prior_knowledge),
         EVERY_WAY(server_tls__streams_a_large_answer),
         EVERY_WAY(server_tls__key_updates_during_a_large_answer),
         cmocka_unit_test(server_tls__resumes_over_connections),
         EVERY_WAY(server_tls__says_in_words_that_it_wants_tls),
         EVERY_WAY(server_tls__answers_garbage_with_an_alert),
         EVERY_WAY(server_tls__closes_who_does_not_shake_hands),
+        cmocka_unit_test(server_tls__keeps_who_is_silent_after_the_handshake_until_idle),
+        cmocka_unit_test(server_tls__drain_ends_who_is_silent),
         EVERY_WAY(server_tls__a_required_certificate_is_required),
         cmocka_unit_test(server_tls__reload_leaves_connections_alone),
     };
