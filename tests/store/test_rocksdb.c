@@ -518,6 +518,9 @@ static int run_child(struct fixture *f, uint32_t records)
     }
     int status;
     assert_int_equal(waitpid(pid, &status, 0), pid);
+    if (!WIFEXITED(status)) {
+        print_error("the child ended with signal %d\n", WTERMSIG(status));
+    }
     assert_true(WIFEXITED(status));
     return WEXITSTATUS(status);
 }
