@@ -17,9 +17,16 @@ void sm_health_set(bool value)
     atomic_store(&serving, value);
 }
 
-bool sm_health_get(void)
+const char *sm_health_trouble(sm_api *api)
 {
-    return atomic_load(&serving);
+    if (!atomic_load(&serving)) {
+        return "it starts or drains";
+    }
+    if (sm_store_is_up(sm_api_store(api))) {
+        return NULL;
+    }
+    sm_store_probe(sm_api_store(api)); /* who is told "not ready" sends nothing that would try again */
+    return "the store's disk refuses writes";
 }
 
 /* ---- health ---- */
@@ -29,9 +36,9 @@ static bool known(const char *service)
     return service[0] == '\0' || sm_method_has_service(sm_slice_str(service));
 }
 
-static Grpc__Health__V1__HealthCheckResponse__ServingStatus status_now(void)
+static Grpc__Health__V1__HealthCheckResponse__ServingStatus status_now(sm_api_loop *loop)
 {
-    return sm_health_get() ? GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING
+    return sm_health_trouble(sm_api_of(loop)) == NULL ? GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING
                            : GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__NOT_SERVING;
 }
 
@@ -44,7 +51,7 @@ static void check(sm_call *call, const ProtobufCMessage *request)
         return;
     }
     grpc__health__v1__health_check_response__init(&r);
-    r.status = status_now();
+    r.status = status_now(call->loop);
     sm_call_reply(call, &r.base);
 }
 
@@ -61,7 +68,7 @@ static void on_watch_timer(sm_timer *timer)
     struct health_watch *w = SM_CONTAINER_OF(timer, struct health_watch, timer);
     Grpc__Health__V1__HealthCheckResponse r;
     grpc__health__v1__health_check_response__init(&r);
-    int now = w->last == GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVICE_UNKNOWN ? w->last : (int)status_now();
+    int now = w->last == GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVICE_UNKNOWN ? w->last : (int)status_now(w->call->loop);
     if (now != w->last) {
         w->last = now;
         r.status = (Grpc__Health__V1__HealthCheckResponse__ServingStatus)now;
@@ -83,7 +90,7 @@ static void watch(sm_call *call, const ProtobufCMessage *request)
         return;
     }
     grpc__health__v1__health_check_response__init(&r);
-    r.status = known(service) ? status_now() : GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVICE_UNKNOWN;
+    r.status = known(service) ? status_now(call->loop) : GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVICE_UNKNOWN;
     w->call = call;
     w->last = (int)r.status;
     call->user = w;

@@ -6,6 +6,8 @@
 #include "api/world.h"
 #include "base/metrics.h"
 
+#include <stdio.h>
+
 #define METRICS_MAX (4U << 20)
 
 static void reply_text(sm_http_exchange *x, unsigned status, sm_slice type, sm_slice body)
@@ -64,7 +66,15 @@ static void serve_metrics(sm_http_exchange *x)
     sm_buf_deinit(&text);
 }
 
-bool sm_operations_serve(sm_http_exchange *x)
+static void serve_readiness(sm_api_loop *loop, sm_http_exchange *x)
+{
+    char text[96];
+    const char *trouble = sm_health_trouble(sm_api_of(loop));
+    (void)snprintf(text, sizeof(text), "%s%s\n", trouble == NULL ? "ready" : "not ready: ", trouble == NULL ? "" : trouble);
+    reply_text(x, trouble == NULL ? 200 : 503, SM_LIT("text/plain"), sm_slice_str(text));
+}
+
+bool sm_operations_serve(sm_api_loop *loop, sm_http_exchange *x)
 {
     sm_slice path = sm_http_path(x);
     if (!is_get(x)) {
@@ -73,8 +83,7 @@ bool sm_operations_serve(sm_http_exchange *x)
     if (sm_slice_equal(path, SM_LIT("/healthz"))) {
         reply_text(x, 200, SM_LIT("text/plain"), SM_LIT("ok\n"));
     } else if (sm_slice_equal(path, SM_LIT("/readyz"))) {
-        bool ready = sm_health_get();
-        reply_text(x, ready ? 200 : 503, SM_LIT("text/plain"), ready ? SM_LIT("ready\n") : SM_LIT("not ready\n"));
+        serve_readiness(loop, x);
     } else if (sm_slice_equal(path, SM_LIT("/metrics"))) {
         serve_metrics(x);
     } else {

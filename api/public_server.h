@@ -15,4 +15,4 @@
 /* True when the path is one of this service's: the exchange was taken. */
 bool sm_public_serve(sm_api_loop *loop, sm_http_exchange *x);
 /* /healthz, /readyz, /metrics. */
-bool sm_operations_serve(sm_http_exchange *x);
+bool sm_operations_serve(sm_api_loop *loop, sm_http_exchange *x);

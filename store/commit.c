@@ -340,6 +340,29 @@ sm_err sm_store_submit_write(sm_store *store, sm_store_write *op)
     return SM_NO_ERR;
 }
 
+static void on_probe(sm_msg *msg)
+{
+    sm_store *store = SM_CONTAINER_OF(msg, sm_store, commit.probe);
+    atomic_store(&store->commit.probing, false);
+    sm_err err = recover(store); /* says by itself what came of it */
+    (void)err;
+    atomic_fetch_sub(&store->commit.waiting, 1);
+}
+
+void sm_store_probe(sm_store *store)
+{
+    struct commit_lane *lane = &store->commit;
+    if (sm_store_is_up(store) || atomic_exchange(&lane->probing, true)) {
+        return;
+    }
+    if (!sm_ok(sm_store_admit(store, &lane->waiting))) {
+        atomic_store(&lane->probing, false);
+        return;
+    }
+    lane->probe.run = on_probe;
+    sm_worker_post(&lane->worker, &lane->probe);
+}
+
 sm_err sm_store_commit_start(sm_store *store)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;

@@ -160,6 +160,11 @@ void sm_store_close(sm_store **out)
 
 /* ---- subscriptions ---- */
 
+bool sm_store_is_up(const sm_store *store)
+{
+    return !atomic_load_explicit(&store->commit.failed, memory_order_relaxed);
+}
+
 uint64_t sm_store_last_sequence(const sm_store *store)
 {
     return atomic_load(&store->last_sequence);

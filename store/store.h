@@ -164,6 +164,12 @@ SM_FALLIBLE sm_store_scan_sync(sm_store *store, enum sm_store_family family, sm_
                                sm_slice to, bool (*row)(void *ctx, sm_slice key, sm_slice value),
                                void *ctx);
 
+/* Whether the last commit went through: false while the disk refuses writes. Any thread. */
+bool sm_store_is_up(const sm_store *store);
+/* Lets a store that is down try the disk again (at most once a second), though nobody writes. Any
+ * thread; does not wait. */
+void sm_store_probe(sm_store *store);
+
 /* ---- the log ---- */
 /* The last durable sequence; 0 when the log is empty. Any thread. */
 uint64_t sm_store_last_sequence(const sm_store *store);

@@ -58,7 +58,8 @@ SM_FALLIBLE sm_store_rocksdb_open(const struct sm_store_config *config,
                                   const struct store_backend_ops **ops, void **backend,
                                   sm_diag *diag);
 
-/* The commit lane's own thread touches all but `waiting`. */
+/* The commit lane's own thread touches all but `waiting`; others may look at what
+ * is atomic. */
 struct commit_lane {
     sm_worker worker;
     bool started;
@@ -67,7 +68,9 @@ struct commit_lane {
     struct overlay overlay;
     sm_buf scratch; /* the value that a condition reads */
     uint64_t next_sequence;
-    bool failed;       /* the last write did not go through */
+    sm_msg probe;
+    _Atomic bool probing; /* `probe` is posted */
+    _Atomic bool failed; /* the last write did not go through*/
     uint64_t retry_ns; /* not before: the next recovery */
     _Atomic uint32_t waiting;
 };

@@ -82,7 +82,7 @@ static void on_request(void *ctx, sm_http_exchange *x)
     if ((e->services & SERVICE_PUBLIC) != 0 && sm_public_serve(e->slot->api, x)) {
         return;
     }
-    if ((e->services & SERVICE_OPERATIONS) != 0 && sm_operations_serve(x)) {
+    if ((e->services & SERVICE_OPERATIONS) != 0 && sm_operations_serve(e->slot->api, x)) {
         return;
     }
     if ((e->services & SERVICE_API) != 0) {

@@ -43,13 +43,16 @@ check [ -s "$dir/serials" ]
 
 # Space again: the store opens itself anew, without a restart; and a restart finds all of it.
 contains "$(curl -s "$SEALMILL_OPERATIONS_URL/metrics")" "sealmill_store_down 1"
+contains "$(curl -s "$SEALMILL_OPERATIONS_URL/readyz")" "not ready: the store's disk refuses writes"
+contains "$(curl -s "$SEALMILL_OPERATIONS_URL/healthz")" "ok"
 rm "$dir/ca/ballast"
 mount -o remount,size=400m "$dir/ca"
-for _ in $(seq 100); do
-    if issue >"$dir/out" 2>&1; then full=; break; fi
+for _ in $(seq 100); do # by itself: whoever is told "not ready" sends nothing that would make it try
+    [ "$(curl -s "$SEALMILL_OPERATIONS_URL/readyz")" = ready ] && full= && break
     sleep 0.2
 done
-[ -z "$full" ] || fail "it does not issue again after there is space: $(cat "$dir/out")"
+[ -z "$full" ] || fail "it is not ready again after there is space"
+check issue >/dev/null
 contains "$(curl -s "$SEALMILL_OPERATIONS_URL/metrics")" "sealmill_store_down 0"
 openssl x509 -in "$dir/one.pem" -noout -serial | cut -d= -f2 | tr A-F a-f >>"$dir/serials"
 stop
