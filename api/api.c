@@ -25,6 +25,22 @@ sm_err sm_api_load_key(sm_api *api, const char *uri, sm_key **out, sm_diag *diag
     return SM_NO_ERR;
 }
 
+sm_err sm_api_rate(sm_api *api, const char *name, sm_rate **out)
+{
+    *out = sm_map_get(api->rates, sm_slice_str(name));
+    if (*out != NULL) {
+        return SM_NO_ERR;
+    }
+    sm_rate *fresh = sm_calloc(1, sizeof(*fresh));
+    sm_err err = fresh == NULL ? SM_ERR(NO_MEMORY) : sm_map_put(api->rates, sm_slice_str(name), fresh, NULL);
+    if (!sm_ok(err)) {
+        sm_free(fresh);
+        return err;
+    }
+    *out = fresh;
+    return SM_NO_ERR;
+}
+
 sm_err sm_api_refresh(sm_api *api, sm_diag *diag)
 {
     sm_world *fresh;
@@ -68,6 +84,7 @@ sm_err sm_api_new(const struct sm_api_config *config, sm_api **out, sm_diag *dia
     (void)pthread_mutex_init(&api->world_lock, NULL);
     (void)pthread_mutex_init(&api->admin_lock, NULL);
     sm_err err = sm_map_new(KEYS_MAX, &api->keys);
+    err = sm_ok(err) ? sm_map_new(KEYS_MAX, &api->rates) : err;
     if (sm_ok(err)) {
         (void)pthread_mutex_lock(&api->admin_lock);
         err = sm_api_refresh(api, diag);
@@ -111,6 +128,12 @@ void sm_api_free(sm_api **out)
         sm_key_detach(&k);
     }
     sm_map_free(&api->keys);
+    at = 0;
+    void *rate;
+    while (api->rates != NULL && sm_map_next(api->rates, &at, &uri, &rate)) {
+        sm_free(rate);
+    }
+    sm_map_free(&api->rates);
     (void)pthread_mutex_destroy(&api->world_lock);
     (void)pthread_mutex_destroy(&api->admin_lock);
     sm_free(api);

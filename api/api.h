@@ -23,7 +23,7 @@
 #include "sign/key.h"
 #include "store/store.h"
 
-#define SM_API_PENDING_MAX 4096
+#define SM_API_PENDING_MAX 4096 /* default of limits.pending_requests: at 30,000/s that much waits 0.14 s */
 
 typedef struct sm_api sm_api;
 typedef struct sm_api_loop sm_api_loop;

@@ -2,6 +2,7 @@
 #include "api/call.h"
 
 #include "api/record.h"
+#include "api/refusal.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/metrics.h"
@@ -41,6 +42,7 @@ sm_err sm_call_init(sm_call *call, const struct sm_call_skin *skin, const struct
     const struct sm_credentials credentials = {
         .peer_certificate = tls->peer_verified ? tls->peer_certificate : SM_SLICE_NONE,
         .authorization = sm_http_header_get(x, SM_LIT("authorization")),
+        .store = sm_api_store(sm_api_of(loop)),
     };
     call->skin = skin;
     call->method = method;
@@ -88,6 +90,9 @@ void sm_call_finish(sm_call *call, sm_err err)
     sm_metric_observe_ns(metrics.time, sm_clock_mono_ns() - call->start_ns);
     if (!sm_ok(err)) {
         log_failure(call, err);
+        if (sm_err_is(err, SM_E_FORBIDDEN)) {
+            sm_refusal_record(call, err);
+        }
     }
     if (!call->gone) {
         call->skin->finish(call, err);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/caller.h"
 
+#include "api/record.h"
 #include "api/world.h"
 #include "base/clock.h"
 #include "base/rand.h"
@@ -112,12 +113,54 @@ static bool rule_matches(const Sealmill__Config__V1__ClientCertificate *rule, co
     return any;
 }
 
-static sm_err by_certificate(const sm_world *world, sm_slice der, sm_arena *arena, struct sm_caller *out, sm_diag *diag)
+static bool is_ours(const sm_world *world, const struct sm_cert *cert)
+{
+    for (size_t i = 0; i < world->ca_count; i++) {
+        for (size_t j = 0; j < world->cas[i].generation_count; j++) {
+            if (sm_slice_equal(world->cas[i].generations[j].cert.subject, cert->issuer)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static sm_err read_state(sm_store *store, sm_slice serial, sm_buf *out)
+{
+    sm_err err = sm_store_try_get(store, SM_FAMILY_STATE, serial, out);
+    return sm_err_is(err, SM_E_EXHAUSTED) ? sm_store_get_sync(store, SM_FAMILY_STATE, serial, out) : err;
+}
+
+/* TLS looked at the certificate once, when the connection began; connections live for days. */
+static sm_err check_standing(const sm_world *world, const struct sm_cert *cert, sm_store *store, sm_diag *diag)
+{
+    if (cert->not_after < sm_clock_wall_s()) {
+        return sm_diag_set(diag, SM_ERR(UNAUTHENTICATED), "", "the client certificate has expired");
+    }
+    if (store == NULL || !is_ours(world, cert)) {
+        return SM_NO_ERR;
+    }
+    sm_buf bytes = sm_buf_init(4096);
+    bool good = true;
+    sm_err err = read_state(store, cert->serial, &bytes);
+    if (sm_ok(err)) {
+        err = sm_record_state_is_valid(sm_buf_slice(&bytes), &good);
+    } else if (sm_err_is(err, SM_E_NOT_FOUND)) {
+        err = SM_NO_ERR; /* never revoked */
+    }
+    sm_buf_deinit(&bytes);
+    SM_TRY(err);
+    return good ? SM_NO_ERR : sm_diag_set(diag, SM_ERR(UNAUTHENTICATED), "", "the client certificate is revoked or on hold");
+}
+
+static sm_err by_certificate(const sm_world *world, sm_slice der, sm_store *store, sm_arena *arena, struct sm_caller *out,
+                             sm_diag *diag)
 {
     struct certificate_facts facts;
     if (!sm_ok(learn(der, arena, &facts))) {
         return sm_diag_set(diag, SM_ERR(UNAUTHENTICATED), "", "the client certificate cannot be read");
     }
+    SM_TRY(check_standing(world, &facts.cert, store, diag));
     for (size_t i = 0; i < world->config->n_client_certificates; i++) {
         const Sealmill__Config__V1__ClientCertificate *rule = world->config->client_certificates[i];
         if (rule_matches(rule, &facts)) {
@@ -136,7 +179,7 @@ sm_err sm_caller_identify(const sm_world *world, const struct sm_credentials *cr
         return by_token(world, credentials->authorization, out, diag);
     }
     if (credentials->peer_certificate.len > 0) {
-        return by_certificate(world, credentials->peer_certificate, arena, out, diag);
+        return by_certificate(world, credentials->peer_certificate, credentials->store, arena, out, diag);
     }
     set(out, "anonymous", "none", NULL, 0);
     return SM_NO_ERR;

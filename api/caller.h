@@ -35,10 +35,12 @@ struct sm_caller {
 struct sm_credentials {
     sm_slice peer_certificate; /* DER, verified by TLS; empty: none */
     sm_slice authorization;    /* the header's value; empty: none */
+    sm_store *store;           /* where our own certificates' revocations are; NULL: they are not looked up */
 };
 
-/* Finds the caller. Without any credentials: a caller of method "none" without grants. Errors: UNAUTHENTICATED for a bad token or an unknown
- * certificate. Strings borrow from `world` or `arena`. */
+/* Finds the caller. Without any credentials: a caller of method "none" without grants. Errors: UNAUTHENTICATED for a bad token, or a
+ * certificate that cannot be read, has expired since the connection was made, or is one of our own and revoked or on hold (looked up without waiting
+ * where the row is in memory, else by one read of the disk). Strings borrow from `world` or `arena`. */
 SM_FALLIBLE sm_caller_identify(const sm_world *world, const struct sm_credentials *credentials, sm_arena *arena,
                                struct sm_caller *out, sm_diag *diag);
 

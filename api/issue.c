@@ -135,7 +135,11 @@ static sm_err parse_csr(sm_issue *issue)
     }
     sm_buf_deinit(&scratch);
     SM_TRY(err);
-    return sm_csr_parse(der, &issue->csr, &issue->diag);
+    SM_TRY(sm_csr_parse(der, &issue->csr, &issue->diag));
+    bool denied;
+    SM_TRY(sm_denied_keys_find(&issue->world->denied, issue->csr.key.spki, &denied));
+    return denied ? sm_diag_set(&issue->diag, SM_ERR(POLICY), "csr.key", "this public key is denied: it is a CA's, or listed as compromised")
+                  : SM_NO_ERR;
 }
 
 static sm_err apply_profile(sm_issue *issue)
@@ -160,9 +164,9 @@ static sm_err apply_profile(sm_issue *issue)
 
 static sm_err prepare(sm_issue *issue)
 {
-    if (issue->loop->pending >= SM_API_PENDING_MAX) {
-        return sm_diag_set(&issue->diag, SM_ERR(QUEUE_FULL), "", "%d requests are under way: try again later",
-                           SM_API_PENDING_MAX);
+    if (issue->loop->pending >= issue->world->pending_max) {
+        return sm_diag_set(&issue->diag, SM_ERR(QUEUE_FULL), "", "%zu requests are under way: try again later",
+                           issue->loop->pending);
     }
     SM_TRY(check_request(issue));
     SM_TRY(choose_profile(issue));

@@ -29,5 +29,7 @@ extern const struct sm_method sm_admin_methods[];
 extern const size_t sm_admin_method_count;
 extern const struct sm_method sm_infra_methods[];
 extern const size_t sm_infra_method_count;
+extern const struct sm_method sm_maintenance_methods[];
+extern const size_t sm_maintenance_method_count;
 extern const struct sm_method sm_signing_methods[];
 extern const size_t sm_signing_method_count;

@@ -119,6 +119,18 @@ sm_err sm_change_write(sm_store *store, const struct sm_change *change, sm_arena
     return sm_store_write_sync(store, &op);
 }
 
+sm_err sm_record_state_is_valid(sm_slice packed, bool *valid)
+{
+    Sealmill__Record__V1__StateRecord *r = sealmill__record__v1__state_record__unpack(NULL, packed.len, packed.ptr);
+    if (r == NULL || r->version != SM_RECORD_VERSION) {
+        sealmill__record__v1__state_record__free_unpacked(r, NULL);
+        return SM_ERR(CORRUPT);
+    }
+    *valid = r->state == SEALMILL__V1__CERTIFICATE_STATE__CERTIFICATE_STATE_VALID;
+    sealmill__record__v1__state_record__free_unpacked(r, NULL);
+    return SM_NO_ERR;
+}
+
 sm_err sm_serial_parse(const char *text, sm_arena *arena, sm_slice *out, sm_diag *diag)
 {
     sm_buf bytes = sm_buf_init(SM_SERIAL_LEN + 1);

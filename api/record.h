@@ -55,6 +55,9 @@ struct sm_change {
 };
 SM_FALLIBLE sm_change_write(sm_store *store, const struct sm_change *change, sm_arena *arena);
 
+/* What a StateRecord's octets say: false for revoked or on hold. Errors: CORRUPT, NO_MEMORY. */
+SM_FALLIBLE sm_record_state_is_valid(sm_slice packed, bool *valid);
+
 /* A serial from hex text (either case, colons). Errors: INVALID. */
 SM_FALLIBLE sm_serial_parse(const char *text, sm_arena *arena, sm_slice *out, sm_diag *diag);
 /* A NUL-terminated copy for protobuf's char *; never NULL ("" without memory). */

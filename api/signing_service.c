@@ -77,6 +77,14 @@ static sm_err check_algorithm(sm_call *call, const Sealmill__V1__SigningKey *key
                    : sm_diag_set(&call->diag, SM_ERR(POLICY), "digest_algorithm", "the key's policy does not allow it");
 }
 
+static sm_err check_rate(sm_call *call, const Sealmill__V1__SigningKey *key, sm_rate *rate)
+{
+    return key->rate_per_second == 0 || sm_rate_take(rate, key->rate_per_second, sm_clock_mono_ns())
+               ? SM_NO_ERR
+               : sm_diag_set(&call->diag, SM_ERR(RATE_LIMITED), "key", "the key's policy allows %u signatures a second",
+                             key->rate_per_second);
+}
+
 static sm_err prepare(struct signing *s, const Sealmill__V1__SignRequest *r)
 {
     sm_call *call = s->call;
@@ -91,6 +99,7 @@ static sm_err prepare(struct signing *s, const Sealmill__V1__SignRequest *r)
     sm_key *handle = call->world->signing_key_handles[at];
     SM_TRY(check_caller(call, key));
     SM_TRY(check_algorithm(call, key, r));
+    SM_TRY(check_rate(call, key, call->world->signing_key_rates[at]));
     bool digest = r->input_case == SEALMILL__V1__SIGN_REQUEST__INPUT_DIGEST;
     ProtobufCBinaryData input = digest ? r->digest : r->data;
     if (r->input_case == SEALMILL__V1__SIGN_REQUEST__INPUT__NOT_SET || input.len > DATA_MAX) {

@@ -204,6 +204,11 @@ static sm_err add_signing_key(struct builder *b, Sealmill__V1__SigningKey *key)
         sm_key_detach(&handle);
         return SM_NO_ERR;
     }
+    sm_err err = sm_api_rate(b->api, key->name, &w->signing_key_rates[w->signing_key_count]);
+    if (!sm_ok(err)) {
+        sm_key_detach(&handle);
+        return err;
+    }
     w->signing_keys[w->signing_key_count] = key;
     w->signing_key_handles[w->signing_key_count++] = handle;
     return SM_NO_ERR;
@@ -271,6 +276,36 @@ static sm_err make_templates(sm_world *w)
     return SM_NO_ERR;
 }
 
+/* ---- keys that are never certified ---- */
+
+/* A CA's own key in a leaf would let whoever holds that leaf's name borrow the CA's signatures. */
+static sm_err gather_denied_keys(struct builder *b)
+{
+    sm_world *w = b->world;
+    if (w->config->denied_keys_file[0] != '\0') {
+        SM_TRY(sm_denied_keys_read(&w->denied, w->config->denied_keys_file, b->diag));
+    }
+    for (size_t i = 0; i < w->ca_count; i++) {
+        for (size_t j = 0; j < w->cas[i].generation_count; j++) {
+            const struct sm_ca_generation *g = &w->cas[i].generations[j];
+            if (g->cert.der.len > 0) {
+                SM_TRY(sm_denied_keys_add(&w->denied, g->cert.spki));
+            }
+            if (g->ocsp_cert.der.len > 0) {
+                SM_TRY(sm_denied_keys_add(&w->denied, g->ocsp_cert.spki));
+            }
+        }
+    }
+    sm_denied_keys_sort(&w->denied);
+    return SM_NO_ERR;
+}
+
+static size_t pending_max(const Sealmill__Config__V1__Config *config)
+{
+    uint32_t n = config->limits == NULL ? 0 : config->limits->pending_requests;
+    return n == 0 ? SM_API_PENDING_MAX : n;
+}
+
 /* ---- the whole ---- */
 
 static sm_err fill(struct builder *b)
@@ -280,7 +315,9 @@ static sm_err fill(struct builder *b)
     w->profiles = sm_arena_zalloc(&w->arena, SM_PROFILES_MAX * sizeof(*w->profiles));
     w->signing_keys = sm_arena_zalloc(&w->arena, SM_CAS_MAX * sizeof(*w->signing_keys));
     w->signing_key_handles = sm_arena_zalloc(&w->arena, SM_CAS_MAX * sizeof(sm_key *));
-    if (w->cas == NULL || w->profiles == NULL || w->signing_keys == NULL || w->signing_key_handles == NULL) {
+    w->signing_key_rates = sm_arena_zalloc(&w->arena, SM_CAS_MAX * sizeof(sm_rate *));
+    if (w->cas == NULL || w->profiles == NULL || w->signing_keys == NULL || w->signing_key_handles == NULL ||
+        w->signing_key_rates == NULL) {
         return SM_ERR(NO_MEMORY);
     }
     SM_TRY(sm_map_new(SM_TOKENS_MAX, &w->tokens));
@@ -294,6 +331,7 @@ static sm_err fill(struct builder *b)
     SM_TRY(each_row(b, "profile/", on_profile_row));
     SM_TRY(each_row(b, "token/", on_token_row));
     SM_TRY(each_row(b, "key/", on_key_row));
+    SM_TRY(gather_denied_keys(b));
     return make_templates(w);
 }
 
@@ -306,6 +344,7 @@ sm_err sm_world_build(sm_api *api, sm_world **out, sm_diag *diag)
     atomic_init(&w->refs, 1);
     sm_arena_init(&w->arena, WORLD_MEMORY);
     w->config = api->config.config;
+    w->pending_max = pending_max(w->config);
     struct builder b = {api, w, diag, SM_NO_ERR};
     sm_err err = fill(&b);
     if (!sm_ok(err)) {
@@ -343,6 +382,7 @@ void sm_world_detach(sm_world **world)
     for (size_t i = 0; i < w->signing_key_count; i++) {
         sm_key_detach(&w->signing_key_handles[i]);
     }
+    sm_denied_keys_deinit(&w->denied);
     sm_map_free(&w->tokens);
     sm_arena_deinit(&w->arena);
     sm_free(w);

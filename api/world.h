@@ -10,9 +10,11 @@
 #pragma once
 
 #include "api/api.h"
+#include "api/denied.h"
 #include "api/profile.h"
 #include "base/arena.h"
 #include "base/map.h"
+#include "base/rate.h"
 #include "gen/sealmill/v1/record.pb-c.h"
 #include "sign/cert.h"
 
@@ -58,7 +60,10 @@ struct sm_world {
     const Sealmill__Config__V1__Config *config;
     Sealmill__V1__SigningKey **signing_keys;
     sm_key **signing_key_handles;
+    sm_rate **signing_key_rates; /* of the api: they outlive the snapshot */
     size_t signing_key_count;
+    struct sm_denied_keys denied;
+    size_t pending_max; /* issuances under way in a loop */
 };
 
 struct sm_ca *sm_world_ca(const sm_world *world, const char *name);

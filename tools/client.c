@@ -267,3 +267,15 @@ sm_err client_call(const struct client_target *target, const char *path, const P
     sm_tls_client_free(&tls);
     return err;
 }
+
+sm_err client_print_json(const ProtobufCMessage *message)
+{
+    const struct sm_json_options options = {.pretty = true, .all_fields = false};
+    sm_buf out = sm_buf_init(CLIENT_ANSWER_MAX);
+    sm_err err = sm_message_to_json(message, &options, &out);
+    if (sm_ok(err)) {
+        (void)printf("%.*s\n", (int)out.len, (const char *)out.ptr);
+    }
+    sm_buf_deinit(&out);
+    return err;
+}

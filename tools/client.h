@@ -42,5 +42,8 @@ SM_FALLIBLE client_open_tls(const struct client_target *target, sm_tls_client **
 SM_FALLIBLE client_call(const struct client_target *target, const char *path, const ProtobufCMessage *request,
                         const ProtobufCMessageDescriptor *type, sm_arena *arena, ProtobufCMessage **out, sm_diag *diag);
 
+/* Prints a message as JSON on standard output. Errors: NO_MEMORY, TOO_LARGE. */
+SM_FALLIBLE client_print_json(const ProtobufCMessage *message);
+
 /* The error that grpc-status and grpc-message say. */
 sm_err client_status(const sm_http_header *trailers, size_t count, sm_diag *diag);

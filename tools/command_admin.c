@@ -58,18 +58,6 @@ static char *name_word(struct work *w)
     return text(w, w->args->words[0]);
 }
 
-static sm_err print_json(const ProtobufCMessage *m)
-{
-    const struct sm_json_options options = {.pretty = true, .all_fields = false};
-    sm_buf out = sm_buf_init(CLIENT_ANSWER_MAX);
-    sm_err err = sm_message_to_json(m, &options, &out);
-    if (sm_ok(err)) {
-        (void)printf("%.*s\n", (int)out.len, (const char *)out.ptr);
-    }
-    sm_buf_deinit(&out);
-    return err;
-}
-
 static void print_ca(const Sealmill__V1__Ca *ca)
 {
     static const char *const states[] = {"?", "pending", "active", "disabled"};
@@ -82,7 +70,7 @@ static void print_ca(const Sealmill__V1__Ca *ca)
 static sm_err show(struct work *w, const ProtobufCMessage *m)
 {
     if (cli_has(w->args, "json")) {
-        return print_json(m);
+        return client_print_json(m);
     }
     const Sealmill__V1__Ca *ca = (const Sealmill__V1__Ca *)(const void *)m;
     print_ca(ca);
@@ -270,7 +258,7 @@ static int run_ca_list(struct cli_args *args)
     sealmill__v1__list_cas_request__init(&r);
     sm_err err = client_call(&w.target, CA_SERVICE "List", &r.base, &sealmill__v1__list_cas_response__descriptor, &w.arena, &m, &w.diag);
     if (sm_ok(err) && cli_has(args, "json")) {
-        err = print_json(m);
+        err = client_print_json(m);
     } else if (sm_ok(err)) {
         const Sealmill__V1__ListCasResponse *list = (const Sealmill__V1__ListCasResponse *)(void *)m;
         for (size_t i = 0; i < list->n_cas; i++) {
@@ -343,7 +331,7 @@ static int run_token(struct cli_args *args)
                                    &w.arena, &m, &w.diag)
                      : err;
     if (sm_ok(err) && cli_has(args, "json")) {
-        err = print_json(m);
+        err = client_print_json(m);
     } else if (sm_ok(err)) {
         (void)printf("%s\n", ((const Sealmill__V1__CreateTokenResponse *)(void *)m)->secret);
     }

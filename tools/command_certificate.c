@@ -55,18 +55,6 @@ static char *serial_word(struct work *w)
     return text(w, w->args->words[0]);
 }
 
-static sm_err print_json(const ProtobufCMessage *m)
-{
-    const struct sm_json_options options = {.pretty = true, .all_fields = false};
-    sm_buf out = sm_buf_init(CLIENT_ANSWER_MAX);
-    sm_err err = sm_message_to_json(m, &options, &out);
-    if (sm_ok(err)) {
-        (void)printf("%.*s\n", (int)out.len, (const char *)out.ptr);
-    }
-    sm_buf_deinit(&out);
-    return err;
-}
-
 /* ---- issue, renew ---- */
 
 static sm_err read_csr(struct work *w, ProtobufCBinaryData *out)
@@ -109,7 +97,7 @@ static sm_err write_certificate(struct work *w, const Sealmill__V1__IssueRespons
         err = sm_file_write_atomic(path, sm_buf_slice(&pem), 0644, &w->diag);
     }
     if (sm_ok(err) && cli_has(w->args, "json")) {
-        err = print_json(&r->base);
+        err = client_print_json(&r->base);
     } else if (sm_ok(err) && path == NULL) {
         (void)printf("%.*s", (int)pem.len, (const char *)pem.ptr);
     } else if (sm_ok(err)) {
@@ -256,7 +244,7 @@ static void print_certificate(const Sealmill__V1__Certificate *c)
 static sm_err show(struct work *w, const ProtobufCMessage *m)
 {
     if (cli_has(w->args, "json")) {
-        return print_json(m);
+        return client_print_json(m);
     }
     print_certificate((const Sealmill__V1__Certificate *)(const void *)m);
     return SM_NO_ERR;
@@ -333,7 +321,7 @@ static int run_list(struct cli_args *args)
         }
         const Sealmill__V1__ListCertificatesResponse *page = (const Sealmill__V1__ListCertificatesResponse *)(void *)m;
         if (cli_has(args, "json")) {
-            err = print_json(m);
+            err = client_print_json(m);
         }
         for (size_t i = 0; i < page->n_certificates && !cli_has(args, "json"); i++) {
             print_row(page->certificates[i]);

@@ -2,7 +2,9 @@
 /* Commands around the server's own files: serve, config check, backup, restore, db check. */
 #include "api/indexer.h"
 #include "base/file.h"
+#include "gen/sealmill/v1/maintenance.pb-c.h"
 #include "store/store.h"
+#include "tools/client.h"
 #include "tools/commands.h"
 #include "tools/config.h"
 #include "tools/serve.h"
@@ -59,11 +61,38 @@ static sm_err open_store(const char *dir, sm_store **out, sm_diag *diag)
     return sm_store_open(&config, out, diag);
 }
 
-/* A running server holds the database: it is then asked to make the copy itself. */
+/* A running server holds the database: it makes the copy itself. */
+static int backup_running(const struct cli_args *args)
+{
+    sm_arena arena;
+    sm_diag diag = {.reason = ""};
+    struct client_target target;
+    ProtobufCMessage *answer;
+    Sealmill__V1__BackupRequest request;
+    sm_arena_init(&arena, 1U << 20);
+    sealmill__v1__backup_request__init(&request);
+    char *name = cli_get(args, "name") == NULL ? NULL : sm_arena_strdup(&arena, sm_slice_str(cli_get(args, "name")));
+    request.name = name == NULL ? request.name : name;
+    client_target_from(args, true, &target);
+    sm_err err = client_call(&target, "/sealmill.v1.MaintenanceService/Backup", &request.base,
+                             &sealmill__v1__backup_response__descriptor, &arena, &answer, &diag);
+    err = sm_ok(err) && cli_has(args, "json") ? client_print_json(answer) : err;
+    int rc = sm_ok(err) ? 0 : cli_fail(err, &diag);
+    if (rc == 0 && !cli_has(args, "json")) {
+        const Sealmill__V1__BackupResponse *r = (const Sealmill__V1__BackupResponse *)(const void *)answer;
+        (void)printf("backup made on the server in %s, up to record %lld of the log\n", r->path, (long long)r->last_sequence);
+    }
+    sm_arena_deinit(&arena);
+    return rc;
+}
+
 static int run_backup(struct cli_args *args)
 {
     sm_store *store;
     sm_diag diag = {.reason = ""};
+    if (cli_get(args, "data-dir") == NULL) {
+        return backup_running(args);
+    }
     sm_err err = open_store(need(args, "data-dir"), &store, &diag);
     if (sm_ok(err)) {
         err = sm_store_backup(store, need(args, "out"), &diag);
@@ -77,14 +106,22 @@ static int run_backup(struct cli_args *args)
 }
 
 static const struct cli_option backup_options[] = {
-    {"data-dir", "DIR", "The database's folder (data_dir)"},
-    {"out", "DIR", "A new folder for the copy"},
+    CLIENT_OPTIONS,
+    {"name", "NAME", "The copy's name in the server's backup_dir (default: the time)"},
+    {"data-dir", "DIR", "Stopped server: the database's folder (data_dir)"},
+    {"out", "DIR", "Stopped server: a new folder for the copy"},
     {NULL, NULL, NULL},
 };
 
 const struct cli_command command_backup = {
-    "backup", NULL, "Copy the database of a stopped server", "  sealmill backup --data-dir ./ca/db --out ./backup-1\n",
-    backup_options, run_backup,
+    "backup",
+    NULL,
+    "Copy the database, of a running server or of a stopped one",
+    "  sealmill backup --dir ./ca\n"
+    "  sealmill backup --server ca.example:9000 --ca-file root.pem --cert admin.pem --key admin.key --name before-update\n"
+    "  sealmill backup --data-dir ./ca/db --out ./backup-1     # nothing runs on it\n",
+    backup_options,
+    run_backup,
 };
 
 static int run_restore(struct cli_args *args)

@@ -60,6 +60,8 @@ static sm_err check(Sealmill__Config__V1__Config *c, const char *folder, sm_aren
     SM_TRY(make_absolute(&c->data_dir, folder, arena));
     SM_TRY(make_absolute(&c->keys->dir, folder, arena));
     SM_TRY(make_absolute(&c->keys->passphrase_file, folder, arena));
+    SM_TRY(make_absolute(&c->denied_keys_file, folder, arena));
+    SM_TRY(make_absolute(&c->backup_dir, folder, arena));
     for (size_t i = 0; i < c->n_listeners; i++) {
         SM_TRY(fix_listener(c->listeners[i], folder, arena, diag));
     }

@@ -48,6 +48,7 @@ static sm_err write_text(struct dev *d, const char *name, sm_slice text, mode_t 
 static const char config_text[] =
     "# Made by `sealmill dev`; yours to change. `sealmill config check --config sealmill.yaml` tells what is wrong with it.\n"
     "data_dir: db\n"
+    "backup_dir: backups\n"
     "keys:\n"
     "  dir: keys\n"
     "  passphrase_file: keys/passphrase\n"
@@ -69,6 +70,8 @@ static const char config_text[] =
     "    address: 127.0.0.1:%ld\n"
     "    services: [operations]\n"
     "    plaintext: true\n"
+    "limits:\n"
+    "  connections_per_address: 20000   # everything comes from this machine\n"
     "client_certificates:\n"
     "  - name: admin\n"
     "    sha256: \"%s\"\n"

@@ -1,0 +1,86 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# What administrators rely on: a backup while serving, denied keys, rates of signing keys, audited refusals, revoked identities.
+. "$(dirname "$0")/dev.sh"
+start
+issue() { "$SEALMILL" issue --dir "$dir/ca" --profile device --csr "$dir/$1.csr" --out "$dir/$1.pem"; }
+reloads() { grep -c 'event=reload' "$dir/log" || true; }
+reload() {
+    local before
+    before=$(reloads)
+    kill -HUP "$server"
+    for _ in $(seq 100); do [ "$(reloads)" = "$before" ] || return 0; sleep 0.1; done
+    fail "no reload after 10 s"
+}
+csr one ec -pkeyopt ec_paramgen_curve:P-256
+csr two ec -pkeyopt ec_paramgen_curve:P-256
+check issue one >/dev/null
+serial=$(openssl x509 -in "$dir/one.pem" -noout -serial | cut -d= -f2 | tr A-F a-f)
+
+# A backup while it serves; restored, it holds what was answered before.
+contains "$("$SEALMILL" backup --dir "$dir/ca" --name first)" "backup made on the server in $dir/ca/backups/first"
+if "$SEALMILL" backup --dir "$dir/ca" --name first 2>"$dir/out"; then fail "a backup was made over another"; fi
+contains "$(cat "$dir/out")" exists
+if "$SEALMILL" backup --dir "$dir/ca" --name ../first 2>"$dir/out"; then fail "a backup left its folder"; fi
+contains "$(cat "$dir/out")" "name"
+contains "$(ra -X POST "$SEALMILL_URL/v1/backups" -d '{}')" "role admin"
+check "$SEALMILL" restore --from "$dir/ca/backups/first" --data-dir "$dir/restored" >/dev/null
+contains "$("$SEALMILL" db check --data-dir "$dir/restored")" " 0 problems"
+if "$SEALMILL" backup --data-dir "$dir/ca/db" --out "$dir/x" 2>"$dir/out"; then fail "a running server's files were opened"; fi
+contains "$(cat "$dir/out")" "running sealmill"
+
+# Refusals for want of a right are audited, and no more than a few a second of them.
+for _ in $(seq 40); do ra -X POST "$SEALMILL_URL/v1/backups" -d '{}' -o /dev/null; done
+sleep 0.3
+audit=$(admin "$SEALMILL_URL/v1/audit?pageSize=1000")
+contains "$audit" '"outcome":"forbidden"'
+contains "$audit" '"action":"sealmill.v1.MaintenanceService/Backup"'
+contains "$(curl -s "$SEALMILL_OPERATIONS_URL/metrics")" sealmill_audit_refusals_suppressed_total
+count=$(curl -s "$SEALMILL_OPERATIONS_URL/metrics" | sed -n 's/^sealmill_audit_refusals_suppressed_total //p')
+check [ "$count" -gt 0 ]
+
+# Denied keys: those of the file, and the CA's own.
+openssl req -in "$dir/two.csr" -noout -pubkey | openssl pkey -pubin -outform DER | sha256sum | cut -d' ' -f1 >"$dir/hash"
+printf '# compromised\n\n%s  # two\n' "$(cat "$dir/hash")" >"$dir/ca/denied"
+echo 'denied_keys_file: denied' >>"$dir/ca/sealmill.yaml"
+reload
+if issue two 2>"$dir/out"; then fail "a denied key was certified"; fi
+contains "$(cat "$dir/out")" "denied"
+check issue one >/dev/null
+echo nonsense >>"$dir/ca/denied"
+reload
+contains "$(cat "$dir/log")" "line 4: 64 hex digits are wanted"
+: >"$dir/ca/denied"
+reload
+check issue two >/dev/null
+
+# A signing key's rate.
+contains "$(admin "$SEALMILL_URL/v1/keys" -d '{"key":{"name":"slow","keyType":"KEY_TYPE_EC_P256","ratePerSecond":3,"signers":["ra"]}}')" '"name":"slow"'
+limited=0
+for _ in 1 2 3 4 5 6 7 8; do
+    answer=$(ra "$SEALMILL_URL/v1/keys/slow:sign" -d '{"digestAlgorithm":"DIGEST_ALGORITHM_SHA256","data":"aGVsbG8="}')
+    case $answer in *'"signature"'*) ;; *"3 signatures a second"*) limited=1 ;; *) fail "$answer" ;; esac
+done
+check [ "$limited" = 1 ]
+
+# The pipeline's own limit.
+cp "$dir/ca/sealmill.yaml" "$dir/good.yaml"
+sed -i 's/^limits:$/limits:\n  pending_requests: 1/' "$dir/ca/sealmill.yaml"
+reload
+"$SEALMILL" load --dir "$dir/ca" --count 300 --csrs 50 --connections 2 --in-flight 32 --json >"$dir/out" 2>&1 || true
+contains "$(curl -s "$SEALMILL_OPERATIONS_URL/metrics" | grep 'refused_total.*busy')" 'reason="busy"'
+busy=$(curl -s "$SEALMILL_OPERATIONS_URL/metrics" | sed -n 's/^sealmill_certificates_refused_total{reason="busy"} //p')
+check [ "$busy" -gt 0 ]
+cp "$dir/good.yaml" "$dir/ca/sealmill.yaml"
+reload
+
+# An identity that is revoked stops working, on connections that are open already too.
+mine=$(openssl x509 -in "$SEALMILL_CERT" -noout -serial | cut -d= -f2 | tr A-F a-f)
+contains "$(ra "$SEALMILL_URL/v1/whoami")" '"name":"ra"'
+contains "$(admin "$SEALMILL_URL/v1/certificates/$mine:revoke" -d '{"reason":"REVOCATION_REASON_CERTIFICATE_HOLD"}')" HOLD
+contains "$(ra "$SEALMILL_URL/v1/whoami")" "revoked or on hold"
+contains "$(admin -X POST "$SEALMILL_URL/v1/certificates/$mine:release" -d '{}')" VALID
+contains "$(ra "$SEALMILL_URL/v1/whoami")" '"name":"ra"'
+ra "$SEALMILL_URL/v1/certificates/$serial" -o /dev/null "$SEALMILL_URL/v1/whoami" >/dev/null
+stop
+echo "$checks checks passed"
