@@ -63,6 +63,40 @@ for _ in 1 2 3 4 5 6 7 8; do
 done
 check [ "$limited" = 1 ]
 
+# The commands that are one call each.
+sm() { "$SEALMILL" "$@" --dir "$dir/ca"; }
+contains "$(sm whoami)" '"name": "admin"'
+printf 'description: for a test\nkey_usage: [digitalSignature]\nvalidity: {default: 1d}\n' >"$dir/profile.yaml"
+contains "$(sm profile put short --file "$dir/profile.yaml")" '"description": "for a test"'
+contains "$(sm profile show short)" '"default": "1d"'
+contains "$(sm profile list)" '"name": "device"'
+contains "$(sm profile delete short)" '{'
+if sm profile show short 2>"$dir/out"; then fail "a deleted profile is shown"; fi
+contains "$(cat "$dir/out")" "there is no profile short"
+printf 'key_usge: [digitalSignature]\n' >"$dir/profile.yaml"
+if sm profile put short --file "$dir/profile.yaml" 2>"$dir/out"; then fail "a misspelt key was taken"; fi
+contains "$(cat "$dir/out")" 'line 1: unknown key'
+sm token create --name ci --role reader >"$dir/token"
+id=$(sm token list | sed -n 's/.*"id": "\([0-9a-f]*\)".*/\1/p' | head -1)
+ask=("$SEALMILL" whoami --server "$SEALMILL_API" --ca-file "$SEALMILL_CA_FILE" --token-file "$dir/token")
+contains "$("${ask[@]}")" '"method": "token"'
+contains "$(sm token revoke "$id")" '{'
+if "${ask[@]}" 2>"$dir/out"; then fail "a revoked token works"; fi
+contains "$(cat "$dir/out")" "unknown or revoked"
+contains "$(sm audit --limit 1000)" '"action": "token.revoke"'
+contains "$(sm key create firmware --key-type KEY_TYPE_RSA_2048 --signer ra --digest DIGEST_ALGORITHM_SHA256)" '"name": "firmware"'
+contains "$(sm key list)" firmware
+check sm sign firmware --in "$dir/one.pem" --out "$dir/one.sig" --digest DIGEST_ALGORITHM_SHA256 --pss
+sm key list | grep -A2 '"name": "firmware"' | sed -n 's/.*"publicKey": "\(.*\)".*/\1/p' | base64 -d | openssl pkey -pubin -inform DER -out "$dir/firmware.pem"
+contains "$(openssl dgst -sha256 -verify "$dir/firmware.pem" -sigopt rsa_padding_mode:pss -signature "$dir/one.sig" "$dir/one.pem")" OK
+if sm sign firmware --in "$dir/one.pem" --out "$dir/x" --digest DIGEST_ALGORITHM_SHA384 2>"$dir/out"; then fail "policy was not asked"; fi
+contains "$(cat "$dir/out")" "does not allow it"
+contains "$(sm ca disable issuing)" CA_STATE_DISABLED
+if issue one 2>"$dir/out"; then fail "a disabled CA issued"; fi
+contains "$(sm ca enable issuing)" CA_STATE_ACTIVE
+contains "$(sm ca rollover issuing)" '"generation": 2'
+check issue one >/dev/null
+
 # The pipeline's own limit.
 cp "$dir/ca/sealmill.yaml" "$dir/good.yaml"
 sed -i 's/^limits:$/limits:\n  pending_requests: 1/' "$dir/ca/sealmill.yaml"
