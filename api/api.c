@@ -152,6 +152,34 @@ sm_err sm_api_reload(sm_api *api, const Sealmill__Config__V1__Config *config, sm
     return err;
 }
 
+sm_tokens *sm_api_tokens(sm_api *api)
+{
+    return sm_keystore_tokens(api->config.keystore);
+}
+
+void sm_api_retry_keys(sm_api *api)
+{
+    sm_tokens *tokens = sm_api_tokens(api);
+    uint64_t epoch = tokens == NULL ? 0 : sm_tokens_epoch(tokens);
+    if (epoch == api->tokens_epoch) {
+        return;
+    }
+    api->tokens_epoch = epoch;
+    sm_world *world = sm_world_attach(api);
+    bool missing = world->keys_missing;
+    sm_world_detach(&world);
+    if (!missing) {
+        return;
+    }
+    sm_diag diag = {.reason = ""};
+    (void)pthread_mutex_lock(&api->admin_lock);
+    sm_err err = sm_api_refresh(api, &diag);
+    (void)pthread_mutex_unlock(&api->admin_lock);
+    if (!sm_ok(err)) {
+        sm_log(SM_LOG_ERROR, "keys_not_loaded", SM_KE("error", err), SM_KS("reason", diag.reason), SM_KEND);
+    }
+}
+
 sm_store *sm_api_store(sm_api *api)
 {
     return api->config.store;

@@ -42,7 +42,12 @@ void sm_api_free(sm_api **api);
 /* Reads the configuration's parts again (profiles, client certificates). `config` is borrowed for life, the old one until no request uses it. */
 SM_FALLIBLE sm_api_reload(sm_api *api, const Sealmill__Config__V1__Config *config, sm_diag *diag);
 
+/* Loads keys that were missing, where a token has come (back) since. Blocks; quick when there is nothing to do. Main thread. */
+void sm_api_retry_keys(sm_api *api);
+
 sm_store *sm_api_store(sm_api *api);
+/* The tokens' state; NULL: there are none. */
+sm_tokens *sm_api_tokens(sm_api *api);
 
 /* The world's current snapshot; detach it after use. Any thread. */
 sm_world *sm_world_attach(sm_api *api);

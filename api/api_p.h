@@ -27,6 +27,7 @@ struct sm_api {
     sm_worker services[SERVICE_THREADS_MAX];
     unsigned service_count;
     _Atomic uint32_t next_service;
+    uint64_t tokens_epoch; /* main's: when missing keys were looked for last */
     _Atomic int64_t last_issue_ms; /* wall time of the last issuance: a clock far behind it is refused */
 };
 

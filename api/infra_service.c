@@ -31,14 +31,32 @@ const char *sm_health_trouble(sm_api *api)
 
 /* ---- health ---- */
 
-static bool known(const char *service)
+#define TOKEN_SERVICE "pkcs11:" /* and a token's name: its own health */
+
+static bool find_token(sm_api *api, const char *service, struct sm_token_status *out)
 {
-    return service[0] == '\0' || sm_method_has_service(sm_slice_str(service));
+    sm_tokens *tokens = sm_api_tokens(api);
+    size_t skip = sizeof(TOKEN_SERVICE) - 1;
+    for (size_t i = 0; strncmp(service, TOKEN_SERVICE, skip) == 0 && i < sm_tokens_count(tokens); i++) {
+        sm_tokens_status(tokens, i, out);
+        if (strcmp(service + skip, out->name) == 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
-static Grpc__Health__V1__HealthCheckResponse__ServingStatus status_now(sm_api_loop *loop)
+static bool known(sm_api *api, const char *service)
 {
-    return sm_health_trouble(sm_api_of(loop)) == NULL ? GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING
+    struct sm_token_status status;
+    return find_token(api, service, &status) || service[0] == '\0' || sm_method_has_service(sm_slice_str(service));
+}
+
+static Grpc__Health__V1__HealthCheckResponse__ServingStatus status_now(sm_api_loop *loop, const char *service)
+{
+    struct sm_token_status token;
+    bool good = find_token(sm_api_of(loop), service, &token) ? token.up : sm_health_trouble(sm_api_of(loop)) == NULL;
+    return good ? GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING
                            : GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__NOT_SERVING;
 }
 
@@ -46,12 +64,12 @@ static void check(sm_call *call, const ProtobufCMessage *request)
 {
     const char *service = ((const Grpc__Health__V1__HealthCheckRequest *)(const void *)request)->service;
     Grpc__Health__V1__HealthCheckResponse r;
-    if (!known(service)) {
+    if (!known(sm_api_of(call->loop), service)) {
         sm_call_finish(call, sm_diag_set(&call->diag, SM_ERR(NOT_FOUND), "service", "there is no such service here"));
         return;
     }
     grpc__health__v1__health_check_response__init(&r);
-    r.status = status_now(call->loop);
+    r.status = status_now(call->loop, service);
     sm_call_reply(call, &r.base);
 }
 
@@ -60,6 +78,7 @@ static void check(sm_call *call, const ProtobufCMessage *request)
 struct health_watch {
     sm_call *call;
     sm_timer timer;
+    const char *service; /* of the call's arena */
     int last;
 };
 
@@ -68,7 +87,7 @@ static void on_watch_timer(sm_timer *timer)
     struct health_watch *w = SM_CONTAINER_OF(timer, struct health_watch, timer);
     Grpc__Health__V1__HealthCheckResponse r;
     grpc__health__v1__health_check_response__init(&r);
-    int now = w->last == GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVICE_UNKNOWN ? w->last : (int)status_now(w->call->loop);
+    int now = w->last == GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVICE_UNKNOWN ? w->last : (int)status_now(w->call->loop, w->service);
     if (now != w->last) {
         w->last = now;
         r.status = (Grpc__Health__V1__HealthCheckResponse__ServingStatus)now;
@@ -90,8 +109,9 @@ static void watch(sm_call *call, const ProtobufCMessage *request)
         return;
     }
     grpc__health__v1__health_check_response__init(&r);
-    r.status = known(service) ? status_now(call->loop) : GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVICE_UNKNOWN;
+    r.status = known(sm_api_of(call->loop), service) ? status_now(call->loop, service) : GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVICE_UNKNOWN;
     w->call = call;
+    w->service = service;
     w->last = (int)r.status;
     call->user = w;
     (void)sm_call_send(call, &r.base);

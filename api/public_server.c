@@ -6,8 +6,6 @@
 #include "api/world.h"
 #include "base/metrics.h"
 
-#include <stdio.h>
-
 #define METRICS_MAX (4U << 20)
 
 static void reply_text(sm_http_exchange *x, unsigned status, sm_slice type, sm_slice body)
@@ -66,12 +64,22 @@ static void serve_metrics(sm_http_exchange *x)
     sm_buf_deinit(&text);
 }
 
+/* The first line is the verdict; then one for each token that does not sign: others may, so that the verdict stands. */
 static void serve_readiness(sm_api_loop *loop, sm_http_exchange *x)
 {
-    char text[96];
-    const char *trouble = sm_health_trouble(sm_api_of(loop));
-    (void)snprintf(text, sizeof(text), "%s%s\n", trouble == NULL ? "ready" : "not ready: ", trouble == NULL ? "" : trouble);
-    reply_text(x, trouble == NULL ? 200 : 503, SM_LIT("text/plain"), sm_slice_str(text));
+    sm_api *api = sm_api_of(loop);
+    sm_buf text = sm_buf_init(16384);
+    const char *trouble = sm_health_trouble(api);
+    sm_buf_printf(&text, "%s%s\n", trouble == NULL ? "ready" : "not ready: ", trouble == NULL ? "" : trouble);
+    for (size_t i = 0; i < sm_tokens_count(sm_api_tokens(api)); i++) {
+        struct sm_token_status token;
+        sm_tokens_status(sm_api_tokens(api), i, &token);
+        if (!token.up) {
+            sm_buf_printf(&text, "token %s does not sign: %s\n", token.name, token.why);
+        }
+    }
+    reply_text(x, trouble == NULL ? 200 : 503, SM_LIT("text/plain"), sm_buf_slice(&text));
+    sm_buf_deinit(&text);
 }
 
 bool sm_operations_serve(sm_api_loop *loop, sm_http_exchange *x)

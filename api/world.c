@@ -63,7 +63,7 @@ static sm_err fill_hashes(struct sm_ca_generation *g)
 }
 
 /* A key that is not there leaves the CA to its status service; it must not keep the others from starting. */
-static sm_key *try_key(struct builder *b, const char *uri, const char *ca)
+static sm_key *try_key(struct builder *b, const char *uri, const char *ca, bool check)
 {
     sm_key *key = NULL;
     sm_diag diag = {.reason = ""};
@@ -74,8 +74,11 @@ static sm_key *try_key(struct builder *b, const char *uri, const char *ca)
     if (!sm_ok(err)) {
         sm_log(SM_LOG_ERROR, "ca_key_missing", SM_KS("ca", ca), SM_KS("key", uri), SM_KE("error", err),
                SM_KS("reason", diag.reason), SM_KEND);
+        b->world->keys_missing = true;
         return NULL;
     }
+    const Sealmill__Config__V1__Crypto *crypto = b->world->config->crypto;
+    sm_key_set_check(key, check || (crypto != NULL && crypto->verify_after_sign));
     return key;
 }
 
@@ -83,8 +86,9 @@ static sm_err add_generation(struct builder *b, struct sm_ca *ca, const Sealmill
 {
     struct sm_ca_generation *g = &ca->generations[ca->generation_count++];
     g->number = from->number;
-    g->key = try_key(b, from->key_uri, ca->name);
-    g->ocsp_key = try_key(b, from->ocsp_key_uri, ca->name);
+    bool check = ca->record->request != NULL && ca->record->request->verify_after_sign;
+    g->key = try_key(b, from->key_uri, ca->name, check);
+    g->ocsp_key = try_key(b, from->ocsp_key_uri, ca->name, check);
     if (from->certificate.len > 0) {
         SM_TRY(sm_cert_parse(sm_slice_of(from->certificate.data, from->certificate.len), &g->cert, b->diag));
         SM_TRY(fill_hashes(g));
@@ -199,7 +203,7 @@ static sm_err each_row(struct builder *b, const char *prefix, bool (*row)(void *
 static sm_err add_signing_key(struct builder *b, Sealmill__V1__SigningKey *key)
 {
     sm_world *w = b->world;
-    sm_key *handle = try_key(b, key->key_uri, key->name);
+    sm_key *handle = try_key(b, key->key_uri, key->name, key->verify_after_sign);
     if (handle == NULL || w->signing_key_count == SM_CAS_MAX) {
         sm_key_detach(&handle);
         return SM_NO_ERR;
@@ -320,7 +324,7 @@ static sm_err fill(struct builder *b)
         w->signing_key_rates == NULL) {
         return SM_ERR(NO_MEMORY);
     }
-    SM_TRY(sm_map_new(SM_TOKENS_MAX, &w->tokens));
+    SM_TRY(sm_map_new(SM_BEARER_TOKENS_MAX, &w->tokens));
     for (size_t i = 0; i < w->config->n_profiles; i++) {
         SM_TRY(add_profile(b, w->config->profiles[i], true));
     }

@@ -22,7 +22,7 @@
 
 #define SM_CAS_MAX 256
 #define SM_PROFILES_MAX 256
-#define SM_TOKENS_MAX 100000
+#define SM_BEARER_TOKENS_MAX 100000
 
 /* A CA's key and certificate, and those of its OCSP responder. */
 struct sm_ca_generation {
@@ -63,6 +63,7 @@ struct sm_world {
     sm_rate **signing_key_rates; /* of the api: they outlive the snapshot */
     size_t signing_key_count;
     struct sm_denied_keys denied;
+    bool keys_missing;  /* some could not be loaded: a token may not be there yet */
     size_t pending_max; /* issuances under way in a loop */
 };
 

@@ -5,7 +5,9 @@
 #include "base/mem.h"
 #include "sign/backend.h"
 #include "sign/batch_metrics.h"
+#include "sign/key_p.h"
 #include "sign/lane.h"
+#include "sign/p11_pool_p.h"
 #include "sign/sign_pool.h"
 
 /* Where jobs run one after the other, a batch is only as long as this, so that lanes change places.
@@ -82,17 +84,24 @@ void sm_batcher_return(sm_crypt_job *job)
     sm_mailbox_post(job->batcher->config.home, &job->msg);
 }
 
-static void start(sm_batcher *b, sm_crypt_job *job)
+/* To whoever makes it: tokens, the pool, or this loop at the turn's end. */
+static sm_err start(sm_batcher *b, sm_crypt_job *job)
 {
+    if (job->op == SM_CRYPT_SIGN && job->key->token != NULL) {
+        SM_TRY(sm_token_key_submit(job->key->token, job));
+        b->in_pool++;
+        return SM_NO_ERR;
+    }
     if (b->config.pool != NULL && sm_backend_is_slow(job->op, job->type)) {
         b->in_pool++;
         sm_sign_pool_submit(b->config.pool, job);
-        return;
+        return SM_NO_ERR;
     }
     sm_lanes_push(&b->lanes, job);
     if (!b->running) {
         b->config.schedule(b->config.ctx);
     }
+    return SM_NO_ERR;
 }
 
 sm_err sm_batcher_submit(sm_batcher *b, sm_crypt_job *job)
@@ -109,8 +118,9 @@ sm_err sm_batcher_submit(sm_batcher *b, sm_crypt_job *job)
     job->cancelled = false;
     job->err = SM_NO_ERR;
     job->out_len = 0;
+    job->give_back = sm_batcher_return;
+    SM_TRY(start(b, job));
     sm_metric_add(b->metrics.waiting, 1);
-    start(b, job);
     return SM_NO_ERR;
 }
 

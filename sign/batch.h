@@ -34,11 +34,13 @@ enum sm_crypt_op { SM_CRYPT_VERIFY, SM_CRYPT_SIGN };
 
 /* Caller-owned, embedded in the request, pinned until done. */
 struct sm_crypt_job {
-    sm_list node;          /* private */
-    sm_msg msg;            /* private */
-    sm_batcher *batcher;   /* private */
-    enum sm_key_type type; /* private: of the key */
-    uint64_t submitted_ns; /* private */
+    sm_list node;                         /* private */
+    sm_msg msg;                           /* private */
+    sm_batcher *batcher;                  /* private */
+    enum sm_key_type type;                /* private: of the key */
+    uint64_t submitted_ns;                /* private */
+    unsigned tries;                       /* private: on tokens */
+    void (*give_back)(sm_crypt_job *job); /* private: to whoever took it in, from any thread */
     enum sm_crypt_op op;
     enum sm_sig_alg alg;
     sm_slice message; /* what is signed; or the digest itself when `is_digest` */
@@ -53,7 +55,7 @@ struct sm_crypt_job {
     uint32_t caller; /* fairness: jobs of one caller (any number) take turns with those of others */
     void (*done)(sm_crypt_job *job);
     /* ---- results ---- */
-    sm_err err; /* BAD_SIGNATURE, CRYPTO, TOKEN, TIMED_OUT, CANCELLED */
+    sm_err err; /* BAD_SIGNATURE, CRYPTO, TOKEN, UNAVAILABLE, CANCELLED */
     size_t out_len;
     _Atomic bool cancelled; /* private */
 };
@@ -75,7 +77,8 @@ SM_FALLIBLE sm_batcher_new(const struct sm_batcher_config *config, sm_batcher **
 void sm_batcher_free(sm_batcher **batcher);
 
 /* Errors: QUEUE_FULL, UNSUPPORTED (the algorithm does not fit the key, or takes no digest), INVALID
- * (a digest of the wrong length), TOO_LARGE (out_room is too small); then done does not run. */
+ * (a digest of the wrong length), TOO_LARGE (out_room is too small), UNAVAILABLE (every token that
+ * has the key refuses us); then done does not run. */
 SM_FALLIBLE sm_batcher_submit(sm_batcher *batcher, sm_crypt_job *job);
 /* Marks; done still comes (with CANCELLED if the job had not run, else with its result). */
 void sm_batcher_cancel(sm_batcher *batcher, sm_crypt_job *job);

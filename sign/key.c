@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "sign/backend.h"
 #include "sign/key_p.h"
+#include "sign/p11_pool_p.h"
 
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
@@ -42,36 +43,29 @@ EVP_PKEY *sm_key_make(enum sm_key_type type)
     }
 }
 
-/* The public half, encoded and parsed. */
-static sm_err take_public(sm_key *key, EVP_PKEY *pkey)
+/* What every key has: the public half, parsed, and where it is. */
+static sm_err fill_common(sm_key *key, sm_slice spki, const char *uri)
 {
-    unsigned char *spki = NULL;
-    int len = i2d_PUBKEY(pkey, &spki);
-    if (len <= 0) {
-        return SM_ERR(CRYPTO);
-    }
-    key->spki = sm_malloc((size_t)len);
-    if (key->spki != NULL) {
-        memcpy(key->spki, spki, (size_t)len);
-    }
-    OPENSSL_free(spki);
-    if (key->spki == NULL) {
+    atomic_init(&key->refs, 1);
+    key->spki = sm_malloc(spki.len);
+    key->uri = sm_strdup(uri == NULL ? "" : uri);
+    if (key->spki == NULL || key->uri == NULL) {
         return SM_ERR(NO_MEMORY);
     }
-    SM_TRY(sm_public_key_parse(sm_slice_of(key->spki, (size_t)len), &key->public_key, NULL));
+    memcpy(key->spki, spki.ptr, spki.len);
+    SM_TRY(sm_public_key_parse(sm_slice_of(key->spki, spki.len), &key->public_key, NULL));
     key->type = key->public_key.type;
     return SM_NO_ERR;
 }
 
 static sm_err fill(sm_key *key, EVP_PKEY *pkey, const char *uri)
 {
-    atomic_init(&key->refs, 1);
-    SM_TRY(take_public(key, pkey));
-    key->uri = sm_strdup(uri == NULL ? "" : uri);
-    if (key->uri == NULL) {
-        return SM_ERR(NO_MEMORY);
-    }
-    sm_err err = sm_key_numbers_new(pkey, key->type, &key->numbers);
+    unsigned char *spki = NULL;
+    int len = i2d_PUBKEY(pkey, &spki);
+    sm_err err = len <= 0 ? SM_ERR(CRYPTO) : fill_common(key, sm_slice_of(spki, (size_t)len), uri);
+    OPENSSL_free(spki);
+    SM_TRY(err);
+    err = sm_key_numbers_new(pkey, key->type, &key->numbers);
     return sm_err_is(err, SM_E_UNSUPPORTED) ? SM_NO_ERR : err; /* then OpenSSL signs alone */
 }
 
@@ -87,6 +81,22 @@ sm_err sm_key_wrap(EVP_PKEY *pkey, const char *uri, sm_key **out)
         return err;
     }
     key->pkey = pkey;
+    *out = key;
+    return SM_NO_ERR;
+}
+
+sm_err sm_key_wrap_token(sm_slice spki, const char *uri, struct sm_token_key *token, sm_key **out)
+{
+    sm_key *key = sm_calloc(1, sizeof(*key));
+    if (key == NULL) {
+        return SM_ERR(NO_MEMORY);
+    }
+    sm_err err = fill_common(key, spki, uri);
+    if (!sm_ok(err)) {
+        sm_key_detach(&key);
+        return err;
+    }
+    key->token = token;
     *out = key;
     return SM_NO_ERR;
 }
@@ -118,6 +128,7 @@ void sm_key_detach(sm_key **key)
         return;
     }
     EVP_PKEY_free(k->pkey); /* wipes the private part */
+    sm_token_key_free(&k->token);
     sm_key_numbers_free(&k->numbers);
     sm_free(k->spki);
     sm_free(k->uri);
@@ -141,7 +152,7 @@ const char *sm_key_uri(const sm_key *key)
 
 bool sm_key_is_slow(const sm_key *key)
 {
-    return sm_backend_is_slow(SM_CRYPT_SIGN, key->type);
+    return key->token != NULL || sm_backend_is_slow(SM_CRYPT_SIGN, key->type);
 }
 
 void sm_key_set_check(sm_key *key, bool on)

@@ -18,6 +18,7 @@
 #include "base/diag.h"
 #include "sign/alg.h"
 #include "sign/pubkey.h"
+#include "sign/token.h"
 
 #define SM_KEY_FILE_MAX 65536
 #define SM_KEY_NAME_MAX 100 /* characters of a key file's name */
@@ -33,12 +34,16 @@ struct sm_keystore_config {
     const char *passphrase_env;
     const char *passphrase_credential; /* a name under $CREDENTIALS_DIRECTORY */
     bool allow_plain;
+    const struct sm_token_config *tokens; /* where "pkcs11:" keys are; borrowed for the call */
+    size_t token_count;
 };
 
 /* Errors: NOT_FOUND, INVALID, NO_MEMORY, OS. Given. */
 SM_FALLIBLE sm_keystore_open(const struct sm_keystore_config *config, sm_keystore **out,
                              sm_diag *diag);
 void sm_keystore_close(sm_keystore **store);
+/* Its tokens, for their state; NULL when there are none. */
+sm_tokens *sm_keystore_tokens(const sm_keystore *store);
 
 /* Makes a key. `uri`: "" gives "file:<name>"; "file:<name>"; "pkcs11:...". Errors: EXISTS,
  * UNSUPPORTED, DISK, CRYPTO, TOKEN. `*out` shared with the caller. The URI by which it is loaded

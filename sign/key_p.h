@@ -40,7 +40,8 @@ struct sm_key {
     _Atomic uint32_t refs;
     _Atomic bool check;
     enum sm_key_type type;
-    EVP_PKEY *pkey;
+    EVP_PKEY *pkey;             /* NULL for a token's key */
+    struct sm_token_key *token; /* NULL for a software key */
     struct sm_key_numbers *numbers; /* NULL when multi-buffer cannot run this key */
     uint8_t *spki;
     struct sm_public_key public_key; /* borrows spki */
@@ -53,6 +54,13 @@ EVP_PKEY *sm_key_make(enum sm_key_type type);
 /* Wraps `pkey` (taken on success). `uri` is copied, may be NULL. Errors: UNSUPPORTED, NO_MEMORY,
  * CRYPTO. */
 SM_FALLIBLE sm_key_wrap(EVP_PKEY *pkey, const char *uri, sm_key **out);
+
+struct sm_token_key;
+
+/* Makes the handle of a key that is on tokens: `spki` is copied, `token` taken on success. Errors:
+ * MALFORMED, UNSUPPORTED, POLICY, NO_MEMORY. */
+SM_FALLIBLE sm_key_wrap_token(sm_slice spki, const char *uri, struct sm_token_key *token,
+                              sm_key **out);
 
 /* Takes the private numbers out. UNSUPPORTED: not of a type or form that multi-buffer knows (RSA
  * with another exponent than 65537, more than two primes, or primes of unequal length). NO_MEMORY,

@@ -6,6 +6,7 @@
 #include "base/rand.h"
 #include "base/text.h"
 #include "sign/key_p.h"
+#include "sign/p11_pool_p.h"
 #include "sign/passphrase.h"
 
 #include <errno.h>
@@ -30,6 +31,7 @@ struct sm_keystore {
     char dir[PATH_MAX - 128];
     sm_buf passphrase; /* secret */
     bool plain;        /* tests: keys are stored without encryption */
+    sm_tokens *tokens; /* NULL: none */
 };
 
 sm_err sm_keystore_open(const struct sm_keystore_config *config, sm_keystore **out, sm_diag *diag)
@@ -47,6 +49,9 @@ sm_err sm_keystore_open(const struct sm_keystore_config *config, sm_keystore **o
     if (sm_ok(err) && !store->plain) {
         err = sm_passphrase_read(config, &store->passphrase, diag);
     }
+    if (sm_ok(err) && config->token_count > 0) {
+        err = sm_tokens_new(config->tokens, config->token_count, &store->tokens, diag);
+    }
     if (!sm_ok(err)) {
         sm_keystore_close(&store);
         return err;
@@ -60,9 +65,20 @@ void sm_keystore_close(sm_keystore **store)
     if (*store == NULL) {
         return;
     }
+    sm_tokens_free(&(*store)->tokens);
     sm_buf_deinit(&(*store)->passphrase);
     sm_free(*store);
     *store = NULL;
+}
+
+sm_tokens *sm_keystore_tokens(const sm_keystore *store)
+{
+    return store->tokens;
+}
+
+static bool is_token_uri(const char *uri)
+{
+    return strncmp(uri, "pkcs11:", 7) == 0;
 }
 
 /* A file's name of our own making: printable, no path in it, not hidden. */
@@ -83,11 +99,6 @@ static bool is_plain_name(const char *name)
 /* The path of "file:name". */
 static sm_err path_of(const sm_keystore *store, const char *uri, char out[PATH_MAX], sm_diag *diag)
 {
-    if (strncmp(uri, "pkcs11:", 7) == 0) {
-        return sm_diag_set(
-            diag, SM_ERR(UNSUPPORTED), "key_uri",
-            "this build has no PKCS#11 session pools: keys in tokens cannot be used yet");
-    }
     if (strncmp(uri, "file:", 5) != 0) {
         return sm_diag_set(diag, SM_ERR(INVALID), "key_uri",
                            "a key's URI begins with file: or pkcs11:");
@@ -192,6 +203,9 @@ sm_err sm_keystore_create(sm_keystore *store, const char *name, const char *uri,
                        name); /* a name that is cut here is still too long */
         uri = made_uri;
     }
+    if (is_token_uri(uri)) {
+        return sm_tokens_create(store->tokens, name, uri, type, out, diag);
+    }
     SM_TRY(path_of(store, uri, path, diag));
     SM_TRY(reserve(path, diag));
     sm_err err = make_key(store, uri, path, type, out, diag);
@@ -279,6 +293,9 @@ static sm_err wrap(PKCS8_PRIV_KEY_INFO *info, const char *path, const char *uri,
 sm_err sm_keystore_load(sm_keystore *store, const char *uri, sm_key **out, sm_diag *diag)
 {
     char path[PATH_MAX];
+    if (is_token_uri(uri)) {
+        return sm_tokens_load(store->tokens, uri, out, diag);
+    }
     SM_TRY(path_of(store, uri, path, diag));
     sm_buf pem = sm_buf_init_secret(SM_KEY_FILE_MAX);
     PKCS8_PRIV_KEY_INFO *info = NULL;
@@ -291,6 +308,7 @@ sm_err sm_keystore_load(sm_keystore *store, const char *uri, sm_key **out, sm_di
     return err;
 }
 
+/* What was made in a token stays there: destroying keys in an HSM is its operator's act. */
 void sm_keystore_discard(sm_keystore *store, const char *uri)
 {
     char path[PATH_MAX];

@@ -20,13 +20,10 @@ bool sm_sig_alg_is_ecdsa(enum sm_sig_alg alg)
     return alg >= SM_SIG_ECDSA_SHA256 && alg <= SM_SIG_ECDSA_SHA512;
 }
 
-/* DigestInfo up to the digest: SEQUENCE { AlgorithmIdentifier, OCTET STRING } (RFC 8017 9.2 note
- * 1). The last octet of the hash's OID and the two lengths differ. */
-#define DIGEST_INFO_LEN 19
-
-static void digest_info(enum sm_digest digest, uint8_t out[DIGEST_INFO_LEN])
+/* The last octet of the hash's OID and the two lengths differ. */
+void sm_rsa_digest_info(enum sm_digest digest, uint8_t out[SM_RSA_DIGEST_INFO_LEN])
 {
-    static const uint8_t form[DIGEST_INFO_LEN] = {0x30, 0x11, 0x30, 0x0d, 0x06, 0x09, 0x60,
+    static const uint8_t form[SM_RSA_DIGEST_INFO_LEN] = {0x30, 0x11, 0x30, 0x0d, 0x06, 0x09, 0x60,
                                                   0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02,
                                                   0x00, 0x05, 0x00, 0x04, 0x00};
     static const uint8_t oids[SM_DIGEST_COUNT] = {0, 1, 2, 3};
@@ -40,13 +37,13 @@ static void digest_info(enum sm_digest digest, uint8_t out[DIGEST_INFO_LEN])
 /* EMSA-PKCS1-v1_5: 00 01 FF .. FF 00 DigestInfo (RFC 8017 9.2). */
 static void pad_pkcs1(enum sm_digest kind, sm_slice digest, uint8_t *out, size_t len)
 {
-    size_t tail = DIGEST_INFO_LEN + digest.len;
+    size_t tail = SM_RSA_DIGEST_INFO_LEN + digest.len;
     SM_CHECK(len >= tail + 11);
     memset(out, 0xff, len - tail);
     out[0] = 0;
     out[1] = 1;
     out[len - tail - 1] = 0;
-    digest_info(kind, out + len - tail);
+    sm_rsa_digest_info(kind, out + len - tail);
     memcpy(out + len - digest.len, digest.ptr, digest.len);
 }
 

@@ -70,6 +70,11 @@ static sm_err check(Sealmill__Config__V1__Config *c, const char *folder, sm_aren
         SM_TRY(sm_profile_compile(c->profiles[i], arena, &compiled, diag));
         sm_profile_deinit(&compiled);
     }
+    for (size_t i = 0; i < c->n_pkcs11; i++) {
+        SM_TRY(make_absolute(&c->pkcs11[i]->pin_file, folder, arena));
+    }
+    struct sm_token_config tokens[SM_TOKENS_MAX];
+    SM_TRY(config_tokens(c, tokens, diag));
     struct sm_http_limits limits;
     return config_limits(c, &limits, diag);
 }
@@ -127,4 +132,35 @@ sm_err config_limits(const Sealmill__Config__V1__Config *config, struct sm_http_
     SM_TRY(set_ms(l->request_timeout, "limits.request_timeout", &out->request_timeout_ms, diag));
     SM_TRY(set_ms(l->handshake_timeout, "limits.handshake_timeout", &out->handshake_timeout_ms, diag));
     return set_ms(l->drain_timeout, "limits.drain_timeout", &out->drain_timeout_ms, diag);
+}
+
+static const char *or_null(const char *s)
+{
+    return given(s) ? s : NULL;
+}
+
+sm_err config_tokens(const Sealmill__Config__V1__Config *config, struct sm_token_config *out, sm_diag *diag)
+{
+    if (config->n_pkcs11 > SM_TOKENS_MAX) {
+        return sm_diag_set(diag, SM_ERR(TOO_LARGE), "pkcs11", "more than %d tokens", SM_TOKENS_MAX);
+    }
+    for (size_t i = 0; i < config->n_pkcs11; i++) {
+        const Sealmill__Config__V1__Pkcs11Token *t = config->pkcs11[i];
+        if (!given(t->uri)) {
+            return sm_diag_set(diag, SM_ERR(INVALID), "pkcs11.uri", "it is needed: which token, and its module");
+        }
+        out[i] = (struct sm_token_config){
+            .uri = t->uri,
+            .pin_file = or_null(t->pin_file),
+            .pin_env = or_null(t->pin_env),
+            .pin_credential = or_null(t->pin_credential),
+            .sessions = t->sessions,
+            .queue = t->queue,
+            .one_thread = t->one_thread,
+            .allow_extractable = t->allow_extractable,
+        };
+        SM_TRY(set_ms(t->timeout, "pkcs11.timeout", &out[i].timeout_ms, diag));
+        SM_TRY(set_ms(t->call_timeout, "pkcs11.call_timeout", &out[i].call_timeout_ms, diag));
+    }
+    return SM_NO_ERR;
 }

@@ -13,10 +13,14 @@
 #include "base/diag.h"
 #include "gen/sealmill/v1/config.pb-c.h"
 #include "io/http.h"
+#include "sign/token.h"
 
 #define CONFIG_MAX (4U << 20)
 
 /* Reads and checks. Everything lives in `arena`. Errors: with "line N: ..." in diag where a line is to blame. */
 SM_FALLIBLE config_load(const char *path, sm_arena *arena, Sealmill__Config__V1__Config **out, sm_diag *diag);
 /* The limits of the listeners. */
+/* The pkcs11 section; `out` has room for SM_TOKENS_MAX, strings are the configuration's. Errors: INVALID, TOO_LARGE. */
+SM_FALLIBLE config_tokens(const Sealmill__Config__V1__Config *config, struct sm_token_config *out, sm_diag *diag);
+
 SM_FALLIBLE config_limits(const Sealmill__Config__V1__Config *config, struct sm_http_limits *out, sm_diag *diag);

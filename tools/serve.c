@@ -276,11 +276,16 @@ static void configure_log(const Sealmill__Config__V1__Config *c)
 static sm_err open_core(struct server *s, sm_diag *diag)
 {
     const Sealmill__Config__V1__Config *c = s->config;
+    struct sm_token_config tokens[SM_TOKENS_MAX];
+    SM_TRY(config_tokens(c, tokens, diag));
+    sm_sign_set_multi_buffer(c->crypto == NULL || !c->crypto->no_multi_buffer);
     const struct sm_keystore_config keys = {
         .dir = c->keys->dir,
         .passphrase_file = or_null(c->keys->passphrase_file),
         .passphrase_env = or_null(c->keys->passphrase_env),
         .passphrase_credential = or_null(c->keys->passphrase_credential),
+        .tokens = tokens,
+        .token_count = c->n_pkcs11,
     };
     const struct sm_store_config store = {
         .dir = c->data_dir,
@@ -355,13 +360,25 @@ static void reload(struct server *s, const char *path)
 
 /* ---- running ---- */
 
-#define RESPONDER_CHECK_S 3600
+#define TICK_S 2 /* tokens that have come back */
+#define RESPONDER_CHECK_TICKS (3600 / TICK_S)
+
+static void tick(struct server *s, unsigned ticks)
+{
+    sm_diag diag = {.reason = ""};
+    sm_api_retry_keys(s->api);
+    sm_err err = ticks % RESPONDER_CHECK_TICKS == 0 ? renew_responders(s, &diag) : SM_NO_ERR;
+    if (!sm_ok(err)) {
+        sm_log(SM_LOG_ERROR, "responder_renewal_failed", SM_KE("error", err), SM_KS("reason", diag.reason), SM_KEND);
+    }
+}
 
 static void wait_for_end(struct server *s, const char *path, const sigset_t *signals)
 {
+    unsigned ticks = 0;
     for (;;) {
-        const struct timespec hour = {.tv_sec = RESPONDER_CHECK_S};
-        int signal = sigtimedwait(signals, NULL, &hour);
+        const struct timespec pause = {.tv_sec = TICK_S};
+        int signal = sigtimedwait(signals, NULL, &pause);
         if (signal == SIGTERM || signal == SIGINT) {
             return;
         }
@@ -369,11 +386,8 @@ static void wait_for_end(struct server *s, const char *path, const sigset_t *sig
             systemd_notify("RELOADING=1");
             reload(s, path);
             systemd_notify("READY=1");
-        }
-        sm_diag diag = {.reason = ""};
-        sm_err err = signal < 0 ? renew_responders(s, &diag) : SM_NO_ERR;
-        if (!sm_ok(err)) {
-            sm_log(SM_LOG_ERROR, "responder_renewal_failed", SM_KE("error", err), SM_KS("reason", diag.reason), SM_KEND);
+        } else {
+            tick(s, ++ticks);
         }
     }
 }

@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Keys on tokens: found or made by URI, and given to the pool. */
+#include "base/mem.h"
+#include "base/rand.h"
+#include "sign/key_p.h"
+#include "sign/p11_pool_p.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define SPKI_MAX 2048
+#define NEW_ID_LEN 16
+
+/* ---- what a URI says ---- */
+
+static sm_err read_match(P11KitUri *uri, struct p11_match *out, sm_diag *diag)
+{
+    const CK_ATTRIBUTE *id = p11_kit_uri_get_attribute(uri, CKA_ID);
+    const CK_ATTRIBUTE *label = p11_kit_uri_get_attribute(uri, CKA_LABEL);
+    *out = (struct p11_match){.id_len = 0};
+    if ((id != NULL && id->ulValueLen > P11_ID_MAX) ||
+        (label != NULL && label->ulValueLen >= P11_LABEL_MAX)) {
+        return sm_diag_set(diag, SM_ERR(INVALID), "key_uri", "id has at most %d octets, object %d",
+                           P11_ID_MAX, P11_LABEL_MAX - 1);
+    }
+    if (id != NULL) {
+        memcpy(out->id, id->pValue, id->ulValueLen);
+        out->id_len = id->ulValueLen;
+    }
+    if (label != NULL) {
+        memcpy(out->label, label->pValue, label->ulValueLen);
+    }
+    return SM_NO_ERR;
+}
+
+static sm_err new_key(sm_tokens *set, P11KitUri *uri, struct sm_token_key **out, sm_diag *diag)
+{
+    struct sm_token_key *key = sm_calloc(1, sizeof(*key));
+    if (key == NULL) {
+        return SM_ERR(NO_MEMORY);
+    }
+    key->set = set;
+    sm_list_init(&key->node);
+    sm_lanes_init(&key->lanes);
+    sm_err err = read_match(uri, &key->match, diag);
+    for (size_t i = 0; i < set->token_count; i++) {
+        if (sm_p11_uri_allows(uri, set->tokens[i])) {
+            key->holders[key->holder_count++].token = set->tokens[i];
+            key->queue_max = key->queue_max > set->tokens[i]->queue_max ? key->queue_max
+                                                                        : set->tokens[i]->queue_max;
+        }
+    }
+    if (sm_ok(err) && key->holder_count == 0) {
+        err = sm_diag_set(diag, SM_ERR(NOT_FOUND), "key_uri",
+                          "the configuration's pkcs11 section has no such token");
+    }
+    if (!sm_ok(err)) {
+        sm_free(key);
+        return err;
+    }
+    *out = key;
+    return SM_NO_ERR;
+}
+
+/* ---- visiting a token, on the caller's thread ---- */
+
+struct visit {
+    struct sm_token *token;
+    CK_SESSION_HANDLE session;
+};
+
+static sm_err token_err(CK_RV rv, const struct sm_token *token, sm_diag *diag)
+{
+    return sm_diag_set(diag, SM_ERR(TOKEN), "key_uri", "the token %s says %s", token->name,
+                       sm_p11_name(rv));
+}
+
+static sm_err enter(struct sm_token *token, bool writable, struct visit *v, sm_diag *diag)
+{
+    (void)pthread_mutex_lock(&token->set->lock);
+    bool up = token->state == TOKEN_UP;
+    CK_SLOT_ID slot = token->slot;
+    const char *why = token->why;
+    (void)pthread_mutex_unlock(&token->set->lock);
+    if (!up) {
+        return sm_diag_set(diag, SM_ERR(UNAVAILABLE), "key_uri", "the token %s is not there: %s",
+                           token->name, why);
+    }
+    v->token = token;
+    CK_RV rv = sm_p11_session_open(token, slot, writable, &v->session);
+    return rv == CKR_OK ? SM_NO_ERR : token_err(rv, token, diag);
+}
+
+static sm_err check_found(const struct p11_found *found, const struct sm_token *token,
+                          sm_diag *diag)
+{
+    if (found->handle == 0) {
+        return sm_diag_set(diag, SM_ERR(NOT_FOUND), "key_uri",
+                           "the token %s has no such private key", token->name);
+    }
+    if (found->extractable && !token->allow_extractable) {
+        return sm_diag_set(diag, SM_ERR(POLICY), "key_uri",
+                           "the token %s would give the key out (extractable or not sensitive): "
+                           "allow_extractable allows it",
+                           token->name);
+    }
+    return SM_NO_ERR;
+}
+
+static sm_err look(struct visit *v, const struct p11_match *match, sm_buf *spki, sm_diag *diag)
+{
+    struct p11_found found;
+    CK_RV rv = sm_p11_find_key(v->token, v->session, *match, &found);
+    if (rv == CKR_TEMPLATE_INCONSISTENT) {
+        return sm_diag_set(diag, SM_ERR(INVALID), "key_uri",
+                           "several keys of the token %s match: say their id", v->token->name);
+    }
+    if (rv != CKR_OK) {
+        return token_err(rv, v->token, diag);
+    }
+    SM_TRY(check_found(&found, v->token, diag));
+    return sm_p11_read_public(v->token, v->session, found.handle, spki, diag);
+}
+
+/* The public key, from the first token that shows it. */
+static sm_err find_public(struct sm_token_key *key, sm_buf *spki, sm_diag *diag)
+{
+    sm_err err = SM_ERR(UNAVAILABLE);
+    for (size_t i = 0; i < key->holder_count; i++) {
+        struct visit v;
+        sm_buf_reset(spki);
+        err = enter(key->holders[i].token, false, &v, diag);
+        if (sm_ok(err)) {
+            err = look(&v, &key->match, spki, diag);
+            sm_p11_session_close(v.token, v.session);
+        }
+        if (sm_ok(err) || sm_err_is(err, SM_E_POLICY) || sm_err_is(err, SM_E_INVALID)) {
+            return err;
+        }
+    }
+    return err;
+}
+
+static sm_err wrap(struct sm_token_key *key, const char *uri, sm_key **out, sm_diag *diag)
+{
+    sm_buf spki = sm_buf_init(SPKI_MAX);
+    sm_err err = find_public(key, &spki, diag);
+    err = sm_ok(err) ? sm_key_wrap_token(sm_buf_slice(&spki), uri, key, out) : err;
+    sm_buf_deinit(&spki);
+    if (!sm_ok(err)) {
+        return err;
+    }
+    key->public_key = sm_key_public(*out);
+    key->type = key->public_key->type;
+    (void)pthread_mutex_lock(&key->set->lock);
+    sm_list_push_back(&key->set->keys, &key->node);
+    (void)pthread_mutex_unlock(&key->set->lock);
+    return SM_NO_ERR;
+}
+
+static sm_err load(sm_tokens *set, P11KitUri *uri, const char *text, sm_key **out, sm_diag *diag)
+{
+    struct sm_token_key *key;
+    SM_TRY(new_key(set, uri, &key, diag));
+    sm_err err = key->match.id_len == 0 && key->match.label[0] == '\0'
+                     ? sm_diag_set(diag, SM_ERR(INVALID), "key_uri",
+                                   "object or id is needed: which key of the token")
+                     : wrap(key, text, out, diag);
+    if (!sm_ok(err)) {
+        sm_free(key);
+    }
+    return err;
+}
+
+sm_err sm_tokens_load(sm_tokens *tokens, const char *text, sm_key **out, sm_diag *diag)
+{
+    P11KitUri *uri;
+    if (tokens == NULL) {
+        return sm_diag_set(diag, SM_ERR(UNSUPPORTED), "key_uri",
+                           "the configuration has no pkcs11 section: no token is known");
+    }
+    SM_TRY(sm_p11_uri_parse(text, &uri, diag));
+    sm_err err = p11_kit_uri_get_pin_source(uri) != NULL
+                     ? sm_diag_set(diag, SM_ERR(INVALID), "key_uri",
+                                   "pin-source belongs into the configuration's pkcs11 section")
+                     : load(tokens, uri, text, out, diag);
+    p11_kit_uri_free(uri);
+    return err;
+}
+
+/* ---- making ---- */
+
+static sm_err generate(struct sm_token *token, enum sm_key_type type, const struct p11_match *match,
+                       sm_diag *diag)
+{
+    struct visit v;
+    struct p11_found found;
+    const struct p11_match same_label = {.id_len = 0};
+    struct p11_match by_label = same_label;
+    memcpy(by_label.label, match->label, sizeof(by_label.label));
+    SM_TRY(enter(token, true, &v, diag));
+    CK_RV rv = sm_p11_find_key(token, v.session, by_label, &found);
+    sm_err err = SM_NO_ERR;
+    if (rv == CKR_TEMPLATE_INCONSISTENT || (rv == CKR_OK && found.handle != 0)) {
+        err = sm_diag_set(diag, SM_ERR(EXISTS), "key_uri",
+                          "the token %s has a key %s: use_existing_key takes it", token->name,
+                          match->label);
+    } else if (rv != CKR_OK) {
+        err = token_err(rv, token, diag);
+    } else {
+        rv = sm_p11_generate(token, v.session, type, *match);
+        err = rv == CKR_OK ? SM_NO_ERR : token_err(rv, token, diag);
+    }
+    sm_p11_session_close(token, v.session);
+    return err;
+}
+
+/* What finds the new key again. */
+static void write_uri(const struct sm_token *token, const struct p11_match *match, char **out)
+{
+    P11KitUri *uri = p11_kit_uri_new();
+    CK_OBJECT_CLASS class = CKO_PRIVATE_KEY;
+    struct p11_match m = *match;
+    if (uri == NULL) {
+        return;
+    }
+    *p11_kit_uri_get_token_info(uri) = *p11_kit_uri_get_token_info(token->uri);
+    CK_ATTRIBUTE attributes[] = {{CKA_CLASS, &class, sizeof(class)},
+                                 {CKA_ID, m.id, m.id_len},
+                                 {CKA_LABEL, m.label, strlen(m.label)}};
+    for (size_t i = 0; i < 3; i++) {
+        (void)p11_kit_uri_set_attribute(uri, &attributes[i]);
+    }
+    if (p11_kit_uri_format(uri, P11_KIT_URI_FOR_OBJECT_ON_TOKEN, out) != P11_KIT_URI_OK) {
+        *out = NULL;
+    }
+    p11_kit_uri_free(uri);
+}
+
+static sm_err create(sm_tokens *set, P11KitUri *uri, const char *name, enum sm_key_type type,
+                     sm_key **out, sm_diag *diag)
+{
+    struct sm_token_key *key;
+    SM_TRY(new_key(set, uri, &key, diag));
+    struct p11_match match = key->match;
+    struct sm_token *token = key->holders[0].token;
+    size_t holders = key->holder_count;
+    sm_free(key);
+    if (holders > 1) {
+        return sm_diag_set(diag, SM_ERR(INVALID), "key_uri",
+                           "%zu tokens fit: say which (token= or serial=) the key is to be made in",
+                           holders);
+    }
+    if (match.label[0] == '\0') {
+        (void)snprintf(match.label, sizeof(match.label), "%s", name);
+    }
+    if (match.id_len == 0) {
+        sm_rand_bytes(match.id, NEW_ID_LEN);
+        match.id_len = NEW_ID_LEN;
+    }
+    SM_TRY(generate(token, type, &match, diag));
+    char *text = NULL;
+    write_uri(token, &match, &text);
+    sm_err err = text == NULL ? SM_ERR(NO_MEMORY) : sm_tokens_load(set, text, out, diag);
+    free(text); /* p11-kit's, by malloc */
+    return err;
+}
+
+sm_err sm_tokens_create(sm_tokens *tokens, const char *name, const char *text,
+                        enum sm_key_type type, sm_key **out, sm_diag *diag)
+{
+    P11KitUri *uri;
+    if (tokens == NULL) {
+        return sm_diag_set(diag, SM_ERR(UNSUPPORTED), "key_uri",
+                           "the configuration has no pkcs11 section: no token is known");
+    }
+    SM_TRY(sm_p11_uri_parse(text, &uri, diag));
+    sm_err err = create(tokens, uri, name, type, out, diag);
+    p11_kit_uri_free(uri);
+    return err;
+}
+
+void sm_token_key_free(struct sm_token_key **key)
+{
+    struct sm_token_key *k = *key;
+    *key = NULL;
+    if (k != NULL) {
+        (void)pthread_mutex_lock(&k->set->lock);
+        sm_list_remove(&k->node);
+        (void)pthread_mutex_unlock(&k->set->lock);
+        sm_free(k);
+    }
+}

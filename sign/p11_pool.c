@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What happens under the set's lock: requests in, workers roused, tokens up and down, answers out.
+ */
+#include "base/clock.h"
+#include "base/log.h"
+#include "sign/p11_pool_p.h"
+
+#define RETRY_FIRST_NS (100 * SM_NS_PER_MS)
+#define RETRY_MAX_NS (30 * SM_NS_PER_S)
+
+struct key_holder *sm_p11_holder(struct sm_token_key *key, const struct sm_token *token)
+{
+    for (size_t i = 0; i < key->holder_count; i++) {
+        if (key->holders[i].token == token) {
+            return &key->holders[i];
+        }
+    }
+    return NULL;
+}
+
+static bool may_serve(const struct key_holder *h)
+{
+    return h->token->state == TOKEN_UP && !(h->absent && h->generation == h->token->generation);
+}
+
+/* The first key with requests goes behind the others: keys take turns. */
+struct sm_token_key *sm_p11_pick_key(struct sm_token *token)
+{
+    SM_LIST_FOR(it, &token->set->keys)
+    {
+        struct sm_token_key *key = SM_CONTAINER_OF(it, struct sm_token_key, node);
+        const struct key_holder *h = key->lanes.waiting == 0 ? NULL : sm_p11_holder(key, token);
+        if (h != NULL && may_serve(h)) {
+            sm_list_remove(&key->node);
+            sm_list_push_back(&token->set->keys, &key->node);
+            return key;
+        }
+    }
+    return NULL;
+}
+
+bool sm_p11_rouse(struct sm_token *token)
+{
+    for (unsigned i = 0; token->idle > 0 && i < token->worker_count; i++) {
+        struct p11_worker *w = &token->workers[i];
+        if (w->idle) {
+            w->idle = false;
+            token->idle--;
+            sm_worker_post(&w->thread, &w->wake);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The token with most sessions free; among equals they take turns. */
+void sm_p11_rouse_for(struct sm_token_key *key)
+{
+    struct sm_token *best = NULL;
+    unsigned first = key->set->turn++;
+    for (size_t i = 0; i < key->holder_count; i++) {
+        struct key_holder *h = &key->holders[(first + i) % key->holder_count];
+        if (may_serve(h) && h->token->idle > 0 && (best == NULL || h->token->idle > best->idle)) {
+            best = h->token;
+        }
+    }
+    if (best != NULL) {
+        (void)sm_p11_rouse(best);
+    }
+}
+
+void sm_p11_token_down(struct sm_token *token, const char *why)
+{
+    if (token->state == TOKEN_REFUSED) {
+        return;
+    }
+    uint64_t pause = RETRY_FIRST_NS << (token->failures < 9 ? token->failures : 9);
+    token->failures++;
+    token->retry_ns = sm_clock_mono_ns() + (pause < RETRY_MAX_NS ? pause : RETRY_MAX_NS);
+    token->why = why;
+    if (token->state == TOKEN_UP) {
+        sm_log(SM_LOG_ERROR, "token_down", SM_KS("token", token->name), SM_KS("reason", why),
+               SM_KEND);
+        sm_metric_set(token->metrics.up, 0);
+    }
+    token->state = TOKEN_DOWN;
+    (void)pthread_cond_signal(&token->set->wake);
+}
+
+/* A wrong PIN is not tried again: tokens count, and lock themselves. */
+void sm_p11_token_refused(struct sm_token *token, const char *why)
+{
+    token->state = TOKEN_REFUSED;
+    token->why = why;
+    sm_metric_set(token->metrics.up, 0);
+    sm_log(SM_LOG_ERROR, "token_refused", SM_KS("token", token->name), SM_KS("reason", why),
+           SM_KS("hint", "correct the PIN and start again"), SM_KEND);
+}
+
+void sm_p11_token_up(struct sm_token *token, CK_SLOT_ID slot)
+{
+    token->state = TOKEN_UP;
+    token->slot = slot;
+    token->generation++;
+    token->failures = 0;
+    token->why = "";
+    token->set->epoch++;
+    sm_metric_set(token->metrics.up, 1);
+    for (unsigned i = 0; i < token->worker_count; i++) {
+        struct p11_worker *w = &token->workers[i];
+        if (w->retired) { /* there may be sessions for all now */
+            w->retired = false;
+            w->idle = true;
+            token->idle++;
+        }
+    }
+    sm_log(SM_LOG_INFO, "token_up", SM_KS("token", token->name), SM_KU("slot", slot),
+           SM_KU("sessions", token->worker_count), SM_KEND);
+    SM_LIST_FOR(it, &token->set->keys)
+    {
+        struct sm_token_key *key = SM_CONTAINER_OF(it, struct sm_token_key, node);
+        for (size_t n = key->lanes.waiting; n > 0 && sm_p11_holder(key, token) != NULL; n--) {
+            if (!sm_p11_rouse(token)) {
+                return;
+            }
+        }
+    }
+}
+
+void sm_p11_requeue(struct sm_token_key *key, sm_crypt_job *job)
+{
+    sm_lanes_push(&key->lanes, job);
+    sm_p11_rouse_for(key);
+}
+
+void sm_p11_answer(sm_tokens *set, sm_crypt_job *job, sm_err err)
+{
+    set->outstanding--;
+    sm_metric_sub(set->waiting_metric, 1);
+    job->err = err;
+    job->give_back(job);
+}
+
+/* Whether some token may still answer, now or after a pause. */
+static bool has_hope(const struct sm_token_key *key)
+{
+    for (size_t i = 0; i < key->holder_count; i++) {
+        if (key->holders[i].token->state != TOKEN_REFUSED) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static sm_err take_in(struct sm_token_key *key, sm_crypt_job *job)
+{
+    sm_tokens *set = key->set;
+    if (key->lanes.waiting >= key->queue_max) {
+        return SM_ERR(QUEUE_FULL);
+    }
+    if (!has_hope(key)) {
+        return SM_ERR(UNAVAILABLE);
+    }
+    if (set->outstanding++ == 0) {
+        (void)pthread_cond_signal(&set->wake);
+    }
+    sm_metric_add(set->waiting_metric, 1);
+    job->tries = 0;
+    sm_lanes_push(&key->lanes, job);
+    sm_p11_rouse_for(key);
+    return SM_NO_ERR;
+}
+
+sm_err sm_token_key_submit(struct sm_token_key *key, sm_crypt_job *job)
+{
+    (void)pthread_mutex_lock(&key->set->lock);
+    sm_err err = take_in(key, job);
+    (void)pthread_mutex_unlock(&key->set->lock);
+    return err;
+}

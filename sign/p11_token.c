@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Slots, sessions, logins: blocking calls on one token. */
+#include "base/mem.h"
+#include "sign/p11_pool_p.h"
+
+/* PKCS#11 5.5: a token may turn up in another slot than last time. */
+CK_RV sm_p11_find_slot(struct sm_token *token, CK_SLOT_ID *slot, CK_TOKEN_INFO *info)
+{
+    struct p11_module *m = token->module;
+    CK_ULONG count = 0;
+    CK_RV rv = P11(m, C_GetSlotList(CK_TRUE, NULL, &count));
+    if (rv == CKR_CRYPTOKI_NOT_INITIALIZED && (rv = sm_p11_module_initialize(m)) == CKR_OK) {
+        rv = P11(m, C_GetSlotList(CK_TRUE, NULL, &count));
+    }
+    if (rv != CKR_OK) {
+        return rv;
+    }
+    CK_SLOT_ID *list = sm_calloc(count + 1, sizeof(*list));
+    if (list == NULL) {
+        return CKR_HOST_MEMORY;
+    }
+    rv = P11(m, C_GetSlotList(CK_TRUE, list, &count));
+    bool found = false;
+    for (CK_ULONG i = 0; rv == CKR_OK && i < count && !found; i++) {
+        found = P11(m, C_GetTokenInfo(list[i], info)) == CKR_OK &&
+                p11_kit_uri_match_token_info(token->uri, info) == 1;
+        *slot = list[i];
+    }
+    sm_free(list);
+    return rv != CKR_OK ? rv : found ? CKR_OK : CKR_TOKEN_NOT_PRESENT;
+}
+
+CK_RV sm_p11_login(struct sm_token *token, CK_SESSION_HANDLE session)
+{
+    if (token->pin.len == 0) {
+        return CKR_OK;
+    }
+    (void)pthread_mutex_lock(&token->login_lock);
+    CK_RV rv = P11(token->module, C_Login(session, CKU_USER, token->pin.ptr, token->pin.len));
+    (void)pthread_mutex_unlock(&token->login_lock);
+    return rv == CKR_USER_ALREADY_LOGGED_IN ? CKR_OK : rv;
+}
+
+CK_RV sm_p11_session_open(struct sm_token *token, CK_SLOT_ID slot, bool writable,
+                          CK_SESSION_HANDLE *out)
+{
+    CK_FLAGS flags = CKF_SERIAL_SESSION | (writable ? CKF_RW_SESSION : 0UL);
+    CK_RV rv = P11(token->module, C_OpenSession(slot, flags, NULL, NULL, out));
+    if (rv != CKR_OK) {
+        return rv;
+    }
+    rv = sm_p11_login(token, *out);
+    if (rv != CKR_OK) {
+        sm_p11_session_close(token, *out);
+    }
+    return rv;
+}
+
+void sm_p11_session_close(struct sm_token *token, CK_SESSION_HANDLE session)
+{
+    (void)P11(token->module, C_CloseSession(session)); /* it may be gone already */
+}

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The watch: requests that waited too long, calls that do not come back, tokens to be tried again.
+ * It sleeps for good while nothing is under way and every token is up. */
+#include "base/clock.h"
+#include "base/log.h"
+#include "sign/p11_pool_p.h"
+
+#include <time.h>
+
+#define WATCH_EVERY_NS (20 * SM_NS_PER_MS)
+
+static uint64_t timeout_of(const struct sm_token_key *key)
+{
+    uint64_t most = 0;
+    for (size_t i = 0; i < key->holder_count; i++) {
+        uint64_t t = key->holders[i].token->timeout_ns;
+        most = t > most ? t : most;
+    }
+    return most;
+}
+
+/* Takes the whole queue out and puts back what may wait on: expiry is rare, this is short. */
+static void expire(struct sm_token_key *key, uint64_t now)
+{
+    uint64_t timeout = timeout_of(key);
+    sm_list keep;
+    sm_list_init(&keep);
+    struct sm_lane *lane;
+    while ((lane = sm_lanes_pick(&key->lanes)) != NULL) {
+        sm_crypt_job *job;
+        (void)sm_lane_take(&key->lanes, lane, &job, 1);
+        if (atomic_load_explicit(&job->cancelled, memory_order_relaxed)) {
+            sm_p11_answer(key->set, job, SM_ERR(CANCELLED));
+        } else if (now - job->submitted_ns > timeout) {
+            sm_p11_answer(key->set, job, SM_ERR(UNAVAILABLE));
+        } else {
+            sm_list_push_back(&keep, &job->node);
+        }
+    }
+    sm_list *node;
+    while ((node = sm_list_pop_front(&keep)) != NULL) {
+        sm_lanes_push(&key->lanes, SM_CONTAINER_OF(node, sm_crypt_job, node));
+    }
+}
+
+/* Whether any waiting request is over its time: the oldest of each caller stands in front. */
+static bool has_expired(const struct sm_token_key *key, uint64_t now)
+{
+    uint64_t timeout = timeout_of(key);
+    for (unsigned op = 0; op < SM_OPS && key->lanes.waiting > 0; op++) {
+        const struct sm_lane *lane = &key->lanes.at[op][key->type];
+        for (uint64_t left = lane->occupied; left != 0; left &= left - 1) {
+            const sm_list *first = lane->queues[__builtin_ctzll(left)].next;
+            const sm_crypt_job *job = SM_CONTAINER_OF_CONST(first, sm_crypt_job, node);
+            if (now - job->submitted_ns > timeout ||
+                atomic_load_explicit(&job->cancelled, memory_order_relaxed)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* A call that does not come back: its request goes elsewhere, the token rests. */
+static void give_up(struct p11_worker *w, uint64_t now)
+{
+    struct sm_token *token = w->token;
+    sm_crypt_job *job = w->job;
+    struct sm_token_key *key = w->key;
+    w->job = NULL;
+    w->lost = true;
+    atomic_store(&w->calling, false);
+    sm_metric_inc(token->metrics.given_up);
+    sm_log(SM_LOG_ERROR, "token_call_given_up", SM_KS("token", token->name),
+           SM_KU("milliseconds", (now - w->since_ns) / SM_NS_PER_MS), SM_KEND);
+    sm_p11_token_down(token, "a call does not come back");
+    if (now - job->submitted_ns > timeout_of(key)) {
+        sm_p11_answer(token->set, job, SM_ERR(UNAVAILABLE));
+    } else {
+        sm_p11_requeue(key, job);
+    }
+}
+
+static void watch_token(struct sm_token *token, uint64_t now)
+{
+    for (unsigned i = 0; i < token->worker_count; i++) {
+        struct p11_worker *w = &token->workers[i];
+        if (w->job != NULL && atomic_load(&w->calling) &&
+            now - w->since_ns > token->call_timeout_ns) {
+            give_up(w, now);
+        }
+    }
+    if (token->state == TOKEN_DOWN && !token->reviving && now >= token->retry_ns) {
+        (void)sm_p11_rouse(token); /* one worker tries */
+    }
+}
+
+static bool has_work(const sm_tokens *set)
+{
+    bool down = false;
+    for (size_t i = 0; i < set->token_count; i++) {
+        down = down || set->tokens[i]->state == TOKEN_DOWN;
+    }
+    return down || set->outstanding > 0;
+}
+
+static void wait(sm_tokens *set)
+{
+    struct timespec until;
+    if (!has_work(set)) {
+        (void)pthread_cond_wait(&set->wake, &set->lock);
+        return;
+    }
+    (void)clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += (long)WATCH_EVERY_NS;
+    if (until.tv_nsec >= (long)SM_NS_PER_S) {
+        until.tv_nsec -= (long)SM_NS_PER_S;
+        until.tv_sec++;
+    }
+    (void)pthread_cond_timedwait(&set->wake, &set->lock, &until);
+}
+
+static void watch(void *ctx)
+{
+    sm_tokens *set = ctx;
+    (void)pthread_mutex_lock(&set->lock);
+    while (!set->stopping) {
+        wait(set);
+        uint64_t now = sm_clock_mono_ns();
+        for (size_t i = 0; i < set->token_count; i++) {
+            watch_token(set->tokens[i], now);
+        }
+        SM_LIST_FOR(it, &set->keys)
+        {
+            struct sm_token_key *key = SM_CONTAINER_OF(it, struct sm_token_key, node);
+            if (has_expired(key, now)) {
+                expire(key, now);
+            }
+        }
+    }
+    (void)pthread_mutex_unlock(&set->lock);
+}
+
+sm_err sm_p11_watch_start(sm_tokens *set)
+{
+    SM_TRY(sm_thread_start(&set->watch, "tokens", watch, set));
+    set->watching = true;
+    return SM_NO_ERR;
+}
+
+void sm_p11_watch_stop(sm_tokens *set)
+{
+    if (set->watching) {
+        (void)pthread_mutex_lock(&set->lock);
+        set->stopping = true;
+        (void)pthread_cond_signal(&set->wake);
+        (void)pthread_mutex_unlock(&set->lock);
+        sm_thread_join(&set->watch);
+        set->watching = false;
+    }
+}
