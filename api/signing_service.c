@@ -182,7 +182,9 @@ static sm_err make_key(sm_call *call, Sealmill__V1__SigningKey *key)
     if (name == NULL) {
         return SM_ERR(NO_MEMORY);
     }
-    SM_TRY(sm_keystore_create(api->config.keystore, name, key->key_uri, (enum sm_key_type)key->key_type, &handle, &call->diag));
+    enum sm_key_type type = key->key_type == SEALMILL__V1__KEY_TYPE__KEY_TYPE_UNSPECIFIED ? SM_KEY_P256 : (enum sm_key_type)key->key_type;
+    SM_TRY(sm_keystore_create(api->config.keystore, name, key->key_uri, type, &handle, &call->diag));
+    key->key_type = (Sealmill__V1__KeyType)type;
     key->key_uri = sm_text(&call->arena, sm_slice_str(sm_key_uri(handle)));
     key->public_key = copy_bytes(&call->arena, sm_key_public(handle)->spki);
     sealmill__record__v1__key_record__init(&record);

@@ -75,10 +75,18 @@ static sm_err token_err(CK_RV rv, const struct sm_token *token, sm_diag *diag)
                        sm_p11_name(rv));
 }
 
+static void leave_token(struct sm_token *token)
+{
+    (void)pthread_mutex_lock(&token->set->lock);
+    token->visitors--;
+    (void)pthread_mutex_unlock(&token->set->lock);
+}
+
 static sm_err enter(struct sm_token *token, bool writable, struct visit *v, sm_diag *diag)
 {
     (void)pthread_mutex_lock(&token->set->lock);
     bool up = token->state == TOKEN_UP;
+    token->visitors += up;
     CK_SLOT_ID slot = token->slot;
     const char *why = token->why;
     (void)pthread_mutex_unlock(&token->set->lock);
@@ -88,7 +96,17 @@ static sm_err enter(struct sm_token *token, bool writable, struct visit *v, sm_d
     }
     v->token = token;
     CK_RV rv = sm_p11_session_open(token, slot, writable, &v->session);
-    return rv == CKR_OK ? SM_NO_ERR : token_err(rv, token, diag);
+    if (rv != CKR_OK) {
+        leave_token(token);
+        return token_err(rv, token, diag);
+    }
+    return SM_NO_ERR;
+}
+
+static void leave(struct visit *v)
+{
+    sm_p11_session_close(v->token, v->session);
+    leave_token(v->token);
 }
 
 static sm_err check_found(const struct p11_found *found, const struct sm_token *token,
@@ -132,7 +150,7 @@ static sm_err find_public(struct sm_token_key *key, sm_buf *spki, sm_diag *diag)
         err = enter(key->holders[i].token, false, &v, diag);
         if (sm_ok(err)) {
             err = look(&v, &key->match, spki, diag);
-            sm_p11_session_close(v.token, v.session);
+            leave(&v);
         }
         if (sm_ok(err) || sm_err_is(err, SM_E_POLICY) || sm_err_is(err, SM_E_INVALID)) {
             return err;
@@ -211,7 +229,7 @@ static sm_err generate(struct sm_token *token, enum sm_key_type type, const stru
         rv = sm_p11_generate(token, v.session, type, *match);
         err = rv == CKR_OK ? SM_NO_ERR : token_err(rv, token, diag);
     }
-    sm_p11_session_close(token, v.session);
+    leave(&v);
     return err;
 }
 

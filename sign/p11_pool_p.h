@@ -82,7 +82,8 @@ struct sm_token {
     uint64_t retry_ns;
     const char *why;
     unsigned idle;
-    unsigned open; /* sessions */
+    unsigned open;     /* sessions */
+    unsigned visitors; /* administration's calls under way */
 };
 
 /* A key as one token holds it. */

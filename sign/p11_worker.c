@@ -297,6 +297,78 @@ static void serve(struct p11_worker *w, sm_crypt_job *job, struct sm_token_key *
 
 /* ---- bringing a token back ---- */
 
+/* Under the lock. Claims every token of the module for a restart of it: none is up, and nobody else
+ * is in a call. */
+static bool claim_module(struct p11_worker *w)
+{
+    sm_tokens *set = w->token->set;
+    struct p11_module *m = w->token->module;
+    for (size_t i = 0; i < set->token_count; i++) {
+        struct sm_token *t = set->tokens[i];
+        if (t->module != m) {
+            continue;
+        }
+        if (t->state == TOKEN_UP || t->visitors > 0 || (t->reviving && t != w->token)) {
+            return false;
+        }
+        for (unsigned j = 0; j < t->worker_count; j++) {
+            if (&t->workers[j] != w && !t->workers[j].idle && !t->workers[j].retired) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+static void mark_module(struct p11_worker *w, bool reviving)
+{
+    sm_tokens *set = w->token->set;
+    for (size_t i = 0; i < set->token_count; i++) {
+        if (set->tokens[i]->module == w->token->module) {
+            set->tokens[i]->reviving = reviving;
+        }
+    }
+}
+
+/* Their numbers will be given out anew: an idle worker must not close another's session later. */
+static void forget_sessions(struct sm_token *token)
+{
+    for (unsigned i = 0; i < token->worker_count; i++) {
+        token->workers[i].open = false;
+    }
+    sm_metric_sub(token->metrics.sessions, token->open);
+    token->open = 0;
+}
+
+/* Some modules look for tokens only in C_Initialize: when there is nothing to lose, it is called
+ * anew. Sessions of before are void, which each worker finds by the generation. */
+static void restart_module(struct p11_worker *w)
+{
+    sm_tokens *set = w->token->set;
+    (void)pthread_mutex_lock(&set->lock);
+    bool mine = claim_module(w);
+    for (size_t i = 0; mine && i < set->token_count; i++) {
+        if (set->tokens[i]->module == w->token->module) {
+            forget_sessions(set->tokens[i]);
+        }
+    }
+    if (mine) {
+        mark_module(w, true);
+    }
+    (void)pthread_mutex_unlock(&set->lock);
+    if (!mine) {
+        return;
+    }
+    (void)P11(w->token->module, C_Finalize(NULL));
+    CK_RV rv = sm_p11_module_initialize(w->token->module);
+    (void)pthread_mutex_lock(&set->lock);
+    mark_module(w, false);
+    w->token->reviving = true; /* still ours */
+    (void)pthread_mutex_unlock(&set->lock);
+    sm_log(SM_LOG_DEBUG, "pkcs11_restarted", SM_KS("module", w->token->module->path),
+           SM_KS("result", sm_p11_name(rv)), SM_KEND);
+}
+
 static void revive(struct p11_worker *w)
 {
     struct sm_token *token = w->token;
@@ -308,6 +380,10 @@ static void revive(struct p11_worker *w)
     (void)pthread_mutex_unlock(&set->lock);
     close_session(w);
     CK_RV rv = sm_p11_find_slot(token, &slot, &info);
+    if (rv == CKR_TOKEN_NOT_PRESENT) {
+        restart_module(w);
+        rv = sm_p11_find_slot(token, &slot, &info);
+    }
     rv = rv == CKR_OK ? open_session(w, slot, next) : rv;
     (void)pthread_mutex_lock(&set->lock);
     token->reviving = false;

@@ -41,6 +41,7 @@ struct request {
 struct load {
     struct client_target target;
     const char *profile;
+    const char *ca; /* "": the only one that issues the profile */
     sm_slice *bodies; /* framed IssueRequests */
     size_t body_count;
     size_t next_body;
@@ -70,7 +71,7 @@ static sm_err make_body(const struct load *l, size_t number, enum sm_key_type ty
     union {
         const char *in;
         char *out;
-    } profile = {l->profile};
+    } profile = {l->profile}, ca = {l->ca};
     (void)snprintf(subject, sizeof(subject), "CN=load-%zu", number);
     SM_TRY(sm_name_from_text(sm_slice_str(subject), scratch, &name, NULL));
     sm_buf der = sm_buf_init(4096);
@@ -86,6 +87,7 @@ static sm_err make_body(const struct load *l, size_t number, enum sm_key_type ty
     } ptr = {csr.ptr};
     sealmill__v1__issue_request__init(&r);
     r.profile = profile.out;
+    r.ca = ca.out;
     r.csr.data = ptr.out;
     r.csr.len = csr.len;
     sm_buf framed = sm_buf_init(65536);
@@ -343,6 +345,7 @@ static int run_load(struct cli_args *args)
     const char *type = cli_get(args, "key-type");
     enum sm_key_type key_type = sm_key_type_parse(sm_slice_str(type == NULL ? "p256" : type));
     client_target_from(args, false, &l.target);
+    l.ca = cli_get(args, "ca") == NULL ? "" : cli_get(args, "ca");
     l.profile = cli_get(args, "profile") == NULL ? "device" : cli_get(args, "profile");
     l.want = seconds > 0 ? 0 : (uint64_t)cli_number(args, "count", 10000, 1, 100000000);
     l.end_ns = (uint64_t)seconds * SM_NS_PER_S;
@@ -378,6 +381,7 @@ static int run_load(struct cli_args *args)
 static const struct cli_option load_options[] = {
     CLIENT_OPTIONS,
     {"profile", "NAME", "Default device"},
+    {"ca", "NAME", "Needed where several CAs issue the profile"},
     {"count", "N", "So many certificates (default 10000)"},
     {"seconds", "N", "For so long, instead of --count"},
     {"connections", "N", "Default 8"},
