@@ -185,6 +185,16 @@ sm_store *sm_api_store(sm_api *api)
     return api->config.store;
 }
 
+uint64_t sm_api_state_changes(sm_api *api)
+{
+    return atomic_load(&api->state_changes);
+}
+
+void sm_api_count_state_change(sm_api *api)
+{
+    atomic_fetch_add(&api->state_changes, 1);
+}
+
 /* ---- loops ---- */
 
 sm_err sm_api_loop_new(sm_api *api, const struct sm_api_loop_config *config, sm_api_loop **out)

@@ -46,6 +46,9 @@ SM_FALLIBLE sm_api_reload(sm_api *api, const Sealmill__Config__V1__Config *confi
 void sm_api_retry_keys(sm_api *api);
 
 sm_store *sm_api_store(sm_api *api);
+/* Grows with every revocation, hold and release that became durable, before it is answered. Any thread. */
+uint64_t sm_api_state_changes(sm_api *api);
+void sm_api_count_state_change(sm_api *api);
 /* The tokens' state; NULL: there are none. */
 sm_tokens *sm_api_tokens(sm_api *api);
 

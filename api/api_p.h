@@ -23,6 +23,7 @@ struct sm_api {
     pthread_mutex_t admin_lock; /* one change of the world at a time; covers `keys`, `rates` */
     sm_map *keys;               /* URI -> sm_key: a key is decrypted once */
     sm_map *rates;              /* signing key's name -> sm_rate */
+    _Atomic uint64_t state_changes; /* revocations, holds and releases that became durable */
     sm_rate refusals;           /* audit records of refused calls */
     sm_worker services[SERVICE_THREADS_MAX];
     unsigned service_count;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/call.h"
 
+#include "api/known_caller.h"
 #include "api/record.h"
 #include "api/refusal.h"
 #include "base/clock.h"
@@ -38,12 +39,6 @@ sm_err sm_call_init(sm_call *call, const struct sm_call_skin *skin, const struct
                     sm_http_exchange *x)
 {
     (void)pthread_once(&metrics_once, register_metrics);
-    const struct sm_tls_info *tls = sm_http_tls(x);
-    const struct sm_credentials credentials = {
-        .peer_certificate = tls->peer_verified ? tls->peer_certificate : SM_SLICE_NONE,
-        .authorization = sm_http_header_get(x, SM_LIT("authorization")),
-        .store = sm_api_store(sm_api_of(loop)),
-    };
     call->skin = skin;
     call->method = method;
     call->loop = loop;
@@ -56,7 +51,7 @@ sm_err sm_call_init(sm_call *call, const struct sm_call_skin *skin, const struct
     }
     call->world = sm_world_attach(sm_api_of(loop));
     call->correlation_id = sm_http_correlation_id(x);
-    SM_TRY(sm_caller_identify(call->world, &credentials, &call->arena, &call->caller, &call->diag));
+    SM_TRY(sm_known_caller_identify(call));
     return sm_caller_require(&call->caller, method->roles, &call->diag);
 }
 

@@ -32,7 +32,7 @@ void sm_token_make(char out[SM_TOKEN_SECRET_SIZE])
 static void set(struct sm_caller *out, const char *name, const char *method, Sealmill__V1__Grant *const *grants,
                 size_t count)
 {
-    *out = (struct sm_caller){name, method, grants, count, (uint32_t)sm_hash(sm_slice_str(name))};
+    *out = (struct sm_caller){name, method, grants, count, (uint32_t)sm_hash(sm_slice_str(name)), INT64_MAX};
 }
 
 static sm_err by_token(const sm_world *world, sm_slice authorization, struct sm_caller *out, sm_diag *diag)
@@ -165,10 +165,12 @@ static sm_err by_certificate(const sm_world *world, sm_slice der, sm_store *stor
         const Sealmill__Config__V1__ClientCertificate *rule = world->config->client_certificates[i];
         if (rule_matches(rule, &facts)) {
             set(out, rule->name[0] == '\0' ? facts.subject : rule->name, "mtls", rule->grants, rule->n_grants);
+            out->expires_at = facts.cert.not_after;
             return SM_NO_ERR;
         }
     }
     set(out, facts.subject, "mtls", NULL, 0); /* known, but without a grant */
+    out->expires_at = facts.cert.not_after;
     return SM_NO_ERR;
 }
 

@@ -29,6 +29,7 @@ struct sm_caller {
     Sealmill__V1__Grant *const *grants;
     size_t grant_count;
     uint32_t number; /* for fairness */
+    int64_t expires_at; /* of a client certificate: its notAfter, unix seconds */
 };
 
 /* What a connection and a request bring. */

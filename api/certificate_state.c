@@ -81,7 +81,10 @@ static sm_err write_state(struct transition *t, const Sealmill__Record__V1__Stat
     const struct sm_store_cond cond = {t->old.ptr == NULL ? SM_COND_ABSENT : SM_COND_EQUALS, SM_FAMILY_STATE, t->serial, t->old};
     const struct sm_store_put put = {SM_PUT, SM_FAMILY_STATE, t->serial, value};
     sm_store_write op = {.conds = &cond, .cond_count = 1, .puts = &put, .put_count = 1, .log = &log, .log_count = 1};
-    return sm_store_write_sync(sm_api_store(sm_api_of(call->loop)), &op);
+    sm_api *api = sm_api_of(call->loop);
+    SM_TRY(sm_store_write_sync(sm_api_store(api), &op));
+    sm_api_count_state_change(api);
+    return SM_NO_ERR;
 }
 
 static bool lost_race(sm_err err)

@@ -351,6 +351,9 @@ static void on_written(sm_store_write *op)
         sm_errand_run(sm_api_of(issue->loop), sm_api_loop_home(issue->loop), &issue->errand);
         return;
     }
+    if (sm_ok(op->err) && issue->revoke_renewed) {
+        sm_api_count_state_change(sm_api_of(issue->loop));
+    }
     if (sm_ok(op->err)) {
         issue->err = fill_response(issue, sm_buf_slice(&issue->cert), sm_slice_of(issue->serial, sizeof(issue->serial)),
                                    issue->params.not_before, issue->params.not_after);

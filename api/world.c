@@ -345,7 +345,9 @@ sm_err sm_world_build(sm_api *api, sm_world **out, sm_diag *diag)
     if (w == NULL) {
         return SM_ERR(NO_MEMORY);
     }
+    static _Atomic uint64_t last_number;
     atomic_init(&w->refs, 1);
+    w->number = atomic_fetch_add(&last_number, 1) + 1;
     sm_arena_init(&w->arena, WORLD_MEMORY);
     w->config = api->config.config;
     w->pending_max = pending_max(w->config);

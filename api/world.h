@@ -51,6 +51,7 @@ struct sm_ca {
 
 struct sm_world {
     _Atomic uint32_t refs;
+    uint64_t number; /* of no other snapshot, ever */
     sm_arena arena;
     struct sm_ca *cas;
     size_t ca_count;

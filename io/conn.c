@@ -159,6 +159,9 @@ void sm_conn_maybe_free(sm_conn *conn)
     sm_list_remove(&conn->node);
     (void)close(conn->fd);
     conn->ops->on_closed(conn, conn->why);
+    if (conn->host.note.free != NULL) {
+        conn->host.note.free(conn->host.note.value);
+    }
     sm_tls_conn_free(&conn->tls);
     sm_buf_deinit(&conn->out);
     sm_buf_deinit(&conn->wire);

@@ -318,6 +318,11 @@ const struct sm_tls_info *sm_http_tls(const sm_http_exchange *x)
     return x->tls == NULL ? &none : x->tls;
 }
 
+struct sm_http_note *sm_http_connection_note(sm_http_exchange *x)
+{
+    return x->session == NULL ? NULL : &x->session->host->note;
+}
+
 sm_slice sm_http_peer(const sm_http_exchange *x)
 {
     return x->peer;

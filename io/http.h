@@ -82,6 +82,13 @@ sm_slice sm_http_trailer(const sm_http_exchange *x, sm_slice name);
 /* Content-Length, or -1. */
 int64_t sm_http_content_length(const sm_http_exchange *x);
 const struct sm_tls_info *sm_http_tls(const sm_http_exchange *x);
+/* What a handler keeps with a connection, from one request to the next. */
+struct sm_http_note {
+    void *value;
+    void (*free)(void *value); /* at the connection's end, on its loop; after every exchange that is not held */
+};
+/* The connection's note: the handler's to change; NULL when the connection is gone. */
+struct sm_http_note *sm_http_connection_note(sm_http_exchange *x);
 /* RFC 8446 7.5 / RFC 5705. Errors: PRECONDITION without TLS, CRYPTO. */
 SM_FALLIBLE sm_http_export_keying_material(const sm_http_exchange *x, sm_slice label, sm_slice context,
                                            uint8_t *out, size_t out_len);

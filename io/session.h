@@ -35,6 +35,7 @@ typedef struct sm_session_host {
     sm_err (*export_keys)(struct sm_session_host *host, sm_slice label, sm_slice context, uint8_t *out,
                           size_t out_len);
     sm_err (*tls_unique)(struct sm_session_host *host, uint8_t *out, size_t room, size_t *len);
+    struct sm_http_note note; /* the handler's; freed with the connection */
 } sm_session_host;
 
 struct sm_session_ops {
