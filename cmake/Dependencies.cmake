@@ -22,6 +22,8 @@ pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson)
 pkg_check_modules(YAML REQUIRED IMPORTED_TARGET yaml-0.1)
 pkg_check_modules(ZLIB REQUIRED IMPORTED_TARGET zlib)
 pkg_check_modules(P11 REQUIRED IMPORTED_TARGET libp11)
+# For p11-kit/pkcs11.h: libp11's package has no header with PKCS#11's own types.
+pkg_check_modules(P11_KIT REQUIRED IMPORTED_TARGET p11-kit-1)
 pkg_check_modules(JEMALLOC IMPORTED_TARGET jemalloc)
 pkg_check_modules(CMOCKA IMPORTED_TARGET cmocka)
 
