@@ -8,7 +8,7 @@
 #                                                rsa4096, ed25519; NAME its label, ID its id in hex
 #   softhsm.sh import DIR LABEL PIN FILE NAME ID a private key (PKCS#8, PEM) and its public half
 #   softhsm.sh objects DIR LABEL PIN             lists the token's objects
-#   softhsm.sh remove DIR                        removes what the others made
+#   softhsm.sh remove DIR                        removes a folder that `new` made
 set -euo pipefail
 
 : "${SM_SOFTHSM:=/usr/lib/softhsm/libsofthsm2.so}"
@@ -66,8 +66,7 @@ softhsm_objects() { # dir label pin
 }
 
 softhsm_remove() { # dir
-    rm -rf "$1/tokens" "$1/softhsm2.conf"
-    rmdir "$1" 2>/dev/null || true
+    [ ! -e "$1/softhsm2.conf" ] || rm -rf "$1"
 }
 
 if [ "${BASH_SOURCE[0]}" = "$0" ]; then

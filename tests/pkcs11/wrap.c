@@ -19,31 +19,13 @@ EXPORTED CK_RV C_GetFunctionList(CK_FUNCTION_LIST **list);
 
 CK_FUNCTION_LIST *sm_wrap_real;
 
-#define NAME(name, params, args) #name,
-static const char *const names[] = {"C_Initialize", "C_Finalize",
-                                    SM_WRAP_FUNCTIONS(NAME, NAME, NAME)};
-
-const char *sm_wrap_name(enum sm_wrap_fn fn)
-{
-    return names[fn];
-}
-
-enum sm_wrap_fn sm_wrap_find(const char *name)
-{
-    unsigned fn = 0;
-    while (fn < SM_WRAP_FN_COUNT && strcmp(names[fn], name) != 0) {
-        fn++;
-    }
-    return (enum sm_wrap_fn)fn;
-}
-
 /* ---- Settings ---- */
 
 static bool setting_beside(const char *name, char out[SM_WRAP_SETTING_LEN])
 {
     Dl_info self;
     char line[SM_WRAP_SETTING_LEN];
-    if (dladdr(names, &self) == 0 || self.dli_fname == NULL) {
+    if (dladdr(&sm_wrap_table, &self) == 0 || self.dli_fname == NULL) {
         return false;
     }
     (void)snprintf(line, sizeof(line), "%s.env", self.dli_fname);
@@ -103,6 +85,7 @@ CK_RV sm_wrap_enter(const struct sm_wrap_call *call)
 
 CK_RV sm_wrap_leave(const struct sm_wrap_call *call, CK_RV rv)
 {
+    rv = sm_wrap_on_return(call, rv);
     sm_wrap_count_leave(call->fn, rv);
     return rv;
 }

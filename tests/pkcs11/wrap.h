@@ -65,7 +65,8 @@ unsigned long sm_wrap_setting_number(const char *name, unsigned long otherwise);
 CK_RV sm_wrap_enter(const struct sm_wrap_call *call);
 CK_RV sm_wrap_leave(const struct sm_wrap_call *call, CK_RV rv);
 
-/* The token of a session; the tokens that have sessions, at most `max`, in `out`. */
+/* The token of a session, a lost one too; the tokens that have sessions, at most `max`, in `out`.
+ */
 bool sm_wrap_slot_of(CK_SESSION_HANDLE session, CK_SLOT_ID *slot);
 size_t sm_wrap_slots(CK_SLOT_ID *out, size_t max);
 /* Closes behind the caller's back, in the wrapped module too. */
@@ -77,6 +78,7 @@ void sm_wrap_lose_sessions(CK_SLOT_ID slot);
 void sm_wrap_on_load(void);
 CK_RV sm_wrap_on_initialize(const CK_C_INITIALIZE_ARGS *args);
 CK_RV sm_wrap_on_call(const struct sm_wrap_call *call);
+CK_RV sm_wrap_on_return(const struct sm_wrap_call *call, CK_RV rv);
 void sm_wrap_on_counts(FILE *out);
 
 /* Exported, for programs that have loaded the module: writes the counts now. */

@@ -7,6 +7,7 @@
 struct session {
     CK_SLOT_ID slot;
     CK_SESSION_HANDLE handle; /* 0 while it is being opened: no handle is 0 */
+    bool lost;                /* closed behind the caller's back, who still has the handle */
 };
 
 static struct {
@@ -25,22 +26,41 @@ void sm_wrap_sessions_limit(unsigned long max)
     (void)pthread_mutex_unlock(&table.lock);
 }
 
-static size_t count(CK_SLOT_ID slot)
+/* Needs the lock, as those after it do: the open sessions of a token, or of all (NULL). */
+static size_t count(const CK_SLOT_ID *slot)
 {
     size_t n = 0;
     for (size_t i = 0; i < table.n; i++) {
-        n += table.at[i].slot == slot;
+        n += !table.at[i].lost && (slot == NULL || table.at[i].slot == *slot);
     }
     return n;
+}
+
+static void drop(size_t i)
+{
+    if (i < table.n) {
+        table.at[i] = table.at[--table.n];
+    }
+}
+
+static void make_room(void)
+{
+    for (size_t i = table.n; table.n == SM_WRAP_MAX_SESSIONS && i > 0; i--) {
+        if (table.at[i - 1].lost) {
+            drop(i - 1);
+        }
+    }
 }
 
 bool sm_wrap_session_reserve(CK_SLOT_ID slot)
 {
     (void)pthread_mutex_lock(&table.lock);
-    bool ok = table.n < SM_WRAP_MAX_SESSIONS && (table.max == 0 || count(slot) < table.max);
+    make_room();
+    bool ok = table.n < SM_WRAP_MAX_SESSIONS && (table.max == 0 || count(&slot) < table.max);
     if (ok) {
         table.at[table.n++] = (struct session){.slot = slot};
-        table.peak = table.n > table.peak ? table.n : table.peak;
+        size_t open = count(NULL);
+        table.peak = open > table.peak ? open : table.peak;
     } else {
         table.refused++;
     }
@@ -48,7 +68,7 @@ bool sm_wrap_session_reserve(CK_SLOT_ID slot)
     return ok;
 }
 
-/* Needs the lock: the index of a session, table.n when it is not there. */
+/* The index of a session, table.n when it is not there. */
 static size_t find(CK_SLOT_ID slot, bool any_slot, CK_SESSION_HANDLE handle)
 {
     size_t i = 0;
@@ -57,13 +77,6 @@ static size_t find(CK_SLOT_ID slot, bool any_slot, CK_SESSION_HANDLE handle)
         i++;
     }
     return i;
-}
-
-static void drop(size_t i)
-{
-    if (i < table.n) {
-        table.at[i] = table.at[--table.n];
-    }
 }
 
 void sm_wrap_session_release(CK_SLOT_ID slot)
@@ -125,7 +138,7 @@ size_t sm_wrap_slots(CK_SLOT_ID *out, size_t max)
         while (seen < n && out[seen] != table.at[i].slot) {
             seen++;
         }
-        if (seen == n && n < max) {
+        if (seen == n && n < max && !table.at[i].lost) {
             out[n++] = table.at[i].slot;
         }
     }
@@ -133,22 +146,33 @@ size_t sm_wrap_slots(CK_SLOT_ID *out, size_t max)
     return n;
 }
 
+static void mark_lost(const CK_SESSION_HANDLE *session, CK_SLOT_ID slot)
+{
+    (void)pthread_mutex_lock(&table.lock);
+    for (size_t i = 0; i < table.n; i++) {
+        struct session *s = &table.at[i];
+        s->lost = s->lost ||
+                  (s->handle != 0 && (session != NULL ? s->handle == *session : s->slot == slot));
+    }
+    (void)pthread_mutex_unlock(&table.lock);
+}
+
 void sm_wrap_lose_session(CK_SESSION_HANDLE session)
 {
     (void)sm_wrap_real->C_CloseSession(session);
-    sm_wrap_session_forget(session);
+    mark_lost(&session, 0);
 }
 
 void sm_wrap_lose_sessions(CK_SLOT_ID slot)
 {
     (void)sm_wrap_real->C_CloseAllSessions(slot);
-    sm_wrap_sessions_forget(&slot);
+    mark_lost(NULL, slot);
 }
 
 void sm_wrap_sessions_write(FILE *out)
 {
     (void)pthread_mutex_lock(&table.lock);
-    (void)fprintf(out, "sessions open=%zu peak=%zu refused=%lu\n", table.n, table.peak,
+    (void)fprintf(out, "sessions open=%zu peak=%zu refused=%lu\n", count(NULL), table.peak,
                   table.refused);
     (void)pthread_mutex_unlock(&table.lock);
 }
