@@ -32,7 +32,8 @@ sm_err sm_api_rate(sm_api *api, const char *name, sm_rate **out)
         return SM_NO_ERR;
     }
     sm_rate *fresh = sm_calloc(1, sizeof(*fresh));
-    sm_err err = fresh == NULL ? SM_ERR(NO_MEMORY) : sm_map_put(api->rates, sm_slice_str(name), fresh, NULL);
+    sm_err err = fresh == NULL ? SM_ERR(NO_MEMORY)
+                               : sm_map_put(api->rates, sm_slice_str(name), fresh, NULL);
     if (!sm_ok(err)) {
         sm_free(fresh);
         return err;
@@ -176,7 +177,8 @@ void sm_api_retry_keys(sm_api *api)
     sm_err err = sm_api_refresh(api, &diag);
     (void)pthread_mutex_unlock(&api->admin_lock);
     if (!sm_ok(err)) {
-        sm_log(SM_LOG_ERROR, "keys_not_loaded", SM_KE("error", err), SM_KS("reason", diag.reason), SM_KEND);
+        sm_log(SM_LOG_ERROR, "keys_not_loaded", SM_KE("error", err), SM_KS("reason", diag.reason),
+               SM_KEND);
     }
 }
 
@@ -205,7 +207,8 @@ sm_err sm_api_loop_new(sm_api *api, const struct sm_api_loop_config *config, sm_
     }
     loop->api = api;
     loop->config = *config;
-    const struct sm_batcher_config batcher = {config->home, config->pool, config->schedule, config->ctx};
+    const struct sm_batcher_config batcher = {config->home, config->pool, config->schedule,
+                                              config->ctx};
     sm_err err = sm_batcher_new(&batcher, &loop->batcher);
     if (!sm_ok(err)) {
         sm_free(loop);

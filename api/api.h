@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The service: CAs, profiles, callers, the issuance pipeline, the inventory. Every protocol goes through it.
+ * The service: CAs, profiles, callers, the issuance pipeline, the inventory. Every protocol goes
+ * through it.
  *
- * sm_api is shared by all threads; sm_api_loop is one loop's part of it (its batcher). What changes seldom (CAs, profiles, callers) is a
- * `sm_world`: an immutable snapshot that requests attach to and that administration replaces as a whole.
+ * sm_api is shared by all threads; sm_api_loop is one loop's part of it (its batcher). What
+ * changes seldom (CAs, profiles, callers) is a `sm_world`: an immutable snapshot that requests
+ * attach to and that administration replaces as a whole.
  *
- * Threads:   sm_api_new/free: main. Administration and inventory reads run on service threads (they wait for the disk and for keys);
- *            issuance runs on the loops.
+ * Threads:   sm_api_new/free: main. Administration and inventory reads run on service threads
+ *            (they wait for the disk and for keys); issuance runs on the loops.
  * Limits:    SM_API_PENDING_MAX requests under way in a loop.
  * Security:  no right, no profile, no proof of possession: refused, and counted by reason.
  * Standards: RFC 5280.
@@ -23,7 +25,8 @@
 #include "sign/key.h"
 #include "store/store.h"
 
-#define SM_API_PENDING_MAX 4096 /* default of limits.pending_requests: at 30,000/s that much waits 0.14 s */
+#define SM_API_PENDING_MAX \
+    4096 /* default of limits.pending_requests: at 30,000/s that much waits 0.14 s */
 
 typedef struct sm_api sm_api;
 typedef struct sm_api_loop sm_api_loop;
@@ -39,14 +42,17 @@ struct sm_api_config {
 /* Loads CAs, profiles, tokens from the store. Errors: those of loading; diag says which. Given. */
 SM_FALLIBLE sm_api_new(const struct sm_api_config *config, sm_api **out, sm_diag *diag);
 void sm_api_free(sm_api **api);
-/* Reads the configuration's parts again (profiles, client certificates). `config` is borrowed for life, the old one until no request uses it. */
+/* Reads the configuration's parts again (profiles, client certificates). `config` is borrowed
+ * for life, the old one until no request uses it. */
 SM_FALLIBLE sm_api_reload(sm_api *api, const Sealmill__Config__V1__Config *config, sm_diag *diag);
 
-/* Loads keys that were missing, where a token has come (back) since. Blocks; quick when there is nothing to do. Main thread. */
+/* Loads keys that were missing, where a token has come (back) since. Blocks; quick when there is
+ * nothing to do. Main thread. */
 void sm_api_retry_keys(sm_api *api);
 
 sm_store *sm_api_store(sm_api *api);
-/* Grows with every revocation, hold and release that became durable, before it is answered. Any thread. */
+/* Grows with every revocation, hold and release that became durable, before it is answered. Any
+ * thread. */
 uint64_t sm_api_state_changes(sm_api *api);
 void sm_api_count_state_change(sm_api *api);
 /* The tokens' state; NULL: there are none. */
@@ -63,7 +69,8 @@ struct sm_api_loop_config {
     void *ctx;
 };
 
-SM_FALLIBLE sm_api_loop_new(sm_api *api, const struct sm_api_loop_config *config, sm_api_loop **out);
+SM_FALLIBLE sm_api_loop_new(sm_api *api, const struct sm_api_loop_config *config,
+                            sm_api_loop **out);
 void sm_api_loop_free(sm_api_loop **loop);
 /* The signing batch. */
 void sm_api_loop_run(sm_api_loop *loop);
@@ -73,7 +80,8 @@ sm_api *sm_api_of(sm_api_loop *loop);
 sm_mailbox *sm_api_loop_home(sm_api_loop *loop);
 sm_batcher *sm_api_loop_batcher(sm_api_loop *loop);
 
-/* Runs `work` on a service thread, then `done` on the loop. Embedded in the request, pinned until done. */
+/* Runs `work` on a service thread, then `done` on the loop. Embedded in the request, pinned
+ * until done. */
 typedef struct sm_errand {
     sm_msg msg;
     sm_mailbox *home;

@@ -20,16 +20,17 @@ struct sm_api {
     struct sm_api_config config;
     pthread_mutex_t world_lock; /* covers `world` and its replacement */
     sm_world *world;
-    pthread_mutex_t admin_lock; /* one change of the world at a time; covers `keys`, `rates` */
-    sm_map *keys;               /* URI -> sm_key: a key is decrypted once */
-    sm_map *rates;              /* signing key's name -> sm_rate */
+    pthread_mutex_t admin_lock;     /* one change of the world at a time; covers `keys`, `rates` */
+    sm_map *keys;                   /* URI -> sm_key: a key is decrypted once */
+    sm_map *rates;                  /* signing key's name -> sm_rate */
     _Atomic uint64_t state_changes; /* revocations, holds and releases that became durable */
-    sm_rate refusals;           /* audit records of refused calls */
+    sm_rate refusals;               /* audit records of refused calls */
     sm_worker services[SERVICE_THREADS_MAX];
     unsigned service_count;
     _Atomic uint32_t next_service;
     uint64_t tokens_epoch; /* main's: when missing keys were looked for last */
-    _Atomic int64_t last_issue_ms; /* wall time of the last issuance: a clock far behind it is refused */
+    /* Wall time of the last issuance: a clock far behind it is refused. */
+    _Atomic int64_t last_issue_ms;
 };
 
 struct sm_api_loop {
@@ -43,5 +44,6 @@ struct sm_api_loop {
 SM_FALLIBLE sm_api_refresh(sm_api *api, sm_diag *diag);
 /* A key by its URI, from the cache or the key store. Call with admin_lock held. Shared. */
 SM_FALLIBLE sm_api_load_key(sm_api *api, const char *uri, sm_key **out, sm_diag *diag);
-/* A signing key's rate limit by the key's name. Call with admin_lock held; lives as long as the api. Errors: NO_MEMORY. */
+/* A signing key's rate limit by the key's name. Call with admin_lock held; lives as long as the
+ * api. Errors: NO_MEMORY. */
 SM_FALLIBLE sm_api_rate(sm_api *api, const char *name, sm_rate **out);

@@ -29,7 +29,8 @@ static bool name_is_good(const char *name)
 {
     size_t len = strlen(name);
     for (size_t i = 0; i < len; i++) {
-        bool word = (name[i] >= 'a' && name[i] <= 'z') || (name[i] >= '0' && name[i] <= '9') || name[i] == '-';
+        bool word = (name[i] >= 'a' && name[i] <= 'z') || (name[i] >= '0' && name[i] <= '9') ||
+                    name[i] == '-';
         if (!word) {
             return false;
         }
@@ -72,8 +73,10 @@ static sm_err save(const struct sm_admin *a, ca_record *record, sm_slice old, co
     };
     SM_TRY(sm_record_key("ca/", sm_slice_str(record->ca->name), a->arena, &key));
     SM_TRY(sm_record_pack(&record->base, a->arena, &value));
-    const struct sm_store_cond cond = {old.ptr == NULL ? SM_COND_ABSENT : SM_COND_EQUALS, SM_FAMILY_META, key, old};
-    const struct sm_change change = {.key = key, .value = value, .conds = &cond, .cond_count = 1, .audit = &audit};
+    const struct sm_store_cond cond = {old.ptr == NULL ? SM_COND_ABSENT : SM_COND_EQUALS,
+                                       SM_FAMILY_META, key, old};
+    const struct sm_change change = {
+        .key = key, .value = value, .conds = &cond, .cond_count = 1, .audit = &audit};
     SM_TRY(sm_change_write(a->api->config.store, &change, a->arena));
     return sm_api_refresh(a->api, a->diag);
 }
@@ -92,13 +95,17 @@ static uint32_t next_id(sm_api *api)
 static int64_t responder_validity(const sm_api *api)
 {
     const Sealmill__Config__V1__Ocsp *ocsp = api->config.config->ocsp;
-    const char *text = ocsp == NULL || ocsp->responder_validity[0] == '\0' ? RESPONDER_VALIDITY_DEFAULT : ocsp->responder_validity;
+    const char *text = ocsp == NULL || ocsp->responder_validity[0] == '\0'
+                           ? RESPONDER_VALIDITY_DEFAULT
+                           : ocsp->responder_validity;
     int64_t s = 30 * 86400;
     return sm_ok(sm_duration_parse(sm_slice_str(text), &s)) ? s : 30 * 86400;
 }
 
-/* A new key and certificate for the generation's responder, signed by the CA's own key (RFC 6960 4.2.2.2). */
-static sm_err make_responder(const struct sm_admin *a, const char *name, ca_generation *g, sm_key *ca_key)
+/* A new key and certificate for the generation's responder, signed by the CA's own key (RFC 6960
+ * 4.2.2.2). */
+static sm_err make_responder(const struct sm_admin *a, const char *name, ca_generation *g,
+                             sm_key *ca_key)
 {
     char key_name[128];
     struct sm_cert issuer;
@@ -106,14 +113,18 @@ static sm_err make_responder(const struct sm_admin *a, const char *name, ca_gene
     sm_slice der;
     SM_TRY(sm_cert_parse(sm_slice_of(g->certificate.data, g->certificate.len), &issuer, a->diag));
     /* The responder signs for every relying party: a fast key, except under a post-quantum CA. */
-    enum sm_key_type type = sm_key_get_type(ca_key) >= SM_KEY_ML_DSA_44 ? sm_key_get_type(ca_key) : SM_KEY_P256;
-    (void)snprintf(key_name, sizeof(key_name), "%.63s-ocsp-%u-%08x", name, g->number, (unsigned)(sm_rand_u64() & 0xffffffffU));
+    enum sm_key_type type = sm_key_get_type(ca_key) >= SM_KEY_ML_DSA_44 ? sm_key_get_type(ca_key)
+                                                                        : SM_KEY_P256;
+    (void)snprintf(key_name, sizeof(key_name), "%.63s-ocsp-%u-%08x", name, g->number,
+                   (unsigned)(sm_rand_u64() & 0xffffffffU));
     SM_TRY(sm_keystore_create(a->api->config.keystore, key_name, "", type, &key, a->diag));
-    sm_err err = sm_ocsp_cert_make(&issuer, ca_key, key, responder_validity(a->api), a->arena, &der);
+    sm_err err = sm_ocsp_cert_make(&issuer, ca_key, key, responder_validity(a->api), a->arena,
+                                   &der);
     if (sm_ok(err)) {
         g->ocsp_certificate = binary(der);
         g->ocsp_key_uri = sm_text(a->arena, sm_slice_str(sm_key_uri(key)));
-        err = sm_map_put(a->api->keys, sm_slice_str(sm_key_uri(key)), key, NULL); /* the cache holds it now */
+        err = sm_map_put(a->api->keys, sm_slice_str(sm_key_uri(key)), key,
+                         NULL); /* the cache holds it now */
     }
     if (!sm_ok(err)) {
         sm_keystore_discard(a->api->config.keystore, sm_key_uri(key));
@@ -122,15 +133,16 @@ static sm_err make_responder(const struct sm_admin *a, const char *name, ca_gene
     return err;
 }
 
-static sm_err make_key(const struct sm_admin *a, const char *name, uint32_t number, const char *uri, bool existing,
-                       enum sm_key_type type, sm_key **out)
+static sm_err make_key(const struct sm_admin *a, const char *name, uint32_t number, const char *uri,
+                       bool existing, enum sm_key_type type, sm_key **out)
 {
     char key_name[96];
     if (existing) {
         return sm_api_load_key(a->api, uri, out, a->diag);
     }
     (void)snprintf(key_name, sizeof(key_name), "%.63s-%u", name, number);
-    SM_TRY(sm_keystore_create(a->api->config.keystore, key_name, uri, type == SM_KEY_NONE ? SM_KEY_P256 : type, out, a->diag));
+    SM_TRY(sm_keystore_create(a->api->config.keystore, key_name, uri,
+                              type == SM_KEY_NONE ? SM_KEY_P256 : type, out, a->diag));
     sm_err err = sm_map_put(a->api->keys, sm_slice_str(sm_key_uri(*out)), *out, NULL);
     if (!sm_ok(err)) {
         sm_keystore_discard(a->api->config.keystore, sm_key_uri(*out));
@@ -184,15 +196,18 @@ static sm_err describe(const struct sm_admin *a, ca_record *record)
 
 /* ---- signing a generation's certificate ---- */
 
-static sm_err use_parent(const struct sm_admin *a, const char *parent, ca_generation *g, struct sm_ca_cert_request *out)
+static sm_err use_parent(const struct sm_admin *a, const char *parent, ca_generation *g,
+                         struct sm_ca_cert_request *out)
 {
     const struct sm_ca *ca = sm_world_ca(a->api->world, parent);
     const struct sm_ca_generation *p = ca == NULL ? NULL : sm_ca_current(ca);
     if (p == NULL || !ca->active || p->key == NULL || p->cert.der.len == 0) {
-        return sm_diag_set(a->diag, SM_ERR(PRECONDITION), "parent", "%.63s is not a CA that can sign", parent);
+        return sm_diag_set(a->diag, SM_ERR(PRECONDITION), "parent",
+                           "%.63s is not a CA that can sign", parent);
     }
     if (p->cert.path_length == 0) {
-        return sm_diag_set(a->diag, SM_ERR(POLICY), "parent", "the path length of %.63s allows no CA below it", parent);
+        return sm_diag_set(a->diag, SM_ERR(POLICY), "parent",
+                           "the path length of %.63s allows no CA below it", parent);
     }
     out->issuer = &p->cert;
     out->issuer_key = p->key;
@@ -207,8 +222,8 @@ static sm_err use_parent(const struct sm_admin *a, const char *parent, ca_genera
     return SM_NO_ERR;
 }
 
-static sm_err fill_generation(const struct sm_admin *a, ca_record *record, ca_generation *g, sm_key *key, sm_slice subject,
-                              int64_t validity_s)
+static sm_err fill_generation(const struct sm_admin *a, ca_record *record, ca_generation *g,
+                              sm_key *key, sm_slice subject, int64_t validity_s)
 {
     const Sealmill__V1__CreateCaRequest *r = record->request;
     sm_slice der;
@@ -217,10 +232,12 @@ static sm_err fill_generation(const struct sm_admin *a, ca_record *record, ca_ge
     if (r->parent[0] == '\0' && !r->self_signed) {
         sm_slice copy;
         SM_TRY(sm_arena_copy(a->arena, subject, &copy));
-        record->ca->state = record->n_generations == 1 ? SEALMILL__V1__CA_STATE__CA_STATE_PENDING : record->ca->state;
+        record->ca->state = record->n_generations == 1 ? SEALMILL__V1__CA_STATE__CA_STATE_PENDING
+                                                       : record->ca->state;
         return SM_NO_ERR;
     }
-    struct sm_ca_cert_request request = {.request = r, .subject = subject, .key = key, .issuer_key = key, .validity_s = validity_s};
+    struct sm_ca_cert_request request = {
+        .request = r, .subject = subject, .key = key, .issuer_key = key, .validity_s = validity_s};
     if (r->parent[0] != '\0') {
         SM_TRY(use_parent(a, r->parent, g, &request));
     }
@@ -232,7 +249,8 @@ static sm_err fill_generation(const struct sm_admin *a, ca_record *record, ca_ge
 
 /* ---- operations ---- */
 
-static sm_err create(const struct sm_admin *a, const Sealmill__V1__CreateCaRequest *r, Sealmill__V1__Ca **out)
+static sm_err create(const struct sm_admin *a, const Sealmill__V1__CreateCaRequest *r,
+                     Sealmill__V1__Ca **out)
 {
     ca_record record;
     Sealmill__V1__Ca *ca = SM_ARENA_NEW(a->arena, Sealmill__V1__Ca);
@@ -244,13 +262,15 @@ static sm_err create(const struct sm_admin *a, const Sealmill__V1__CreateCaReque
         return SM_ERR(NO_MEMORY);
     }
     if (!name_is_good(r->name)) {
-        return sm_diag_set(a->diag, SM_ERR(INVALID), "name", "1 to 63 lower-case letters, digits and '-' are wanted");
+        return sm_diag_set(a->diag, SM_ERR(INVALID), "name",
+                           "1 to 63 lower-case letters, digits and '-' are wanted");
     }
     if (sm_world_ca(a->api->world, r->name) != NULL) {
         return sm_diag_set(a->diag, SM_ERR(EXISTS), "name", "there is a CA %s already", r->name);
     }
     if (r->subject == NULL || r->subject->n_attributes == 0) {
-        return sm_diag_set(a->diag, SM_ERR(INVALID), "subject", "a CA needs a subject (RFC 5280 4.1.2.6)");
+        return sm_diag_set(a->diag, SM_ERR(INVALID), "subject",
+                           "a CA needs a subject (RFC 5280 4.1.2.6)");
     }
     SM_TRY(sm_name_from_message(r->subject, a->arena, &subject, a->diag));
     SM_TRY(sm_message_copy(&r->base, a->arena, &kept));
@@ -264,7 +284,8 @@ static sm_err create(const struct sm_admin *a, const Sealmill__V1__CreateCaReque
     ca->parent = record.request->parent;
     ca->root = r->self_signed && r->parent[0] == '\0';
     SM_TRY(append_generation(a, &record, &g));
-    SM_TRY(make_key(a, r->name, g->number, r->key_uri, r->use_existing_key, (enum sm_key_type)r->key_type, &key));
+    SM_TRY(make_key(a, r->name, g->number, r->key_uri, r->use_existing_key,
+                    (enum sm_key_type)r->key_type, &key));
     sm_err err = fill_generation(a, &record, g, key, subject, r->validity_seconds);
     err = sm_ok(err) ? describe(a, &record) : err;
     err = sm_ok(err) ? save(a, &record, SM_SLICE_NONE, "ca.create") : err;
@@ -279,7 +300,8 @@ static sm_err create(const struct sm_admin *a, const Sealmill__V1__CreateCaReque
     return err;
 }
 
-static sm_err rollover(const struct sm_admin *a, const Sealmill__V1__RolloverCaRequest *r, Sealmill__V1__Ca **out)
+static sm_err rollover(const struct sm_admin *a, const Sealmill__V1__RolloverCaRequest *r,
+                       Sealmill__V1__Ca **out)
 {
     ca_record *record;
     ca_generation *g;
@@ -288,16 +310,20 @@ static sm_err rollover(const struct sm_admin *a, const Sealmill__V1__RolloverCaR
     sm_key *key;
     SM_TRY(load(a, r->name, &record, &old));
     if (record->ca->state != SEALMILL__V1__CA_STATE__CA_STATE_ACTIVE) {
-        return sm_diag_set(a->diag, SM_ERR(PRECONDITION), "name", "only an active CA can be rolled over");
+        return sm_diag_set(a->diag, SM_ERR(PRECONDITION), "name",
+                           "only an active CA can be rolled over");
     }
     if (record->request->parent[0] == '\0' && !record->request->self_signed) {
-        return sm_diag_set(a->diag, SM_ERR(UNSUPPORTED), "name", "a CA signed outside is rolled over by creating its successor");
+        return sm_diag_set(a->diag, SM_ERR(UNSUPPORTED), "name",
+                           "a CA signed outside is rolled over by creating its successor");
     }
     SM_TRY(sm_name_from_message(record->request->subject, a->arena, &subject, a->diag));
     SM_TRY(append_generation(a, record, &g));
-    enum sm_key_type type = r->key_type == 0 ? (enum sm_key_type)record->ca->key_type : (enum sm_key_type)r->key_type;
+    enum sm_key_type type = r->key_type == 0 ? (enum sm_key_type)record->ca->key_type
+                                             : (enum sm_key_type)r->key_type;
     SM_TRY(make_key(a, r->name, g->number, r->key_uri, false, type, &key));
-    int64_t validity = r->validity_seconds == 0 ? record->request->validity_seconds : r->validity_seconds;
+    int64_t validity = r->validity_seconds == 0 ? record->request->validity_seconds
+                                                : r->validity_seconds;
     sm_err err = fill_generation(a, record, g, key, subject, validity);
     err = sm_ok(err) ? describe(a, record) : err;
     err = sm_ok(err) ? save(a, record, old, "ca.rollover") : err;
@@ -306,7 +332,8 @@ static sm_err rollover(const struct sm_admin *a, const Sealmill__V1__RolloverCaR
     return err;
 }
 
-static sm_err import(const struct sm_admin *a, const Sealmill__V1__ImportCaCertificateRequest *r, Sealmill__V1__Ca **out)
+static sm_err import(const struct sm_admin *a, const Sealmill__V1__ImportCaCertificateRequest *r,
+                     Sealmill__V1__Ca **out)
 {
     ca_record *record;
     sm_slice old;
@@ -317,10 +344,12 @@ static sm_err import(const struct sm_admin *a, const Sealmill__V1__ImportCaCerti
     SM_TRY(load(a, r->name, &record, &old));
     ca_generation *g = record->generations[record->n_generations - 1];
     if (g->certificate.len > 0) {
-        return sm_diag_set(a->diag, SM_ERR(PRECONDITION), "name", "%s has its certificate already", r->name);
+        return sm_diag_set(a->diag, SM_ERR(PRECONDITION), "name", "%s has its certificate already",
+                           r->name);
     }
     sm_buf scratch = sm_buf_init(SM_CERT_MAX);
-    sm_err err = sm_cert_from_pem_or_der(sm_slice_of(r->certificate.data, r->certificate.len), &scratch, &der, a->diag);
+    sm_err err = sm_cert_from_pem_or_der(sm_slice_of(r->certificate.data, r->certificate.len),
+                                         &scratch, &der, a->diag);
     err = sm_ok(err) ? sm_arena_copy(a->arena, der, &copy) : err;
     sm_buf_deinit(&scratch);
     SM_TRY(err);
@@ -330,7 +359,8 @@ static sm_err import(const struct sm_admin *a, const Sealmill__V1__ImportCaCerti
     if (!fits || !cert.is_ca) {
         sm_key_detach(&key);
         return sm_diag_set(a->diag, SM_ERR(INVALID), "certificate",
-                           fits ? "it is not a CA certificate (basicConstraints)" : "it is for another key");
+                           fits ? "it is not a CA certificate (basicConstraints)"
+                                : "it is for another key");
     }
     g->certificate = binary(copy);
     g->chain = r->chain;
@@ -344,15 +374,18 @@ static sm_err import(const struct sm_admin *a, const Sealmill__V1__ImportCaCerti
     return save(a, record, old, "ca.import");
 }
 
-static sm_err set_state(const struct sm_admin *a, const char *name, bool active, Sealmill__V1__Ca **out)
+static sm_err set_state(const struct sm_admin *a, const char *name, bool active,
+                        Sealmill__V1__Ca **out)
 {
     ca_record *record;
     sm_slice old;
     SM_TRY(load(a, name, &record, &old));
     if (record->ca->state == SEALMILL__V1__CA_STATE__CA_STATE_PENDING) {
-        return sm_diag_set(a->diag, SM_ERR(PRECONDITION), "name", "%s waits for its certificate", name);
+        return sm_diag_set(a->diag, SM_ERR(PRECONDITION), "name", "%s waits for its certificate",
+                           name);
     }
-    record->ca->state = active ? SEALMILL__V1__CA_STATE__CA_STATE_ACTIVE : SEALMILL__V1__CA_STATE__CA_STATE_DISABLED;
+    record->ca->state = active ? SEALMILL__V1__CA_STATE__CA_STATE_ACTIVE
+                               : SEALMILL__V1__CA_STATE__CA_STATE_DISABLED;
     *out = record->ca;
     return save(a, record, old, active ? "ca.enable" : "ca.disable");
 }
@@ -367,7 +400,8 @@ static sm_err renew_one(const struct sm_admin *a, const struct sm_ca *ca)
     for (size_t i = 0; i < ca->generation_count; i++) {
         const struct sm_ca_generation *g = &ca->generations[i];
         bool due = g->ocsp_cert.der.len == 0 || g->ocsp_key == NULL ||
-                   now > g->ocsp_cert.not_after - (g->ocsp_cert.not_after - g->ocsp_cert.not_before) / 4;
+                   now > g->ocsp_cert.not_after -
+                             (g->ocsp_cert.not_after - g->ocsp_cert.not_before) / 4;
         if (g->key != NULL && g->cert.der.len > 0 && due && now < g->cert.not_after) {
             SM_TRY(make_responder(a, ca->name, record->generations[i], g->key));
             changed = true;
@@ -388,28 +422,32 @@ static sm_err renew_responders(const struct sm_admin *a)
 }
 
 /* Each change of the world holds the administration's lock from its first read to the new world. */
-#define LOCKED(call)                                                                                                   \
-    (void)pthread_mutex_lock(&a->api->admin_lock);                                                                     \
-    sm_err err = (call);                                                                                               \
-    (void)pthread_mutex_unlock(&a->api->admin_lock);                                                                   \
+#define LOCKED(call)                                 \
+    (void)pthread_mutex_lock(&a->api->admin_lock);   \
+    sm_err err = (call);                             \
+    (void)pthread_mutex_unlock(&a->api->admin_lock); \
     return err
 
-sm_err sm_ca_create(const struct sm_admin *a, const Sealmill__V1__CreateCaRequest *r, Sealmill__V1__Ca **out)
+sm_err sm_ca_create(const struct sm_admin *a, const Sealmill__V1__CreateCaRequest *r,
+                    Sealmill__V1__Ca **out)
 {
     LOCKED(create(a, r, out));
 }
 
-sm_err sm_ca_import(const struct sm_admin *a, const Sealmill__V1__ImportCaCertificateRequest *r, Sealmill__V1__Ca **out)
+sm_err sm_ca_import(const struct sm_admin *a, const Sealmill__V1__ImportCaCertificateRequest *r,
+                    Sealmill__V1__Ca **out)
 {
     LOCKED(import(a, r, out));
 }
 
-sm_err sm_ca_rollover(const struct sm_admin *a, const Sealmill__V1__RolloverCaRequest *r, Sealmill__V1__Ca **out)
+sm_err sm_ca_rollover(const struct sm_admin *a, const Sealmill__V1__RolloverCaRequest *r,
+                      Sealmill__V1__Ca **out)
 {
     LOCKED(rollover(a, r, out));
 }
 
-sm_err sm_ca_set_state(const struct sm_admin *a, const char *name, bool active, Sealmill__V1__Ca **out)
+sm_err sm_ca_set_state(const struct sm_admin *a, const char *name, bool active,
+                       Sealmill__V1__Ca **out)
 {
     LOCKED(set_state(a, name, active, out));
 }

@@ -22,9 +22,14 @@ struct sm_admin {
     sm_diag *diag;
 };
 
-SM_FALLIBLE sm_ca_create(const struct sm_admin *a, const Sealmill__V1__CreateCaRequest *r, Sealmill__V1__Ca **out);
-SM_FALLIBLE sm_ca_import(const struct sm_admin *a, const Sealmill__V1__ImportCaCertificateRequest *r, Sealmill__V1__Ca **out);
-SM_FALLIBLE sm_ca_rollover(const struct sm_admin *a, const Sealmill__V1__RolloverCaRequest *r, Sealmill__V1__Ca **out);
-SM_FALLIBLE sm_ca_set_state(const struct sm_admin *a, const char *name, bool active, Sealmill__V1__Ca **out);
-/* Renews the OCSP responders' certificates that end within a quarter of their life; makes missing ones. */
+SM_FALLIBLE sm_ca_create(const struct sm_admin *a, const Sealmill__V1__CreateCaRequest *r,
+                         Sealmill__V1__Ca **out);
+SM_FALLIBLE sm_ca_import(const struct sm_admin *a,
+                         const Sealmill__V1__ImportCaCertificateRequest *r, Sealmill__V1__Ca **out);
+SM_FALLIBLE sm_ca_rollover(const struct sm_admin *a, const Sealmill__V1__RolloverCaRequest *r,
+                           Sealmill__V1__Ca **out);
+SM_FALLIBLE sm_ca_set_state(const struct sm_admin *a, const char *name, bool active,
+                            Sealmill__V1__Ca **out);
+/* Renews the OCSP responders' certificates that end within a quarter of their life; makes
+ * missing ones. */
 SM_FALLIBLE sm_ca_renew_responders(const struct sm_admin *a);

@@ -41,7 +41,8 @@ static size_t to_slices(char *const *texts, size_t count, sm_slice out[16])
     return n;
 }
 
-static sm_err add_constraints(struct maker *m, const Sealmill__V1__NameConstraints *nc, sm_diag *diag)
+static sm_err add_constraints(struct maker *m, const Sealmill__V1__NameConstraints *nc,
+                              sm_diag *diag)
 {
     struct sm_san permitted[32];
     struct sm_san excluded[32];
@@ -84,8 +85,8 @@ static sm_err add_extensions(struct maker *m, const Sealmill__V1__CreateCaReques
 }
 
 /* Template, TBSCertificate, signature. */
-static sm_err sign_cert(struct maker *m, const struct sm_cert_template_config *config, const struct sm_cert_params *params,
-                        sm_key *issuer_key, sm_slice *out)
+static sm_err sign_cert(struct maker *m, const struct sm_cert_template_config *config,
+                        const struct sm_cert_params *params, sm_key *issuer_key, sm_slice *out)
 {
     sm_cert_template *t;
     sm_buf tbs = sm_buf_init(SM_CERT_MAX);
@@ -93,8 +94,11 @@ static sm_err sign_cert(struct maker *m, const struct sm_cert_template_config *c
     sm_buf cert = sm_buf_init(SM_CERT_MAX);
     SM_TRY(sm_cert_template_new(config, &t));
     sm_err err = sm_cert_write_tbs(t, params, &tbs);
-    err = sm_ok(err) ? sm_sign_now(issuer_key, config->sig_alg, sm_buf_slice(&tbs), &signature) : err;
-    err = sm_ok(err) ? sm_signed_write(&cert, sm_buf_slice(&tbs), config->sig_alg, sm_buf_slice(&signature)) : err;
+    err = sm_ok(err) ? sm_sign_now(issuer_key, config->sig_alg, sm_buf_slice(&tbs), &signature)
+                     : err;
+    err = sm_ok(err) ? sm_signed_write(&cert, sm_buf_slice(&tbs), config->sig_alg,
+                                       sm_buf_slice(&signature))
+                     : err;
     err = sm_ok(err) ? sm_arena_copy(m->arena, sm_buf_slice(&cert), out) : err;
     sm_cert_template_free(&t);
     sm_buf_deinit(&tbs);
@@ -103,7 +107,8 @@ static sm_err sign_cert(struct maker *m, const struct sm_cert_template_config *c
     return err;
 }
 
-static sm_err make_ca(struct maker *m, const struct sm_ca_cert_request *r, sm_slice *out, sm_diag *diag)
+static sm_err make_ca(struct maker *m, const struct sm_ca_cert_request *r, sm_slice *out,
+                      sm_diag *diag)
 {
     uint8_t serial[SM_SERIAL_LEN];
     uint8_t own_id[20];
@@ -114,7 +119,8 @@ static sm_err make_ca(struct maker *m, const struct sm_ca_cert_request *r, sm_sl
     const struct sm_cert_template_config config = {
         .sig_alg = sm_sig_alg_for(sm_key_get_type(r->issuer_key), SM_DIGEST_NONE, false),
         .issuer = r->issuer == NULL ? r->subject : r->issuer->subject,
-        .authority_key_id = r->issuer == NULL ? sm_slice_of(own_id, sizeof(own_id)) : r->issuer->subject_key_id,
+        .authority_key_id = r->issuer == NULL ? sm_slice_of(own_id, sizeof(own_id))
+                                              : r->issuer->subject_key_id,
         .subject_key_id = true,
         .extensions = m->list,
         .extension_count = m->count,
@@ -128,13 +134,16 @@ static sm_err make_ca(struct maker *m, const struct sm_ca_cert_request *r, sm_sl
         .key = key,
     };
     if (r->issuer != NULL) {
-        params.not_before = params.not_before < r->issuer->not_before ? r->issuer->not_before : params.not_before;
-        params.not_after = params.not_after > r->issuer->not_after ? r->issuer->not_after : params.not_after;
+        params.not_before = params.not_before < r->issuer->not_before ? r->issuer->not_before
+                                                                      : params.not_before;
+        params.not_after = params.not_after > r->issuer->not_after ? r->issuer->not_after
+                                                                   : params.not_after;
     }
     return sign_cert(m, &config, &params, r->issuer_key, out);
 }
 
-sm_err sm_ca_cert_make(const struct sm_ca_cert_request *r, sm_arena *arena, sm_slice *out, sm_diag *diag)
+sm_err sm_ca_cert_make(const struct sm_ca_cert_request *r, sm_arena *arena, sm_slice *out,
+                       sm_diag *diag)
 {
     struct maker m = {.arena = arena, .value = sm_buf_init(65536)};
     sm_err err = make_ca(&m, r, out, diag);
@@ -142,7 +151,8 @@ sm_err sm_ca_cert_make(const struct sm_ca_cert_request *r, sm_arena *arena, sm_s
     return err;
 }
 
-static sm_err make_leaf(struct maker *m, const struct sm_leaf_request *r, sm_buf *subject, sm_slice *out)
+static sm_err make_leaf(struct maker *m, const struct sm_leaf_request *r, sm_buf *subject,
+                        sm_slice *out)
 {
     uint8_t serial[SM_SERIAL_LEN];
     struct sm_name name = {.count = 0};
@@ -171,7 +181,8 @@ static sm_err make_leaf(struct maker *m, const struct sm_leaf_request *r, sm_buf
     int64_t end = now + r->validity_s - 1;
     const struct sm_cert_params params = {
         .serial = sm_slice_of(serial, sizeof(serial)),
-        .not_before = now - BACKDATE_S < r->issuer->not_before ? r->issuer->not_before : now - BACKDATE_S,
+        .not_before = now - BACKDATE_S < r->issuer->not_before ? r->issuer->not_before
+                                                               : now - BACKDATE_S,
         .not_after = end > r->issuer->not_after ? r->issuer->not_after : end,
         .subject = sm_buf_slice(subject),
         .key = sm_key_public(r->key),
@@ -191,8 +202,8 @@ sm_err sm_leaf_cert_make(const struct sm_leaf_request *r, sm_arena *arena, sm_sl
     return err;
 }
 
-sm_err sm_ocsp_cert_make(const struct sm_cert *issuer, sm_key *issuer_key, sm_key *key, int64_t validity_s, sm_arena *arena,
-                         sm_slice *out)
+sm_err sm_ocsp_cert_make(const struct sm_cert *issuer, sm_key *issuer_key, sm_key *key,
+                         int64_t validity_s, sm_arena *arena, sm_slice *out)
 {
     const sm_slice eku[] = {SM_OID_EKU_OCSP_SIGNING};
     const struct sm_leaf_request r = {
@@ -222,7 +233,8 @@ sm_err sm_ca_csr_make(sm_slice subject, sm_key *key, sm_arena *arena, sm_slice *
     sm_der_end(&info, block);
     sm_err err = sm_buf_err(&info);
     err = sm_ok(err) ? sm_sign_now(key, alg, sm_buf_slice(&info), &signature) : err;
-    err = sm_ok(err) ? sm_signed_write(&csr, sm_buf_slice(&info), alg, sm_buf_slice(&signature)) : err;
+    err = sm_ok(err) ? sm_signed_write(&csr, sm_buf_slice(&info), alg, sm_buf_slice(&signature))
+                     : err;
     err = sm_ok(err) ? sm_arena_copy(arena, sm_buf_slice(&csr), out) : err;
     sm_buf_deinit(&info);
     sm_buf_deinit(&signature);

@@ -14,22 +14,24 @@
 
 struct sm_ca_cert_request {
     const Sealmill__V1__CreateCaRequest *request;
-    sm_slice subject;      /* Name, DER */
-    sm_key *key;           /* the new CA's */
-    sm_key *issuer_key;    /* its own for a root */
+    sm_slice subject;             /* Name, DER */
+    sm_key *key;                  /* the new CA's */
+    sm_key *issuer_key;           /* its own for a root */
     const struct sm_cert *issuer; /* NULL for a root */
     int64_t validity_s;
 };
 
 /* A CA certificate, DER in `arena`. */
-SM_FALLIBLE sm_ca_cert_make(const struct sm_ca_cert_request *r, sm_arena *arena, sm_slice *out, sm_diag *diag);
+SM_FALLIBLE sm_ca_cert_make(const struct sm_ca_cert_request *r, sm_arena *arena, sm_slice *out,
+                            sm_diag *diag);
 /* PKCS#10 for an external signer. */
 SM_FALLIBLE sm_ca_csr_make(sm_slice subject, sm_key *key, sm_arena *arena, sm_slice *out);
 /* A delegated OCSP responder's certificate: EKU OCSPSigning, id-pkix-ocsp-nocheck. */
-SM_FALLIBLE sm_ocsp_cert_make(const struct sm_cert *issuer, sm_key *issuer_key, sm_key *key, int64_t validity_s, sm_arena *arena,
-                              sm_slice *out);
+SM_FALLIBLE sm_ocsp_cert_make(const struct sm_cert *issuer, sm_key *issuer_key, sm_key *key,
+                              int64_t validity_s, sm_arena *arena, sm_slice *out);
 
-/* An end-entity certificate outside the pipeline: OCSP responders, and the first TLS certificates of a dev instance. */
+/* An end-entity certificate outside the pipeline: OCSP responders, and the first TLS
+ * certificates of a dev instance. */
 struct sm_leaf_request {
     const struct sm_cert *issuer;
     sm_key *issuer_key;

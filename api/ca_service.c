@@ -8,7 +8,8 @@
 
 static struct sm_admin admin_of(sm_call *call)
 {
-    return (struct sm_admin){sm_api_of(call->loop), &call->arena, call->caller.name, call->correlation_id, &call->diag};
+    return (struct sm_admin){sm_api_of(call->loop), &call->arena, call->caller.name,
+                             call->correlation_id, &call->diag};
 }
 
 static sm_err answer(sm_err err, Sealmill__V1__Ca *ca, ProtobufCMessage **response)
@@ -20,7 +21,9 @@ static sm_err answer(sm_err err, Sealmill__V1__Ca *ca, ProtobufCMessage **respon
 static sm_err find(sm_call *call, const char *name, struct sm_ca **out)
 {
     *out = sm_world_ca(call->world, name);
-    return *out != NULL ? SM_NO_ERR : sm_diag_set(&call->diag, SM_ERR(NOT_FOUND), "name", "there is no CA %.63s", name);
+    return *out != NULL
+               ? SM_NO_ERR
+               : sm_diag_set(&call->diag, SM_ERR(NOT_FOUND), "name", "there is no CA %.63s", name);
 }
 
 static sm_err list(sm_call *call, const ProtobufCMessage *request, ProtobufCMessage **response)
@@ -57,13 +60,16 @@ static ProtobufCBinaryData binary(sm_slice s)
 
 static sm_err get_chain(sm_call *call, const ProtobufCMessage *request, ProtobufCMessage **response)
 {
-    const Sealmill__V1__GetChainRequest *q = (const Sealmill__V1__GetChainRequest *)(const void *)request;
+    const Sealmill__V1__GetChainRequest *q = (const Sealmill__V1__GetChainRequest *)(const void *)
+        request;
     struct sm_ca *ca;
     SM_TRY(find(call, q->name, &ca));
     const struct sm_ca_generation *g = sm_ca_current(ca);
     Sealmill__V1__GetChainResponse *r = SM_ARENA_NEW(&call->arena, Sealmill__V1__GetChainResponse);
     if (r == NULL || g->cert.der.len == 0) {
-        return r == NULL ? SM_ERR(NO_MEMORY) : sm_diag_set(&call->diag, SM_ERR(PRECONDITION), "name", "it waits for its certificate");
+        return r == NULL ? SM_ERR(NO_MEMORY)
+                         : sm_diag_set(&call->diag, SM_ERR(PRECONDITION), "name",
+                                       "it waits for its certificate");
     }
     sealmill__v1__get_chain_response__init(r);
     r->certificates = sm_arena_alloc(&call->arena, (g->chain_count + 1) * sizeof(*r->certificates));
@@ -82,7 +88,8 @@ static sm_err create(sm_call *call, const ProtobufCMessage *request, ProtobufCMe
 {
     struct sm_admin a = admin_of(call);
     Sealmill__V1__Ca *ca = NULL;
-    sm_err err = sm_ca_create(&a, (const Sealmill__V1__CreateCaRequest *)(const void *)request, &ca);
+    sm_err err = sm_ca_create(&a, (const Sealmill__V1__CreateCaRequest *)(const void *)request,
+                              &ca);
     return sm_ok(err) ? answer(err, ca, response) : err;
 }
 
@@ -112,7 +119,8 @@ static sm_err import(sm_call *call, const ProtobufCMessage *request, ProtobufCMe
 {
     struct sm_admin a = admin_of(call);
     Sealmill__V1__Ca *ca = NULL;
-    sm_err err = sm_ca_import(&a, (const Sealmill__V1__ImportCaCertificateRequest *)(const void *)request, &ca);
+    sm_err err = sm_ca_import(
+        &a, (const Sealmill__V1__ImportCaCertificateRequest *)(const void *)request, &ca);
     return sm_ok(err) ? answer(err, ca, response) : err;
 }
 
@@ -120,7 +128,8 @@ static sm_err rollover(sm_call *call, const ProtobufCMessage *request, ProtobufC
 {
     struct sm_admin a = admin_of(call);
     Sealmill__V1__Ca *ca = NULL;
-    sm_err err = sm_ca_rollover(&a, (const Sealmill__V1__RolloverCaRequest *)(const void *)request, &ca);
+    sm_err err = sm_ca_rollover(&a, (const Sealmill__V1__RolloverCaRequest *)(const void *)request,
+                                &ca);
     return sm_ok(err) ? answer(err, ca, response) : err;
 }
 
@@ -128,7 +137,8 @@ static sm_err disable(sm_call *call, const ProtobufCMessage *request, ProtobufCM
 {
     struct sm_admin a = admin_of(call);
     Sealmill__V1__Ca *ca = NULL;
-    sm_err err = sm_ca_set_state(&a, ((const Sealmill__V1__DisableCaRequest *)(const void *)request)->name, false, &ca);
+    sm_err err = sm_ca_set_state(
+        &a, ((const Sealmill__V1__DisableCaRequest *)(const void *)request)->name, false, &ca);
     return sm_ok(err) ? answer(err, ca, response) : err;
 }
 
@@ -136,24 +146,34 @@ static sm_err enable(sm_call *call, const ProtobufCMessage *request, ProtobufCMe
 {
     struct sm_admin a = admin_of(call);
     Sealmill__V1__Ca *ca = NULL;
-    sm_err err = sm_ca_set_state(&a, ((const Sealmill__V1__EnableCaRequest *)(const void *)request)->name, true, &ca);
+    sm_err err = sm_ca_set_state(
+        &a, ((const Sealmill__V1__EnableCaRequest *)(const void *)request)->name, true, &ca);
     return sm_ok(err) ? answer(err, ca, response) : err;
 }
 
-#define ROW(n, in, out, who, verb, path, has_body, fn)                                                                 \
-    {.service = "sealmill.v1.CaService", .name = n, .request = &sealmill__v1__##in##__descriptor,                      \
-     .response = &sealmill__v1__##out##__descriptor, .roles = who, .http_method = verb, .http_path = path,             \
-     .body = has_body, .work = fn}
+#define ROW(n, in, out, who, verb, path, has_body, fn)                                     \
+    {                                                                                      \
+        .service = "sealmill.v1.CaService", .name = n,                                     \
+        .request = &sealmill__v1__##in##__descriptor,                                      \
+        .response = &sealmill__v1__##out##__descriptor, .roles = who, .http_method = verb, \
+        .http_path = path, .body = has_body, .work = fn                                    \
+    }
 
 const struct sm_method sm_ca_methods[] = {
     ROW("List", list_cas_request, list_cas_response, SM_ROLE_ANY, "GET", "/v1/cas", false, list),
     ROW("Get", get_ca_request, ca, SM_ROLE_ANY, "GET", "/v1/cas/{name}", false, get),
-    ROW("GetChain", get_chain_request, get_chain_response, SM_ROLE_ANY, "GET", "/v1/cas/{name}/chain", false, get_chain),
+    ROW("GetChain", get_chain_request, get_chain_response, SM_ROLE_ANY, "GET",
+        "/v1/cas/{name}/chain", false, get_chain),
     ROW("Create", create_ca_request, ca, SM_ROLE_ADMIN, "POST", "/v1/cas", true, create),
-    ROW("GetCsr", get_ca_csr_request, get_ca_csr_response, SM_ROLE_ADMIN, "GET", "/v1/cas/{name}/csr", false, get_csr),
-    ROW("ImportCertificate", import_ca_certificate_request, ca, SM_ROLE_ADMIN, "POST", "/v1/cas/{name}:import", true, import),
-    ROW("Rollover", rollover_ca_request, ca, SM_ROLE_ADMIN, "POST", "/v1/cas/{name}:rollover", true, rollover),
-    ROW("Disable", disable_ca_request, ca, SM_ROLE_ADMIN, "POST", "/v1/cas/{name}:disable", true, disable),
-    ROW("Enable", enable_ca_request, ca, SM_ROLE_ADMIN, "POST", "/v1/cas/{name}:enable", true, enable),
+    ROW("GetCsr", get_ca_csr_request, get_ca_csr_response, SM_ROLE_ADMIN, "GET",
+        "/v1/cas/{name}/csr", false, get_csr),
+    ROW("ImportCertificate", import_ca_certificate_request, ca, SM_ROLE_ADMIN, "POST",
+        "/v1/cas/{name}:import", true, import),
+    ROW("Rollover", rollover_ca_request, ca, SM_ROLE_ADMIN, "POST", "/v1/cas/{name}:rollover", true,
+        rollover),
+    ROW("Disable", disable_ca_request, ca, SM_ROLE_ADMIN, "POST", "/v1/cas/{name}:disable", true,
+        disable),
+    ROW("Enable", enable_ca_request, ca, SM_ROLE_ADMIN, "POST", "/v1/cas/{name}:enable", true,
+        enable),
 };
 const size_t sm_ca_method_count = SM_ARRAY_LEN(sm_ca_methods);

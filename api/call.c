@@ -32,11 +32,12 @@ static void register_metrics(void)
     for (int i = SM_INPUT; i <= SM_INTERNAL; i++) {
         metrics.failed[i] = sm_metric_register(SM_COUNTER, name, help, labels[i]);
     }
-    metrics.time = sm_metric_register(SM_HISTOGRAM, "sealmill_call_seconds", "Time of unary calls", NULL);
+    metrics.time = sm_metric_register(SM_HISTOGRAM, "sealmill_call_seconds", "Time of unary calls",
+                                      NULL);
 }
 
-sm_err sm_call_init(sm_call *call, const struct sm_call_skin *skin, const struct sm_method *method, sm_api_loop *loop,
-                    sm_http_exchange *x)
+sm_err sm_call_init(sm_call *call, const struct sm_call_skin *skin, const struct sm_method *method,
+                    sm_api_loop *loop, sm_http_exchange *x)
 {
     (void)pthread_once(&metrics_once, register_metrics);
     call->skin = skin;
@@ -69,10 +70,12 @@ bool sm_call_send(sm_call *call, const ProtobufCMessage *message)
 static void log_failure(const sm_call *call, sm_err err)
 {
     enum sm_log_level level = sm_err_category(err) >= SM_UPSTREAM ? SM_LOG_WARN : SM_LOG_INFO;
-    sm_log(level, "call_failed", SM_KS("service", call->method->service), SM_KS("method", call->method->name),
-           SM_KE("error", err), SM_KS("field", call->diag.field), SM_KS("reason", call->diag.reason),
-           SM_KS("caller", call->caller.name == NULL ? "-" : call->caller.name), SM_KB("peer", sm_http_peer(call->x)),
-           SM_KB("correlation_id", call->correlation_id), SM_KEND);
+    sm_log(level, "call_failed", SM_KS("service", call->method->service),
+           SM_KS("method", call->method->name), SM_KE("error", err),
+           SM_KS("field", call->diag.field), SM_KS("reason", call->diag.reason),
+           SM_KS("caller", call->caller.name == NULL ? "-" : call->caller.name),
+           SM_KB("peer", sm_http_peer(call->x)), SM_KB("correlation_id", call->correlation_id),
+           SM_KEND);
 }
 
 void sm_call_finish(sm_call *call, sm_err err)

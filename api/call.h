@@ -2,8 +2,9 @@
 /*
  * One call of a method, whether it came as gRPC or as JSON: the thin skin's seam.
  *
- * A method is a row of a table (method.h). The skin parses the request, finds the caller, checks the role, and calls the row's handler; the handler
- * answers through the functions here, at once or later, on the call's loop.
+ * A method is a row of a table (method.h). The skin parses the request, finds the caller, checks
+ * the role, and calls the row's handler; the handler answers through the functions here, at once
+ * or later, on the call's loop.
  *
  * Threads:   the loop's. A `work` handler runs on a service thread and only touches its own call.
  * Limits:    messages of SM_GRPC_MESSAGE_DEFAULT octets, or the listener's own limit.
@@ -29,12 +30,14 @@ struct sm_method {
     unsigned roles; /* sm_role_bits, of which the caller needs one */
     bool client_streaming;
     bool server_streaming;
-    /* JSON: "POST", "/v1/certificates/{serial}:renew"; `body` says whether the body is the message, or `body_field` a field of it. NULL: gRPC alone. */
+    /* JSON: "POST", "/v1/certificates/{serial}:renew"; `body` says whether the body is the
+     * message, or `body_field` a field of it. NULL: gRPC alone. */
     const char *http_method;
     const char *http_path;
     const char *body_field;
     bool body;
-    /* One of these. `work`: blocking, on a service thread: sets *response (in the call's arena). `start`: on the loop, answers by itself. */
+    /* One of these. `work`: blocking, on a service thread: sets *response (in the call's arena).
+     * `start`: on the loop, answers by itself. */
     sm_err (*work)(sm_call *call, const ProtobufCMessage *request, ProtobufCMessage **response);
     void (*start)(sm_call *call, const ProtobufCMessage *request);
     /* Client streams: each message, then the half-close. */
@@ -42,7 +45,8 @@ struct sm_method {
     void (*on_half_close)(sm_call *call);
     /* There is room again after sm_call_send said false. */
     void (*on_writable)(sm_call *call);
-    /* The peer has gone, or the deadline has passed; the memory lives until every hold is released. */
+    /* The peer has gone, or the deadline has passed; the memory lives until every hold is
+     * released. */
     void (*on_gone)(sm_call *call);
 };
 
@@ -61,7 +65,7 @@ struct sm_call {
     struct sm_caller caller;
     sm_diag diag;
     sm_slice correlation_id;
-    void *user; /* the handler's */
+    void *user;    /* the handler's */
     bool finished; /* an answer was given */
     bool gone;     /* nobody waits for one */
     /* work handlers */
@@ -72,9 +76,10 @@ struct sm_call {
     uint64_t start_ns;
 };
 
-/* Initialises the common part: identifies the caller, checks the role. Errors: UNAUTHENTICATED, FORBIDDEN; the diag is the call's. */
-SM_FALLIBLE sm_call_init(sm_call *call, const struct sm_call_skin *skin, const struct sm_method *method, sm_api_loop *loop,
-                         sm_http_exchange *x);
+/* Initialises the common part: identifies the caller, checks the role. Errors: UNAUTHENTICATED,
+ * FORBIDDEN; the diag is the call's. */
+SM_FALLIBLE sm_call_init(sm_call *call, const struct sm_call_skin *skin,
+                         const struct sm_method *method, sm_api_loop *loop, sm_http_exchange *x);
 void sm_call_deinit(sm_call *call);
 /* Runs the method with this request (in the call's arena). */
 void sm_call_run(sm_call *call, const ProtobufCMessage *request);

@@ -24,30 +24,37 @@ void sm_token_make(char out[SM_TOKEN_SECRET_SIZE])
     sm_rand_bytes(random, sizeof(random));
     sm_buf text = sm_buf_init_secret(64);
     sm_base64url_encode(&text, sm_slice_of(random, sizeof(random)));
-    (void)snprintf(out, SM_TOKEN_SECRET_SIZE, "sealmill_%.*s", (int)text.len, (const char *)text.ptr);
+    (void)snprintf(out, SM_TOKEN_SECRET_SIZE, "sealmill_%.*s", (int)text.len,
+                   (const char *)text.ptr);
     sm_buf_deinit(&text);
     explicit_bzero(random, sizeof(random));
 }
 
-static void set(struct sm_caller *out, const char *name, const char *method, Sealmill__V1__Grant *const *grants,
-                size_t count)
+static void set(struct sm_caller *out, const char *name, const char *method,
+                Sealmill__V1__Grant *const *grants, size_t count)
 {
-    *out = (struct sm_caller){name, method, grants, count, (uint32_t)sm_hash(sm_slice_str(name)), INT64_MAX};
+    *out = (struct sm_caller){
+        name, method, grants, count, (uint32_t)sm_hash(sm_slice_str(name)), INT64_MAX};
 }
 
-static sm_err by_token(const sm_world *world, sm_slice authorization, struct sm_caller *out, sm_diag *diag)
+static sm_err by_token(const sm_world *world, sm_slice authorization, struct sm_caller *out,
+                       sm_diag *diag)
 {
     uint8_t hash[32];
     sm_slice scheme = sm_slice_split(&authorization, ' ');
     if (!sm_slice_equal_nocase(scheme, SM_LIT("bearer"))) {
-        return sm_diag_set(diag, SM_ERR(UNAUTHENTICATED), "authorization", "only the scheme Bearer is known here");
+        return sm_diag_set(diag, SM_ERR(UNAUTHENTICATED), "authorization",
+                           "only the scheme Bearer is known here");
     }
     SM_TRY(sm_token_hash(sm_slice_trim(authorization), hash));
-    const Sealmill__Record__V1__TokenRecord *record = sm_map_get(world->tokens, sm_slice_of(hash, sizeof(hash)));
+    const Sealmill__Record__V1__TokenRecord *record = sm_map_get(world->tokens,
+                                                                 sm_slice_of(hash, sizeof(hash)));
     if (record == NULL || record->token->revoked) {
-        return sm_diag_set(diag, SM_ERR(UNAUTHENTICATED), "authorization", "the token is unknown or revoked");
+        return sm_diag_set(diag, SM_ERR(UNAUTHENTICATED), "authorization",
+                           "the token is unknown or revoked");
     }
-    if (record->token->expires_at != NULL && record->token->expires_at->seconds <= sm_clock_wall_s()) {
+    if (record->token->expires_at != NULL &&
+        record->token->expires_at->seconds <= sm_clock_wall_s()) {
         return sm_diag_set(diag, SM_ERR(UNAUTHENTICATED), "authorization", "the token has expired");
     }
     set(out, record->token->name, "token", record->token->grants, record->token->n_grants);
@@ -74,7 +81,8 @@ static sm_err learn(sm_slice der, sm_arena *arena, struct certificate_facts *out
     out->subject = sm_ok(err) ? sm_arena_strdup(arena, sm_buf_slice(&text)) : NULL;
     sm_buf_deinit(&text);
     const struct sm_extension *ext = sm_cert_extension(&out->cert, SM_OID_SUBJECT_ALT_NAME);
-    if (ext != NULL && !sm_ok(sm_sans_parse(ext->value, true, arena, &out->sans, &out->san_count, NULL))) {
+    if (ext != NULL &&
+        !sm_ok(sm_sans_parse(ext->value, true, arena, &out->sans, &out->san_count, NULL))) {
         out->san_count = 0;
     }
     return out->subject == NULL ? SM_ERR(MALFORMED) : SM_NO_ERR;
@@ -83,7 +91,8 @@ static sm_err learn(sm_slice der, sm_arena *arena, struct certificate_facts *out
 static bool has_san(const struct certificate_facts *facts, const char *want)
 {
     for (size_t i = 0; i < facts->san_count; i++) {
-        bool text = facts->sans[i].kind == SM_SAN_DNS || facts->sans[i].kind == SM_SAN_URI || facts->sans[i].kind == SM_SAN_EMAIL;
+        bool text = facts->sans[i].kind == SM_SAN_DNS || facts->sans[i].kind == SM_SAN_URI ||
+                    facts->sans[i].kind == SM_SAN_EMAIL;
         if (text && sm_slice_equal(facts->sans[i].value, sm_slice_str(want))) {
             return true;
         }
@@ -92,7 +101,8 @@ static bool has_san(const struct certificate_facts *facts, const char *want)
 }
 
 /* All that the rule names must match, and it must name something. */
-static bool rule_matches(const Sealmill__Config__V1__ClientCertificate *rule, const struct certificate_facts *facts)
+static bool rule_matches(const Sealmill__Config__V1__ClientCertificate *rule,
+                         const struct certificate_facts *facts)
 {
     bool any = false;
     if (rule->subject[0] != '\0') {
@@ -128,11 +138,13 @@ static bool is_ours(const sm_world *world, const struct sm_cert *cert)
 static sm_err read_state(sm_store *store, sm_slice serial, sm_buf *out)
 {
     sm_err err = sm_store_try_get(store, SM_FAMILY_STATE, serial, out);
-    return sm_err_is(err, SM_E_EXHAUSTED) ? sm_store_get_sync(store, SM_FAMILY_STATE, serial, out) : err;
+    return sm_err_is(err, SM_E_EXHAUSTED) ? sm_store_get_sync(store, SM_FAMILY_STATE, serial, out)
+                                          : err;
 }
 
 /* TLS looked at the certificate once, when the connection began; connections live for days. */
-static sm_err check_standing(const sm_world *world, const struct sm_cert *cert, sm_store *store, sm_diag *diag)
+static sm_err check_standing(const sm_world *world, const struct sm_cert *cert, sm_store *store,
+                             sm_diag *diag)
 {
     if (cert->not_after < sm_clock_wall_s()) {
         return sm_diag_set(diag, SM_ERR(UNAUTHENTICATED), "", "the client certificate has expired");
@@ -150,21 +162,25 @@ static sm_err check_standing(const sm_world *world, const struct sm_cert *cert, 
     }
     sm_buf_deinit(&bytes);
     SM_TRY(err);
-    return good ? SM_NO_ERR : sm_diag_set(diag, SM_ERR(UNAUTHENTICATED), "", "the client certificate is revoked or on hold");
+    return good ? SM_NO_ERR
+                : sm_diag_set(diag, SM_ERR(UNAUTHENTICATED), "",
+                              "the client certificate is revoked or on hold");
 }
 
-static sm_err by_certificate(const sm_world *world, sm_slice der, sm_store *store, sm_arena *arena, struct sm_caller *out,
-                             sm_diag *diag)
+static sm_err by_certificate(const sm_world *world, sm_slice der, sm_store *store, sm_arena *arena,
+                             struct sm_caller *out, sm_diag *diag)
 {
     struct certificate_facts facts;
     if (!sm_ok(learn(der, arena, &facts))) {
-        return sm_diag_set(diag, SM_ERR(UNAUTHENTICATED), "", "the client certificate cannot be read");
+        return sm_diag_set(diag, SM_ERR(UNAUTHENTICATED), "",
+                           "the client certificate cannot be read");
     }
     SM_TRY(check_standing(world, &facts.cert, store, diag));
     for (size_t i = 0; i < world->config->n_client_certificates; i++) {
         const Sealmill__Config__V1__ClientCertificate *rule = world->config->client_certificates[i];
         if (rule_matches(rule, &facts)) {
-            set(out, rule->name[0] == '\0' ? facts.subject : rule->name, "mtls", rule->grants, rule->n_grants);
+            set(out, rule->name[0] == '\0' ? facts.subject : rule->name, "mtls", rule->grants,
+                rule->n_grants);
             out->expires_at = facts.cert.not_after;
             return SM_NO_ERR;
         }
@@ -174,14 +190,15 @@ static sm_err by_certificate(const sm_world *world, sm_slice der, sm_store *stor
     return SM_NO_ERR;
 }
 
-sm_err sm_caller_identify(const sm_world *world, const struct sm_credentials *credentials, sm_arena *arena,
-                          struct sm_caller *out, sm_diag *diag)
+sm_err sm_caller_identify(const sm_world *world, const struct sm_credentials *credentials,
+                          sm_arena *arena, struct sm_caller *out, sm_diag *diag)
 {
     if (credentials->authorization.len > 0) {
         return by_token(world, credentials->authorization, out, diag);
     }
     if (credentials->peer_certificate.len > 0) {
-        return by_certificate(world, credentials->peer_certificate, credentials->store, arena, out, diag);
+        return by_certificate(world, credentials->peer_certificate, credentials->store, arena, out,
+                              diag);
     }
     set(out, "anonymous", "none", NULL, 0);
     return SM_NO_ERR;
@@ -212,11 +229,13 @@ sm_err sm_caller_require(const struct sm_caller *caller, unsigned roles, sm_diag
         }
     }
     if (strcmp(caller->method, "none") == 0) {
-        return sm_diag_set(diag, SM_ERR(UNAUTHENTICATED), "",
-                           "the method needs the role %s: bring a client certificate or a bearer token",
-                           role_words(roles, words));
+        return sm_diag_set(
+            diag, SM_ERR(UNAUTHENTICATED), "",
+            "the method needs the role %s: bring a client certificate or a bearer token",
+            role_words(roles, words));
     }
-    return sm_diag_set(diag, SM_ERR(FORBIDDEN), "", "the method needs the role %s, which %.60s does not have",
+    return sm_diag_set(diag, SM_ERR(FORBIDDEN), "",
+                       "the method needs the role %s, which %.60s does not have",
                        role_words(roles, words), caller->name);
 }
 
@@ -230,17 +249,20 @@ static bool lists(char *const *names, size_t count, const char *name)
     return false;
 }
 
-sm_err sm_caller_require_ra(const struct sm_caller *caller, const char *ca, const char *profile, sm_diag *diag)
+sm_err sm_caller_require_ra(const struct sm_caller *caller, const char *ca, const char *profile,
+                            sm_diag *diag)
 {
     for (size_t i = 0; i < caller->grant_count; i++) {
         const Sealmill__V1__Grant *g = caller->grants[i];
-        if (g->role == SEALMILL__V1__ROLE__ROLE_ADMIN || g->role == SEALMILL__V1__ROLE__ROLE_OPERATOR ||
+        if (g->role == SEALMILL__V1__ROLE__ROLE_ADMIN ||
+            g->role == SEALMILL__V1__ROLE__ROLE_OPERATOR ||
             (g->role == SEALMILL__V1__ROLE__ROLE_RA && lists(g->cas, g->n_cas, ca) &&
              lists(g->profiles, g->n_profiles, profile))) {
             return SM_NO_ERR;
         }
     }
     SM_TRY(sm_caller_require(caller, SM_ROLE_ADMIN | SM_ROLE_OPERATOR | SM_ROLE_RA, diag));
-    return sm_diag_set(diag, SM_ERR(FORBIDDEN), "", "%.60s has the role ra, but not for CA %s with profile %s",
-                       caller->name, ca, profile);
+    return sm_diag_set(diag, SM_ERR(FORBIDDEN), "",
+                       "%.60s has the role ra, but not for CA %s with profile %s", caller->name, ca,
+                       profile);
 }

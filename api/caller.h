@@ -4,7 +4,8 @@
  *
  * Threads:   a caller is a value of its request.
  * Limits:    grants come from tokens and configuration.
- * Security:  token secrets are compared as SHA-256 digests through a hash table keyed by a random key.
+ * Security:  token secrets are compared as SHA-256 digests through a hash table keyed by a
+ *            random key.
  * Standards: RFC 6750 (Bearer).
  */
 #pragma once
@@ -28,7 +29,7 @@ struct sm_caller {
     const char *method; /* "mtls", "token", "none" */
     Sealmill__V1__Grant *const *grants;
     size_t grant_count;
-    uint32_t number; /* for fairness */
+    uint32_t number;    /* for fairness */
     int64_t expires_at; /* of a client certificate: its notAfter, unix seconds */
 };
 
@@ -36,19 +37,23 @@ struct sm_caller {
 struct sm_credentials {
     sm_slice peer_certificate; /* DER, verified by TLS; empty: none */
     sm_slice authorization;    /* the header's value; empty: none */
-    sm_store *store;           /* where our own certificates' revocations are; NULL: they are not looked up */
+    sm_store *store; /* where our own certificates' revocations are; NULL: they are not looked up */
 };
 
-/* Finds the caller. Without any credentials: a caller of method "none" without grants. Errors: UNAUTHENTICATED for a bad token, or a
- * certificate that cannot be read, has expired since the connection was made, or is one of our own and revoked or on hold (looked up without waiting
- * where the row is in memory, else by one read of the disk). Strings borrow from `world` or `arena`. */
-SM_FALLIBLE sm_caller_identify(const sm_world *world, const struct sm_credentials *credentials, sm_arena *arena,
-                               struct sm_caller *out, sm_diag *diag);
+/* Finds the caller. Without any credentials: a caller of method "none" without grants. Errors:
+ * UNAUTHENTICATED for a bad token, or a certificate that cannot be read, has expired since the
+ * connection was made, or is one of our own and revoked or on hold (looked up without waiting
+ * where the row is in memory, else by one read of the disk). Strings borrow from `world` or
+ * `arena`. */
+SM_FALLIBLE sm_caller_identify(const sm_world *world, const struct sm_credentials *credentials,
+                               sm_arena *arena, struct sm_caller *out, sm_diag *diag);
 
-/* Errors: FORBIDDEN (or UNAUTHENTICATED for a caller without credentials), diag naming the roles. */
+/* Errors: FORBIDDEN (or UNAUTHENTICATED for a caller without credentials), diag naming the
+ * roles. */
 SM_FALLIBLE sm_caller_require(const struct sm_caller *caller, unsigned roles, sm_diag *diag);
 /* The right to issue or revoke with this CA and profile. Errors: as above. */
-SM_FALLIBLE sm_caller_require_ra(const struct sm_caller *caller, const char *ca, const char *profile, sm_diag *diag);
+SM_FALLIBLE sm_caller_require_ra(const struct sm_caller *caller, const char *ca,
+                                 const char *profile, sm_diag *diag);
 
 /* SHA-256 of a token's secret, and making one: "sealmill_" and 43 characters of base64url. */
 #define SM_TOKEN_SECRET_SIZE 64

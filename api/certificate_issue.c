@@ -71,12 +71,15 @@ static sm_err load_old(struct renewal *r, struct sm_cert *cert)
     sm_store *store = sm_api_store(sm_api_of(call->loop));
     ProtobufCMessage *m;
     SM_TRY(sm_serial_parse(r->request->serial, &call->arena, &r->serial, &call->diag));
-    sm_err err = sm_record_get(store, SM_FAMILY_CERT, r->serial, &sealmill__record__v1__certificate_record__descriptor,
-                               &call->arena, &m);
+    sm_err err = sm_record_get(store, SM_FAMILY_CERT, r->serial,
+                               &sealmill__record__v1__certificate_record__descriptor, &call->arena,
+                               &m);
     if (!sm_ok(err)) {
-        return sm_diag_set(&call->diag, err, "serial", "there is no certificate of this serial number");
+        return sm_diag_set(&call->diag, err, "serial",
+                           "there is no certificate of this serial number");
     }
-    const Sealmill__Record__V1__CertificateRecord *old = (const Sealmill__Record__V1__CertificateRecord *)(void *)m;
+    const Sealmill__Record__V1__CertificateRecord *old =
+        (const Sealmill__Record__V1__CertificateRecord *)(void *)m;
     const struct sm_ca *ca = sm_world_ca_by_id(call->world, old->ca_id);
     if (ca == NULL) {
         return SM_ERR(CORRUPT);
@@ -87,16 +90,19 @@ static sm_err load_old(struct renewal *r, struct sm_cert *cert)
     } name = {ca->name};
     r->issue_request.ca = name.out;
     r->issue_request.profile = old->profile;
-    sm_err state = sm_record_get(store, SM_FAMILY_STATE, r->serial, &sealmill__record__v1__state_record__descriptor,
-                                 &call->arena, &m);
+    sm_err state = sm_record_get(store, SM_FAMILY_STATE, r->serial,
+                                 &sealmill__record__v1__state_record__descriptor, &call->arena, &m);
     if (sm_ok(state) && ((const Sealmill__Record__V1__StateRecord *)(void *)m)->state ==
                             SEALMILL__V1__CERTIFICATE_STATE__CERTIFICATE_STATE_REVOKED) {
-        return sm_diag_set(&call->diag, SM_ERR(PRECONDITION), "serial", "the certificate is revoked");
+        return sm_diag_set(&call->diag, SM_ERR(PRECONDITION), "serial",
+                           "the certificate is revoked");
     }
-    return sm_cert_parse(sm_slice_of(old->certificate.data, old->certificate.len), cert, &call->diag);
+    return sm_cert_parse(sm_slice_of(old->certificate.data, old->certificate.len), cert,
+                         &call->diag);
 }
 
-/* The old certificate as a CSR: same subject, key and SANs, without a proof (the old one was proven, and the caller has the right). */
+/* The old certificate as a CSR: same subject, key and SANs, without a proof (the old one was
+ * proven, and the caller has the right). */
 static sm_err csr_of_old(struct renewal *r, const struct sm_cert *cert)
 {
     sm_call *call = r->call;
@@ -199,7 +205,8 @@ static void maybe_end(sm_call *call)
     }
 }
 
-static void answer_item(sm_call *call, uint64_t id, const sm_issue *issue, sm_err err, const sm_diag *diag)
+static void answer_item(sm_call *call, uint64_t id, const sm_issue *issue, sm_err err,
+                        const sm_diag *diag)
 {
     Sealmill__V1__IssueStreamResponse answer;
     Sealmill__V1__IssueError error;
@@ -253,14 +260,16 @@ void sm_start_issue_stream(sm_call *call, const ProtobufCMessage *request)
 void sm_issue_stream_message(sm_call *call, const ProtobufCMessage *message, sm_arena *arena)
 {
     struct stream *s = call->user;
-    const Sealmill__V1__IssueStreamRequest *m = (const Sealmill__V1__IssueStreamRequest *)(const void *)message;
+    const Sealmill__V1__IssueStreamRequest *m =
+        (const Sealmill__V1__IssueStreamRequest *)(const void *)message;
     sm_diag diag = {.reason = ""};
     sm_err err = SM_NO_ERR;
     struct stream_item *item = NULL;
     if (m->request == NULL) {
         err = sm_diag_set(&diag, SM_ERR(INVALID), "request", "it is missing");
     } else if (s->in_flight >= STREAM_IN_FLIGHT_MAX) {
-        err = sm_diag_set(&diag, SM_ERR(QUEUE_FULL), "", "%d requests of this stream are under way", STREAM_IN_FLIGHT_MAX);
+        err = sm_diag_set(&diag, SM_ERR(QUEUE_FULL), "", "%d requests of this stream are under way",
+                          STREAM_IN_FLIGHT_MAX);
     } else {
         item = sm_calloc(1, sizeof(*item));
         err = item == NULL ? SM_ERR(NO_MEMORY) : SM_NO_ERR;

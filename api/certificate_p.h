@@ -27,6 +27,8 @@ void sm_watch_writable(sm_call *call);
 void sm_watch_gone(sm_call *call);
 
 /* A CertificationRequest without a valid signature, for renewal with the same key. */
-void sm_pseudo_csr_write(sm_buf *out, sm_slice subject, sm_slice spki, sm_slice san_value, enum sm_sig_alg alg);
+void sm_pseudo_csr_write(sm_buf *out, sm_slice subject, sm_slice spki, sm_slice san_value,
+                         enum sm_sig_alg alg);
 /* The certificate's message from its record and state. */
-SM_FALLIBLE sm_describe_certificate(sm_call *call, sm_slice serial, bool brief, Sealmill__V1__Certificate **out);
+SM_FALLIBLE sm_describe_certificate(sm_call *call, sm_slice serial, bool brief,
+                                    Sealmill__V1__Certificate **out);

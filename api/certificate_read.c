@@ -13,7 +13,8 @@
 #define PAGE_MAX 1000
 #define EXAMINED_MAX 20000 /* index rows that one List looks at before it hands back a page token */
 
-void sm_pseudo_csr_write(sm_buf *out, sm_slice subject, sm_slice spki, sm_slice san_value, enum sm_sig_alg alg)
+void sm_pseudo_csr_write(sm_buf *out, sm_slice subject, sm_slice spki, sm_slice san_value,
+                         enum sm_sig_alg alg)
 {
     sm_der_block request = sm_der_begin(out, SM_DER_SEQUENCE);
     sm_der_block info = sm_der_begin(out, SM_DER_SEQUENCE);
@@ -43,7 +44,8 @@ void sm_pseudo_csr_write(sm_buf *out, sm_slice subject, sm_slice spki, sm_slice 
 
 /* ---- one certificate ---- */
 
-static void describe_state(Sealmill__V1__Certificate *c, const Sealmill__Record__V1__StateRecord *state, sm_arena *arena)
+static void describe_state(Sealmill__V1__Certificate *c,
+                           const Sealmill__Record__V1__StateRecord *state, sm_arena *arena)
 {
     c->state = SEALMILL__V1__CERTIFICATE_STATE__CERTIFICATE_STATE_VALID;
     if (state != NULL && state->state != SEALMILL__V1__CERTIFICATE_STATE__CERTIFICATE_STATE_VALID) {
@@ -58,7 +60,8 @@ static void describe_state(Sealmill__V1__Certificate *c, const Sealmill__Record_
     }
 }
 
-static sm_err describe_names(Sealmill__V1__Certificate *c, const struct sm_cert *cert, sm_arena *arena)
+static sm_err describe_names(Sealmill__V1__Certificate *c, const struct sm_cert *cert,
+                             sm_arena *arena)
 {
     uint8_t digest[SM_DIGEST_MAX];
     char hex[65];
@@ -83,11 +86,13 @@ static sm_err describe_names(Sealmill__V1__Certificate *c, const struct sm_cert 
     return SM_NO_ERR;
 }
 
-static sm_err describe_metadata(Sealmill__V1__Certificate *c, const Sealmill__Record__V1__CertificateRecord *r, sm_arena *arena)
+static sm_err describe_metadata(Sealmill__V1__Certificate *c,
+                                const Sealmill__Record__V1__CertificateRecord *r, sm_arena *arena)
 {
     c->metadata = sm_arena_alloc(arena, (r->n_metadata + 1) * sizeof(*c->metadata));
     for (size_t i = 0; i < r->n_metadata && c->metadata != NULL; i++) {
-        Sealmill__V1__Certificate__MetadataEntry *e = SM_ARENA_NEW(arena, Sealmill__V1__Certificate__MetadataEntry);
+        Sealmill__V1__Certificate__MetadataEntry *e = SM_ARENA_NEW(
+            arena, Sealmill__V1__Certificate__MetadataEntry);
         if (e == NULL) {
             return SM_ERR(NO_MEMORY);
         }
@@ -99,14 +104,17 @@ static sm_err describe_metadata(Sealmill__V1__Certificate *c, const Sealmill__Re
     return SM_NO_ERR;
 }
 
-sm_err sm_describe_certificate(sm_call *call, sm_slice serial, bool brief, Sealmill__V1__Certificate **out)
+sm_err sm_describe_certificate(sm_call *call, sm_slice serial, bool brief,
+                               Sealmill__V1__Certificate **out)
 {
     sm_store *store = sm_api_store(sm_api_of(call->loop));
     sm_arena *arena = &call->arena;
     ProtobufCMessage *m;
     struct sm_cert cert;
-    SM_TRY(sm_record_get(store, SM_FAMILY_CERT, serial, &sealmill__record__v1__certificate_record__descriptor, arena, &m));
-    const Sealmill__Record__V1__CertificateRecord *r = (const Sealmill__Record__V1__CertificateRecord *)(void *)m;
+    SM_TRY(sm_record_get(store, SM_FAMILY_CERT, serial,
+                         &sealmill__record__v1__certificate_record__descriptor, arena, &m));
+    const Sealmill__Record__V1__CertificateRecord *r =
+        (const Sealmill__Record__V1__CertificateRecord *)(void *)m;
     SM_TRY(sm_cert_parse(sm_slice_of(r->certificate.data, r->certificate.len), &cert, NULL));
     Sealmill__V1__Certificate *c = SM_ARENA_NEW(arena, Sealmill__V1__Certificate);
     char *hex = sm_arena_alloc(arena, 2 * serial.len + 1);
@@ -128,11 +136,13 @@ sm_err sm_describe_certificate(sm_call *call, sm_slice serial, bool brief, Sealm
     c->correlation_id = r->correlation_id;
     SM_TRY(describe_names(c, &cert, arena));
     SM_TRY(describe_metadata(c, r, arena));
-    sm_err err = sm_record_get(store, SM_FAMILY_STATE, serial, &sealmill__record__v1__state_record__descriptor, arena, &m);
+    sm_err err = sm_record_get(store, SM_FAMILY_STATE, serial,
+                               &sealmill__record__v1__state_record__descriptor, arena, &m);
     if (!sm_ok(err) && !sm_err_is(err, SM_E_NOT_FOUND)) {
         return err;
     }
-    describe_state(c, sm_ok(err) ? (const Sealmill__Record__V1__StateRecord *)(void *)m : NULL, arena);
+    describe_state(c, sm_ok(err) ? (const Sealmill__Record__V1__StateRecord *)(void *)m : NULL,
+                   arena);
     *out = c;
     return SM_NO_ERR;
 }
@@ -148,13 +158,15 @@ static ProtobufCBinaryData binary(sm_slice s)
 
 sm_err sm_work_get(sm_call *call, const ProtobufCMessage *request, ProtobufCMessage **response)
 {
-    const Sealmill__V1__GetCertificateRequest *r = (const Sealmill__V1__GetCertificateRequest *)(const void *)request;
+    const Sealmill__V1__GetCertificateRequest *r =
+        (const Sealmill__V1__GetCertificateRequest *)(const void *)request;
     Sealmill__V1__Certificate *c;
     sm_slice serial;
     SM_TRY(sm_serial_parse(r->serial, &call->arena, &serial, &call->diag));
     sm_err err = sm_describe_certificate(call, serial, false, &c);
     if (sm_err_is(err, SM_E_NOT_FOUND)) {
-        return sm_diag_set(&call->diag, err, "serial", "there is no certificate of this serial number");
+        return sm_diag_set(&call->diag, err, "serial",
+                           "there is no certificate of this serial number");
     }
     SM_TRY(err);
     const struct sm_ca *ca = sm_world_ca(call->world, c->ca);
@@ -178,7 +190,8 @@ sm_err sm_work_get(sm_call *call, const ProtobufCMessage *request, ProtobufCMess
 struct listing {
     sm_call *call;
     const Sealmill__V1__ListCertificatesRequest *request;
-    sm_buf serials; /* of the page's candidates, SM_SERIAL_LEN or shorter each, with a length octet */
+    /* Of the page's candidates, SM_SERIAL_LEN or shorter each, with a length octet. */
+    sm_buf serials;
     sm_slice last_key;
     uint8_t last_key_bytes[SM_INDEX_KEY_MAX + SM_SERIAL_LEN];
     Sealmill__V1__ListCertificatesResponse *response;
@@ -210,12 +223,14 @@ static bool has_san(const Sealmill__V1__Certificate *c, const char *want)
     return false;
 }
 
-/* Index rows are hints (hashes may meet, states change): every filter is checked on the certificate itself. */
-static bool passes(const Sealmill__V1__ListCertificatesRequest *r, const Sealmill__V1__Certificate *c)
+/* Index rows are hints (hashes may meet, states change): every filter is checked on the
+ * certificate itself. */
+static bool passes(const Sealmill__V1__ListCertificatesRequest *r,
+                   const Sealmill__V1__Certificate *c)
 {
-    return (r->state == 0 || r->state == c->state) && same(r->ca, c->ca) && same(r->profile, c->profile) &&
-           same(r->subject, c->subject) && same(r->key_sha256, c->key_sha256) &&
-           (r->san[0] == '\0' || has_san(c, r->san)) &&
+    return (r->state == 0 || r->state == c->state) && same(r->ca, c->ca) &&
+           same(r->profile, c->profile) && same(r->subject, c->subject) &&
+           same(r->key_sha256, c->key_sha256) && (r->san[0] == '\0' || has_san(c, r->san)) &&
            (r->expires_after == NULL || c->not_after->seconds >= r->expires_after->seconds) &&
            (r->expires_before == NULL || c->not_after->seconds < r->expires_before->seconds);
 }
@@ -246,8 +261,8 @@ static bool on_row(void *ctx, sm_slice key, sm_slice value)
 }
 
 /* The most selective index for the filters: key prefix and, for times, an end. */
-static sm_err choose_index(struct listing *l, uint8_t from[SM_INDEX_KEY_MAX], size_t *from_len, uint8_t to[SM_INDEX_KEY_MAX],
-                           size_t *to_len)
+static sm_err choose_index(struct listing *l, uint8_t from[SM_INDEX_KEY_MAX], size_t *from_len,
+                           uint8_t to[SM_INDEX_KEY_MAX], size_t *to_len)
 {
     const Sealmill__V1__ListCertificatesRequest *r = l->request;
     uint8_t hash[SM_INDEX_HASH];
@@ -257,7 +272,8 @@ static sm_err choose_index(struct listing *l, uint8_t from[SM_INDEX_KEY_MAX], si
     if (r->key_sha256[0] != '\0') {
         if (!sm_ok(sm_hex_decode(&bytes, sm_slice_str(r->key_sha256), true)) || bytes.len != 32) {
             sm_buf_deinit(&bytes);
-            return sm_diag_set(&l->call->diag, SM_ERR(INVALID), "key_sha256", "64 hexadecimal digits are wanted");
+            return sm_diag_set(&l->call->diag, SM_ERR(INVALID), "key_sha256",
+                               "64 hexadecimal digits are wanted");
         }
         kind = 'k';
         memcpy(hash, bytes.ptr, SM_INDEX_HASH);
@@ -301,16 +317,19 @@ static sm_err run_listing(struct listing *l)
     sm_buf token = sm_buf_init(256);
     sm_err err = SM_NO_ERR;
     if (l->request->page_token[0] != '\0') {
-        err = sm_base64_decode(&token, sm_slice_str(l->request->page_token), SM_BASE64_URL | SM_BASE64_NO_PAD);
+        err = sm_base64_decode(&token, sm_slice_str(l->request->page_token),
+                               SM_BASE64_URL | SM_BASE64_NO_PAD);
         if (!sm_ok(err) || token.len < 1 || token.ptr[0] != from[0]) {
-            err = sm_diag_set(&l->call->diag, SM_ERR(INVALID), "page_token", "it does not belong to these filters");
+            err = sm_diag_set(&l->call->diag, SM_ERR(INVALID), "page_token",
+                              "it does not belong to these filters");
         } else {
             sm_buf_put_byte(&token, 0); /* behind the last key */
             start = sm_buf_slice(&token);
         }
     }
     if (sm_ok(err)) {
-        err = sm_store_scan_sync(sm_api_store(sm_api_of(l->call->loop)), SM_FAMILY_INDEX, start, sm_slice_of(to, to_len), on_row, l);
+        err = sm_store_scan_sync(sm_api_store(sm_api_of(l->call->loop)), SM_FAMILY_INDEX, start,
+                                 sm_slice_of(to, to_len), on_row, l);
     }
     sm_buf_deinit(&token);
     return sm_ok(err) ? l->err : err;
@@ -318,7 +337,8 @@ static sm_err run_listing(struct listing *l)
 
 sm_err sm_work_list(sm_call *call, const ProtobufCMessage *request, ProtobufCMessage **response)
 {
-    const Sealmill__V1__ListCertificatesRequest *r = (const Sealmill__V1__ListCertificatesRequest *)(const void *)request;
+    const Sealmill__V1__ListCertificatesRequest *r =
+        (const Sealmill__V1__ListCertificatesRequest *)(const void *)request;
     struct listing l = {.call = call, .request = r};
     if (r->page_size < 0 || r->page_size > PAGE_MAX) {
         return sm_diag_set(&call->diag, SM_ERR(OUT_OF_RANGE), "page_size", "1 to %d", PAGE_MAX);
@@ -329,7 +349,8 @@ sm_err sm_work_list(sm_call *call, const ProtobufCMessage *request, ProtobufCMes
         return SM_ERR(NO_MEMORY);
     }
     sealmill__v1__list_certificates_response__init(l.response);
-    l.response->certificates = sm_arena_alloc(&call->arena, l.wanted * sizeof(*l.response->certificates));
+    l.response->certificates = sm_arena_alloc(&call->arena,
+                                              l.wanted * sizeof(*l.response->certificates));
     if (l.response->certificates == NULL) {
         return SM_ERR(NO_MEMORY);
     }

@@ -22,23 +22,28 @@ static sm_err load(struct transition *t, const char *serial)
     sm_store *store = sm_api_store(sm_api_of(call->loop));
     ProtobufCMessage *m;
     SM_TRY(sm_serial_parse(serial, &call->arena, &t->serial, &call->diag));
-    sm_err err = sm_record_get(store, SM_FAMILY_CERT, t->serial, &sealmill__record__v1__certificate_record__descriptor,
-                               &call->arena, &m);
+    sm_err err = sm_record_get(store, SM_FAMILY_CERT, t->serial,
+                               &sealmill__record__v1__certificate_record__descriptor, &call->arena,
+                               &m);
     if (!sm_ok(err)) {
-        return sm_diag_set(&call->diag, err, "serial", "there is no certificate of this serial number");
+        return sm_diag_set(&call->diag, err, "serial",
+                           "there is no certificate of this serial number");
     }
-    const Sealmill__Record__V1__CertificateRecord *r = (const Sealmill__Record__V1__CertificateRecord *)(void *)m;
+    const Sealmill__Record__V1__CertificateRecord *r =
+        (const Sealmill__Record__V1__CertificateRecord *)(void *)m;
     const struct sm_ca *ca = sm_world_ca_by_id(call->world, r->ca_id);
     t->ca_id = r->ca_id;
     t->profile = r->profile;
-    return sm_caller_require_ra(&call->caller, ca == NULL ? "?" : ca->name, r->profile, &call->diag);
+    return sm_caller_require_ra(&call->caller, ca == NULL ? "?" : ca->name, r->profile,
+                                &call->diag);
 }
 
 static sm_err load_state(struct transition *t)
 {
     sm_call *call = t->call;
     sm_buf bytes = sm_buf_init(4096);
-    sm_err err = sm_store_get_sync(sm_api_store(sm_api_of(call->loop)), SM_FAMILY_STATE, t->serial, &bytes);
+    sm_err err = sm_store_get_sync(sm_api_store(sm_api_of(call->loop)), SM_FAMILY_STATE, t->serial,
+                                   &bytes);
     t->old = SM_SLICE_NONE;
     t->old_state = SEALMILL__V1__CERTIFICATE_STATE__CERTIFICATE_STATE_VALID;
     if (sm_ok(err)) {
@@ -49,7 +54,8 @@ static sm_err load_state(struct transition *t)
     sm_buf_deinit(&bytes);
     SM_TRY(err);
     if (t->old.ptr != NULL) {
-        Sealmill__Record__V1__StateRecord *s = sealmill__record__v1__state_record__unpack(NULL, t->old.len, t->old.ptr);
+        Sealmill__Record__V1__StateRecord *s = sealmill__record__v1__state_record__unpack(
+            NULL, t->old.len, t->old.ptr);
         if (s == NULL) {
             return SM_ERR(CORRUPT);
         }
@@ -60,7 +66,8 @@ static sm_err load_state(struct transition *t)
 }
 
 /* Writes the new state if the old one still stands. */
-static sm_err write_state(struct transition *t, const Sealmill__Record__V1__StateRecord *state, uint32_t kind, const char *action)
+static sm_err write_state(struct transition *t, const Sealmill__Record__V1__StateRecord *state,
+                          uint32_t kind, const char *action)
 {
     sm_call *call = t->call;
     sm_slice value;
@@ -78,9 +85,11 @@ static sm_err write_state(struct transition *t, const Sealmill__Record__V1__Stat
     };
     SM_TRY(sm_record_pack(&state->base, &call->arena, &value));
     SM_TRY(sm_audit_pack(&audit, &call->arena, &log));
-    const struct sm_store_cond cond = {t->old.ptr == NULL ? SM_COND_ABSENT : SM_COND_EQUALS, SM_FAMILY_STATE, t->serial, t->old};
+    const struct sm_store_cond cond = {t->old.ptr == NULL ? SM_COND_ABSENT : SM_COND_EQUALS,
+                                       SM_FAMILY_STATE, t->serial, t->old};
     const struct sm_store_put put = {SM_PUT, SM_FAMILY_STATE, t->serial, value};
-    sm_store_write op = {.conds = &cond, .cond_count = 1, .puts = &put, .put_count = 1, .log = &log, .log_count = 1};
+    sm_store_write op = {
+        .conds = &cond, .cond_count = 1, .puts = &put, .put_count = 1, .log = &log, .log_count = 1};
     sm_api *api = sm_api_of(call->loop);
     SM_TRY(sm_store_write_sync(sm_api_store(api), &op));
     sm_api_count_state_change(api);
@@ -103,10 +112,13 @@ static sm_err answer(struct transition *t, ProtobufCMessage **response)
 static sm_err check_reason(sm_call *call, Sealmill__V1__RevocationReason reason)
 {
     if (reason == SEALMILL__V1__REVOCATION_REASON__REVOCATION_REASON_REMOVE_FROM_CRL) {
-        return sm_diag_set(&call->diag, SM_ERR(INVALID), "reason", "removeFromCRL is said by Release");
+        return sm_diag_set(&call->diag, SM_ERR(INVALID), "reason",
+                           "removeFromCRL is said by Release");
     }
-    if (protobuf_c_enum_descriptor_get_value(&sealmill__v1__revocation_reason__descriptor, (int)reason) == NULL) {
-        return sm_diag_set(&call->diag, SM_ERR(INVALID), "reason", "%d is not a CRLReason (RFC 5280 5.3.1)", (int)reason);
+    if (protobuf_c_enum_descriptor_get_value(&sealmill__v1__revocation_reason__descriptor,
+                                             (int)reason) == NULL) {
+        return sm_diag_set(&call->diag, SM_ERR(INVALID), "reason",
+                           "%d is not a CRLReason (RFC 5280 5.3.1)", (int)reason);
     }
     return SM_NO_ERR;
 }
@@ -117,8 +129,8 @@ static sm_err revoke_once(struct transition *t, const Sealmill__V1__RevokeReques
     SM_TRY(load_state(t));
     if (t->old_state == SEALMILL__V1__CERTIFICATE_STATE__CERTIFICATE_STATE_REVOKED ||
         (hold && t->old_state == SEALMILL__V1__CERTIFICATE_STATE__CERTIFICATE_STATE_ON_HOLD)) {
-        return sm_diag_set(&t->call->diag, SM_ERR(PRECONDITION), "serial", "the certificate is %s already",
-                           hold ? "on hold" : "revoked");
+        return sm_diag_set(&t->call->diag, SM_ERR(PRECONDITION), "serial",
+                           "the certificate is %s already", hold ? "on hold" : "revoked");
     }
     Sealmill__Record__V1__StateRecord state;
     sealmill__record__v1__state_record__init(&state);
@@ -130,13 +142,15 @@ static sm_err revoke_once(struct transition *t, const Sealmill__V1__RevokeReques
     state.invalidity_date = r->invalidity_date == NULL ? 0 : r->invalidity_date->seconds;
     state.ca_id = t->ca_id;
     return write_state(t, &state,
-                       hold ? SEALMILL__V1__INVENTORY_EVENT__KIND__KIND_HELD : SEALMILL__V1__INVENTORY_EVENT__KIND__KIND_REVOKED,
+                       hold ? SEALMILL__V1__INVENTORY_EVENT__KIND__KIND_HELD
+                            : SEALMILL__V1__INVENTORY_EVENT__KIND__KIND_REVOKED,
                        hold ? "certificate.hold" : "certificate.revoke");
 }
 
 sm_err sm_work_revoke(sm_call *call, const ProtobufCMessage *request, ProtobufCMessage **response)
 {
-    const Sealmill__V1__RevokeRequest *r = (const Sealmill__V1__RevokeRequest *)(const void *)request;
+    const Sealmill__V1__RevokeRequest *r = (const Sealmill__V1__RevokeRequest *)(const void *)
+        request;
     struct transition t = {.call = call};
     SM_TRY(check_reason(call, r->reason));
     SM_TRY(load(&t, r->serial));
@@ -152,7 +166,8 @@ static sm_err release_once(struct transition *t)
 {
     SM_TRY(load_state(t));
     if (t->old_state != SEALMILL__V1__CERTIFICATE_STATE__CERTIFICATE_STATE_ON_HOLD) {
-        return sm_diag_set(&t->call->diag, SM_ERR(PRECONDITION), "serial", "the certificate is not on hold");
+        return sm_diag_set(&t->call->diag, SM_ERR(PRECONDITION), "serial",
+                           "the certificate is not on hold");
     }
     Sealmill__Record__V1__StateRecord state;
     sealmill__record__v1__state_record__init(&state);
@@ -161,12 +176,14 @@ static sm_err release_once(struct transition *t)
     state.changed_at = sm_clock_wall_s();
     state.reason = SEALMILL__V1__REVOCATION_REASON__REVOCATION_REASON_REMOVE_FROM_CRL;
     state.ca_id = t->ca_id;
-    return write_state(t, &state, SEALMILL__V1__INVENTORY_EVENT__KIND__KIND_RELEASED, "certificate.release");
+    return write_state(t, &state, SEALMILL__V1__INVENTORY_EVENT__KIND__KIND_RELEASED,
+                       "certificate.release");
 }
 
 sm_err sm_work_release(sm_call *call, const ProtobufCMessage *request, ProtobufCMessage **response)
 {
-    const Sealmill__V1__ReleaseRequest *r = (const Sealmill__V1__ReleaseRequest *)(const void *)request;
+    const Sealmill__V1__ReleaseRequest *r = (const Sealmill__V1__ReleaseRequest *)(const void *)
+        request;
     struct transition t = {.call = call};
     SM_TRY(load(&t, r->serial));
     sm_err err = SM_ERR(CONFLICT);

@@ -93,8 +93,11 @@ static void on_rows(sm_store_scan *scan)
         ProtobufCMessage *m;
         sm_arena_init(&arena, BYTES_AT_ONCE * 4);
         w->cursor = get_be(scan->rows[i].key);
-        if (sm_ok(sm_message_unpack(&sealmill__record__v1__log_record__descriptor, scan->rows[i].value, &arena, &m))) {
-            w->blocked = !send_event(w, (const Sealmill__Record__V1__LogRecord *)(void *)m, &arena) || w->blocked;
+        if (sm_ok(sm_message_unpack(&sealmill__record__v1__log_record__descriptor,
+                                    scan->rows[i].value, &arena, &m))) {
+            w->blocked = !send_event(w, (const Sealmill__Record__V1__LogRecord *)(void *)m,
+                                     &arena) ||
+                         w->blocked;
         }
         sm_arena_deinit(&arena);
     }
@@ -128,7 +131,8 @@ static void read_on(struct watch *w)
         .bytes = sm_buf_init(BYTES_AT_ONCE),
         .rows = w->rows,
     };
-    w->scanning = sm_ok(sm_store_submit_scan(store, &w->scan)); /* full: the next advance or heartbeat tries again */
+    w->scanning = sm_ok(sm_store_submit_scan(
+        store, &w->scan)); /* full: the next advance or heartbeat tries again */
 }
 
 static void on_advance(sm_store_subscription *subscription)
@@ -162,14 +166,17 @@ void sm_start_watch(sm_call *call, const ProtobufCMessage *request)
 {
     const Sealmill__V1__WatchRequest *r = (const Sealmill__V1__WatchRequest *)(const void *)request;
     sm_store *store = sm_api_store(sm_api_of(call->loop));
-    if (r->heartbeat_seconds != 0 && (r->heartbeat_seconds < HEARTBEAT_MIN || r->heartbeat_seconds > HEARTBEAT_MAX)) {
-        sm_call_finish(call, sm_diag_set(&call->diag, SM_ERR(OUT_OF_RANGE), "heartbeat_seconds", "%d to %d, or 0", HEARTBEAT_MIN,
-                                         HEARTBEAT_MAX));
+    if (r->heartbeat_seconds != 0 &&
+        (r->heartbeat_seconds < HEARTBEAT_MIN || r->heartbeat_seconds > HEARTBEAT_MAX)) {
+        sm_call_finish(call, sm_diag_set(&call->diag, SM_ERR(OUT_OF_RANGE), "heartbeat_seconds",
+                                         "%d to %d, or 0", HEARTBEAT_MIN, HEARTBEAT_MAX));
         return;
     }
     struct watch *w = SM_ARENA_NEW(&call->arena, struct watch);
     if (w == NULL || r->cursor < -1) {
-        sm_call_finish(call, w == NULL ? SM_ERR(NO_MEMORY) : sm_diag_set(&call->diag, SM_ERR(OUT_OF_RANGE), "cursor", "-1, 0 or more"));
+        sm_call_finish(call, w == NULL ? SM_ERR(NO_MEMORY)
+                                       : sm_diag_set(&call->diag, SM_ERR(OUT_OF_RANGE), "cursor",
+                                                     "-1, 0 or more"));
         return;
     }
     w->call = call;
@@ -183,7 +190,8 @@ void sm_start_watch(sm_call *call, const ProtobufCMessage *request)
     sm_store_subscribe(store, &w->subscription);
     sm_timer_init(&w->heartbeat, on_heartbeat);
     if (w->heartbeat_s != 0) {
-        sm_err err = sm_timer_start(sm_http_loop(call->x), &w->heartbeat, (uint64_t)w->heartbeat_s * 1000);
+        sm_err err = sm_timer_start(sm_http_loop(call->x), &w->heartbeat,
+                                    (uint64_t)w->heartbeat_s * 1000);
         if (!sm_ok(err)) {
             sm_call_finish(call, err);
             sm_watch_gone(call);

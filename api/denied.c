@@ -44,7 +44,8 @@ sm_err sm_denied_keys_read(struct sm_denied_keys *keys, const char *path, sm_dia
     for (size_t line = 1; sm_ok(err) && rest.len > 0; line++) {
         err = add_line(keys, sm_slice_split(&rest, '\n'), &scratch);
         if (!sm_ok(err) && !sm_err_is(err, SM_E_NO_MEMORY)) {
-            err = sm_diag_set(diag, SM_ERR(MALFORMED), "denied_keys_file", "%.160s, line %zu: 64 hex digits are wanted", path, line);
+            err = sm_diag_set(diag, SM_ERR(MALFORMED), "denied_keys_file",
+                              "%.160s, line %zu: 64 hex digits are wanted", path, line);
         }
     }
     sm_buf_deinit(&scratch);
@@ -75,7 +76,8 @@ sm_err sm_denied_keys_find(const struct sm_denied_keys *keys, sm_slice spki, boo
 {
     uint8_t digest[SM_DIGEST_MAX];
     SM_TRY(sm_digest_compute(SM_SHA256, spki, digest));
-    *found = keys->count > 0 && bsearch(digest, keys->hashes, keys->count, sizeof(*keys->hashes), compare) != NULL;
+    *found = keys->count > 0 &&
+             bsearch(digest, keys->hashes, keys->count, sizeof(*keys->hashes), compare) != NULL;
     return SM_NO_ERR;
 }
 

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Public keys that are never certified: those of denied_keys_file (compromised, published, or of a broken generator), and the CA's own.
+ * Public keys that are never certified: those of denied_keys_file (compromised, published, or of
+ * a broken generator), and the CA's own.
  *
  * Threads:   constant after it was built; belongs to a world.
  * Limits:    SM_DENIED_FILE_MAX octets of file.
- * Security:  a file that cannot be read whole fails the start or the reload: an empty list would let in what it should keep out.
+ * Security:  a file that cannot be read whole fails the start or the reload: an empty list would
+ *            let in what it should keep out.
  * Standards: CA/Browser Forum Baseline Requirements 6.1.1.3; RFC 5280 4.1 (SubjectPublicKeyInfo).
  */
 #pragma once
@@ -21,8 +23,8 @@ struct sm_denied_keys {
     size_t room;
 };
 
-/* Adds the hashes of a file: 64 hex digits in a line; '#' begins a comment, empty lines are skipped. Errors: those of reading, MALFORMED (diag says
- * the line), TOO_LARGE, NO_MEMORY. */
+/* Adds the hashes of a file: 64 hex digits in a line; '#' begins a comment, empty lines are
+ * skipped. Errors: those of reading, MALFORMED (diag says the line), TOO_LARGE, NO_MEMORY. */
 SM_FALLIBLE sm_denied_keys_read(struct sm_denied_keys *keys, const char *path, sm_diag *diag);
 /* Adds a SubjectPublicKeyInfo (DER). Errors: NO_MEMORY, CRYPTO. */
 SM_FALLIBLE sm_denied_keys_add(struct sm_denied_keys *keys, sm_slice spki);

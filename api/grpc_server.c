@@ -14,7 +14,7 @@ struct grpc_call {
     bool started;
     bool got_message;
     bool accepts_gzip;
-    bool held;    /* the exchange, until on_close */
+    bool held; /* the exchange, until on_close */
     sm_timer deadline;
     bool has_deadline;
 };
@@ -28,7 +28,8 @@ static struct grpc_call *of(sm_call *call)
 
 /* ---- answers ---- */
 
-static const sm_http_header content_type = {{(const uint8_t *)"content-type", 12}, {(const uint8_t *)"application/grpc", 16}};
+static const sm_http_header content_type = {{(const uint8_t *)"content-type", 12},
+                                            {(const uint8_t *)"application/grpc", 16}};
 
 static void start_answer(struct grpc_call *g)
 {
@@ -77,7 +78,7 @@ static bool send_message(sm_call *call, const ProtobufCMessage *message)
 /* grpc-status and what goes with it. Values live in `scratch`. */
 static size_t make_trailers(sm_call *call, sm_err err, sm_buf *scratch, sm_http_header out[4])
 {
-    static const char *const codes[] = {"0", "1", "2",  "3",  "4",  "5",  "6",  "7", "8",
+    static const char *const codes[] = {"0", "1",  "2",  "3",  "4",  "5",  "6",  "7", "8",
                                         "9", "10", "11", "12", "13", "14", "15", "16"};
     size_t count = 0;
     out[count++] = SM_HEADER("grpc-status", sm_slice_str(codes[sm_grpc_status_of(err)]));
@@ -98,7 +99,8 @@ static size_t make_trailers(sm_call *call, sm_err err, sm_buf *scratch, sm_http_
     }
     if (sm_ok(sm_buf_err(scratch)) && scratch->len > 0) {
         out[count++] = SM_HEADER("grpc-message", sm_slice_of(scratch->ptr, message_len));
-        out[count++] = SM_HEADER("grpc-status-details-bin", sm_slice_from(sm_buf_slice(scratch), message_len));
+        out[count++] = SM_HEADER("grpc-status-details-bin",
+                                 sm_slice_from(sm_buf_slice(scratch), message_len));
     }
     if (call->correlation_id.len > 0) {
         out[count++] = SM_HEADER("x-request-id", call->correlation_id);
@@ -139,14 +141,17 @@ static void take_message(struct grpc_call *g, sm_slice bytes)
     sm_arena arena;
     bool stream = call->method->client_streaming;
     if (!stream && g->got_message) {
-        sm_call_finish(call, sm_diag_set(&call->diag, SM_ERR(MALFORMED), "", "a unary call has one message"));
+        sm_call_finish(
+            call, sm_diag_set(&call->diag, SM_ERR(MALFORMED), "", "a unary call has one message"));
         return;
     }
     g->got_message = true;
     sm_arena_init(&arena, 32U << 20);
-    sm_err err = sm_message_unpack(call->method->request, bytes, stream ? &arena : &call->arena, &m);
+    sm_err err = sm_message_unpack(call->method->request, bytes, stream ? &arena : &call->arena,
+                                   &m);
     if (!sm_ok(err)) {
-        sm_call_finish(call, sm_diag_set(&call->diag, err, "", "the message is not a %s", call->method->request->name));
+        sm_call_finish(call, sm_diag_set(&call->diag, err, "", "the message is not a %s",
+                                         call->method->request->name));
     } else if (stream) {
         call->method->on_message(call, m, &arena); /* which may take the arena over */
     } else {
@@ -165,9 +170,10 @@ static void on_body(void *ctx, sm_http_exchange *x, sm_slice bytes)
         take_message(g, message);
     }
     if (!g->call.finished && !sm_ok(err)) {
-        err = sm_err_is(err, SM_E_TOO_LARGE) ? sm_diag_set(&g->call.diag, SM_ERR(EXHAUSTED), "",
-                                                           "the message is larger than %u octets", g->reader.max)
-                                             : sm_diag_set(&g->call.diag, err, "", "a broken gRPC frame");
+        err = sm_err_is(err, SM_E_TOO_LARGE)
+                  ? sm_diag_set(&g->call.diag, SM_ERR(EXHAUSTED), "",
+                                "the message is larger than %u octets", g->reader.max)
+                  : sm_diag_set(&g->call.diag, err, "", "a broken gRPC frame");
         sm_call_finish(&g->call, err);
     }
     sm_http_consume(x, bytes.len);
@@ -182,13 +188,15 @@ static void on_end(void *ctx, sm_http_exchange *x)
         return;
     }
     if (sm_grpc_reader_is_partial(&g->reader)) {
-        sm_call_finish(call, sm_diag_set(&call->diag, SM_ERR(TRUNCATED), "", "the stream ended inside a message"));
+        sm_call_finish(call, sm_diag_set(&call->diag, SM_ERR(TRUNCATED), "",
+                                         "the stream ended inside a message"));
     } else if (call->method->client_streaming) {
         if (call->method->on_half_close != NULL) {
             call->method->on_half_close(call);
         }
     } else if (!g->got_message) {
-        sm_call_finish(call, sm_diag_set(&call->diag, SM_ERR(MALFORMED), "", "a unary call without its message"));
+        sm_call_finish(call, sm_diag_set(&call->diag, SM_ERR(MALFORMED), "",
+                                         "a unary call without its message"));
     } else {
         sm_call_run(call, call->request);
     }
@@ -235,7 +243,8 @@ static void on_deadline(sm_timer *timer)
     if (call->finished) {
         return;
     }
-    sm_call_finish(call, sm_diag_set(&call->diag, SM_ERR(TIMED_OUT), "", "the deadline of the call has passed"));
+    sm_call_finish(call, sm_diag_set(&call->diag, SM_ERR(TIMED_OUT), "",
+                                     "the deadline of the call has passed"));
     if (call->method->on_gone != NULL) {
         call->method->on_gone(call);
     }
@@ -249,7 +258,8 @@ static sm_err set_deadline(struct grpc_call *g, sm_http_exchange *x)
         return SM_NO_ERR;
     }
     if (!sm_ok(sm_grpc_timeout_parse(text, &ns))) {
-        return sm_diag_set(&g->call.diag, SM_ERR(MALFORMED), "grpc-timeout", "1 to 8 digits and a unit are wanted");
+        return sm_diag_set(&g->call.diag, SM_ERR(MALFORMED), "grpc-timeout",
+                           "1 to 8 digits and a unit are wanted");
     }
     uint64_t ms = ns / SM_NS_PER_MS;
     sm_timer_init(&g->deadline, on_deadline);
@@ -262,21 +272,25 @@ static sm_err set_encoding(struct grpc_call *g, sm_http_exchange *x, uint32_t me
     sm_slice encoding = sm_http_header_get(x, SM_LIT("grpc-encoding"));
     sm_slice accepts = sm_http_header_get(x, SM_LIT("grpc-accept-encoding"));
     bool gzip = sm_slice_equal(encoding, SM_LIT("gzip"));
-    g->accepts_gzip = gzip && sm_slice_search(accepts, SM_LIT("gzip")) < accepts.len; /* answered in kind */
+    g->accepts_gzip = gzip &&
+                      sm_slice_search(accepts, SM_LIT("gzip")) < accepts.len; /* answered in kind */
     sm_grpc_reader_init(&g->reader, message_max, gzip);
     g->out = sm_buf_init((size_t)message_max * 4);
     bool known = gzip || encoding.len == 0 || sm_slice_equal(encoding, SM_LIT("identity"));
     return known ? SM_NO_ERR
-                 : sm_diag_set(&g->call.diag, SM_ERR(UNIMPLEMENTED), "grpc-encoding", "only identity and gzip are known");
+                 : sm_diag_set(&g->call.diag, SM_ERR(UNIMPLEMENTED), "grpc-encoding",
+                               "only identity and gzip are known");
 }
 
-static const struct sm_method unknown_method = {.service = "-", .name = "-", .roles = SM_ROLE_NONE_NEEDED};
+static const struct sm_method unknown_method = {
+    .service = "-", .name = "-", .roles = SM_ROLE_NONE_NEEDED};
 
 bool sm_grpc_is_request(const sm_http_exchange *x)
 {
     sm_slice type = sm_http_header_get(x, SM_LIT("content-type"));
     sm_slice grpc = SM_LIT("application/grpc");
-    return sm_slice_starts_with(type, grpc) && (type.len == grpc.len || type.ptr[grpc.len] == '+' || type.ptr[grpc.len] == ';');
+    return sm_slice_starts_with(type, grpc) &&
+           (type.len == grpc.len || type.ptr[grpc.len] == '+' || type.ptr[grpc.len] == ';');
 }
 
 void sm_grpc_serve(sm_api_loop *loop, sm_http_exchange *x, uint32_t message_max)
@@ -288,7 +302,8 @@ void sm_grpc_serve(sm_api_loop *loop, sm_http_exchange *x, uint32_t message_max)
     }
     const struct sm_method *method = sm_method_by_path(sm_http_path(x));
     sm_err err = set_encoding(g, x, message_max);
-    sm_err init = sm_call_init(&g->call, &grpc_skin, method == NULL ? &unknown_method : method, loop, x);
+    sm_err init = sm_call_init(&g->call, &grpc_skin, method == NULL ? &unknown_method : method,
+                               loop, x);
     sm_http_on_free(x, on_memory_end, g);
     sm_http_accept(x, &stream_ops, g);
     if (method == NULL) {

@@ -2,8 +2,8 @@
 /*
  * Whether the program serves: for grpc.health.v1 and /readyz.
  *
- * Ready means: started, not draining, and the store takes writes. A server whose disk is full goes on to answer reads and OCSP, but
- * a load balancer should send enrolments elsewhere.
+ * Ready means: started, not draining, and the store takes writes. A server whose disk is full
+ * goes on to answer reads and OCSP, but a load balancer should send enrolments elsewhere.
  *
  * Threads:   set from main; read by all.
  * Limits:    none.

@@ -40,7 +40,8 @@ struct emission {
     sm_slice serial;
 };
 
-static void put(const struct emission *e, enum sm_store_put_kind kind, const uint8_t *prefix, size_t len, sm_slice value)
+static void put(const struct emission *e, enum sm_store_put_kind kind, const uint8_t *prefix,
+                size_t len, sm_slice value)
 {
     uint8_t key[SM_INDEX_KEY_MAX + SM_SERIAL_LEN];
     memcpy(key, prefix, len);
@@ -53,7 +54,8 @@ static void put_hash(const struct emission *e, char kind, sm_slice value)
     uint8_t prefix[SM_INDEX_KEY_MAX];
     uint8_t hash[SM_INDEX_HASH];
     sm_index_hash(value, hash);
-    put(e, SM_PUT, prefix, sm_index_prefix(prefix, kind, sm_slice_of(hash, sizeof(hash))), SM_SLICE_NONE);
+    put(e, SM_PUT, prefix, sm_index_prefix(prefix, kind, sm_slice_of(hash, sizeof(hash))),
+        SM_SLICE_NONE);
 }
 
 static void put_sans(const struct emission *e, const struct sm_cert *cert, sm_arena *arena)
@@ -80,11 +82,14 @@ static sm_err index_certificate(const struct emission *e, sm_store *store, sm_ar
     struct sm_cert cert;
     sm_err err = sm_store_get_sync(store, SM_FAMILY_CERT, e->serial, &bytes);
     if (sm_ok(err)) {
-        err = sm_message_unpack(&sealmill__record__v1__certificate_record__descriptor, sm_buf_slice(&bytes), arena, &m);
+        err = sm_message_unpack(&sealmill__record__v1__certificate_record__descriptor,
+                                sm_buf_slice(&bytes), arena, &m);
     }
-    const Sealmill__Record__V1__CertificateRecord *record = (const Sealmill__Record__V1__CertificateRecord *)(void *)m;
+    const Sealmill__Record__V1__CertificateRecord *record =
+        (const Sealmill__Record__V1__CertificateRecord *)(void *)m;
     if (sm_ok(err)) {
-        err = sm_cert_parse(sm_slice_of(record->certificate.data, record->certificate.len), &cert, NULL);
+        err = sm_cert_parse(sm_slice_of(record->certificate.data, record->certificate.len), &cert,
+                            NULL);
     }
     if (sm_ok(err)) {
         uint8_t prefix[SM_INDEX_KEY_MAX];
@@ -98,16 +103,19 @@ static sm_err index_certificate(const struct emission *e, sm_store *store, sm_ar
     return err;
 }
 
-sm_err sm_api_index(void *ctx, sm_store *store, uint64_t sequence, sm_slice bytes, sm_store_emit emit, void *emitter)
+sm_err sm_api_index(void *ctx, sm_store *store, uint64_t sequence, sm_slice bytes,
+                    sm_store_emit emit, void *emitter)
 {
     sm_arena arena;
     ProtobufCMessage *m;
     (void)ctx;
     (void)sequence;
     sm_arena_init(&arena, INDEX_ARENA * 4);
-    sm_err err = sm_message_unpack(&sealmill__record__v1__log_record__descriptor, bytes, &arena, &m);
+    sm_err err = sm_message_unpack(&sealmill__record__v1__log_record__descriptor, bytes, &arena,
+                                   &m);
     if (sm_ok(err)) {
-        const Sealmill__Record__V1__LogRecord *log = (const Sealmill__Record__V1__LogRecord *)(void *)m;
+        const Sealmill__Record__V1__LogRecord *log =
+            (const Sealmill__Record__V1__LogRecord *)(void *)m;
         struct emission e = {emit, emitter, sm_slice_of(log->serial.data, log->serial.len)};
         uint8_t prefix[SM_INDEX_KEY_MAX];
         uint8_t state = 0;
@@ -118,7 +126,8 @@ sm_err sm_api_index(void *ctx, sm_store *store, uint64_t sequence, sm_slice byte
         case SEALMILL__V1__INVENTORY_EVENT__KIND__KIND_REVOKED:
         case SEALMILL__V1__INVENTORY_EVENT__KIND__KIND_HELD:
             state = (uint8_t)log->kind;
-            put(&e, SM_PUT, prefix, sm_index_prefix(prefix, 'r', SM_SLICE_NONE), sm_slice_of(&state, 1));
+            put(&e, SM_PUT, prefix, sm_index_prefix(prefix, 'r', SM_SLICE_NONE),
+                sm_slice_of(&state, 1));
             break;
         case SEALMILL__V1__INVENTORY_EVENT__KIND__KIND_RELEASED:
             put(&e, SM_DELETE, prefix, sm_index_prefix(prefix, 'r', SM_SLICE_NONE), SM_SLICE_NONE);

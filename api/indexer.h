@@ -2,10 +2,14 @@
 /*
  * The secondary index: rows made from log records, and the keys by which List finds them.
  *
- * A row's key is: kind (1 octet), value (fixed or hashed), serial (20 octets at the end); its value is empty. Kinds:
- *     's' SHA-256 of the subject's DER, first 16 octets      'n' SHA-256 of a SAN's lower-case text, first 16 octets
- *     'k' SHA-256 of the SubjectPublicKeyInfo, first 16      'e' notAfter (8 octets, big-endian)
- *     'r' state of serials that are or were revoked          'a' every serial
+ * A row's key is: kind (1 octet), value (fixed or hashed), serial (20 octets at the end); its
+ * value is empty. Kinds:
+ *     's' SHA-256 of the subject's DER, first 16 octets
+ *     'n' SHA-256 of a SAN's lower-case text, first 16 octets
+ *     'k' SHA-256 of the SubjectPublicKeyInfo, first 16 octets
+ *     'e' notAfter (8 octets, big-endian)
+ *     'r' state of serials that are or were revoked
+ *     'a' every serial
  *
  * Threads:   the store's indexer thread.
  * Limits:    none.
@@ -19,7 +23,8 @@
 #define SM_INDEX_HASH 16
 #define SM_INDEX_KEY_MAX 64
 
-sm_err sm_api_index(void *ctx, sm_store *store, uint64_t sequence, sm_slice record, sm_store_emit emit, void *emitter);
+sm_err sm_api_index(void *ctx, sm_store *store, uint64_t sequence, sm_slice record,
+                    sm_store_emit emit, void *emitter);
 
 /* Key prefixes: writes to `out`, returns the length. */
 size_t sm_index_prefix(uint8_t out[SM_INDEX_KEY_MAX], char kind, sm_slice value);

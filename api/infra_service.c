@@ -25,7 +25,8 @@ const char *sm_health_trouble(sm_api *api)
     if (sm_store_is_up(sm_api_store(api))) {
         return NULL;
     }
-    sm_store_probe(sm_api_store(api)); /* who is told "not ready" sends nothing that would try again */
+    sm_store_probe(
+        sm_api_store(api)); /* who is told "not ready" sends nothing that would try again */
     return "the store's disk refuses writes";
 }
 
@@ -37,7 +38,8 @@ static bool find_token(sm_api *api, const char *service, struct sm_token_status 
 {
     sm_tokens *tokens = sm_api_tokens(api);
     size_t skip = sizeof(TOKEN_SERVICE) - 1;
-    for (size_t i = 0; strncmp(service, TOKEN_SERVICE, skip) == 0 && i < sm_tokens_count(tokens); i++) {
+    for (size_t i = 0; strncmp(service, TOKEN_SERVICE, skip) == 0 && i < sm_tokens_count(tokens);
+         i++) {
         sm_tokens_status(tokens, i, out);
         if (strcmp(service + skip, out->name) == 0) {
             return true;
@@ -49,23 +51,29 @@ static bool find_token(sm_api *api, const char *service, struct sm_token_status 
 static bool known(sm_api *api, const char *service)
 {
     struct sm_token_status status;
-    return find_token(api, service, &status) || service[0] == '\0' || sm_method_has_service(sm_slice_str(service));
+    return find_token(api, service, &status) || service[0] == '\0' ||
+           sm_method_has_service(sm_slice_str(service));
 }
 
-static Grpc__Health__V1__HealthCheckResponse__ServingStatus status_now(sm_api_loop *loop, const char *service)
+static Grpc__Health__V1__HealthCheckResponse__ServingStatus status_now(sm_api_loop *loop,
+                                                                       const char *service)
 {
     struct sm_token_status token;
-    bool good = find_token(sm_api_of(loop), service, &token) ? token.up : sm_health_trouble(sm_api_of(loop)) == NULL;
+    bool good = find_token(sm_api_of(loop), service, &token)
+                    ? token.up
+                    : sm_health_trouble(sm_api_of(loop)) == NULL;
     return good ? GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVING
-                           : GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__NOT_SERVING;
+                : GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__NOT_SERVING;
 }
 
 static void check(sm_call *call, const ProtobufCMessage *request)
 {
-    const char *service = ((const Grpc__Health__V1__HealthCheckRequest *)(const void *)request)->service;
+    const char *service =
+        ((const Grpc__Health__V1__HealthCheckRequest *)(const void *)request)->service;
     Grpc__Health__V1__HealthCheckResponse r;
     if (!known(sm_api_of(call->loop), service)) {
-        sm_call_finish(call, sm_diag_set(&call->diag, SM_ERR(NOT_FOUND), "service", "there is no such service here"));
+        sm_call_finish(call, sm_diag_set(&call->diag, SM_ERR(NOT_FOUND), "service",
+                                         "there is no such service here"));
         return;
     }
     grpc__health__v1__health_check_response__init(&r);
@@ -87,7 +95,9 @@ static void on_watch_timer(sm_timer *timer)
     struct health_watch *w = SM_CONTAINER_OF(timer, struct health_watch, timer);
     Grpc__Health__V1__HealthCheckResponse r;
     grpc__health__v1__health_check_response__init(&r);
-    int now = w->last == GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVICE_UNKNOWN ? w->last : (int)status_now(w->call->loop, w->service);
+    int now = w->last == GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVICE_UNKNOWN
+                  ? w->last
+                  : (int)status_now(w->call->loop, w->service);
     if (now != w->last) {
         w->last = now;
         r.status = (Grpc__Health__V1__HealthCheckResponse__ServingStatus)now;
@@ -101,7 +111,8 @@ static void on_watch_timer(sm_timer *timer)
 
 static void watch(sm_call *call, const ProtobufCMessage *request)
 {
-    const char *service = ((const Grpc__Health__V1__HealthCheckRequest *)(const void *)request)->service;
+    const char *service =
+        ((const Grpc__Health__V1__HealthCheckRequest *)(const void *)request)->service;
     struct health_watch *w = SM_ARENA_NEW(&call->arena, struct health_watch);
     Grpc__Health__V1__HealthCheckResponse r;
     if (w == NULL) {
@@ -109,7 +120,9 @@ static void watch(sm_call *call, const ProtobufCMessage *request)
         return;
     }
     grpc__health__v1__health_check_response__init(&r);
-    r.status = known(sm_api_of(call->loop), service) ? status_now(call->loop, service) : GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVICE_UNKNOWN;
+    r.status = known(sm_api_of(call->loop), service)
+                   ? status_now(call->loop, service)
+                   : GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__SERVING_STATUS__SERVICE_UNKNOWN;
     w->call = call;
     w->service = service;
     w->last = (int)r.status;
@@ -147,17 +160,20 @@ static void add_file(void *ctx, sm_slice file)
     }
 }
 
-static void reflect_error(Grpc__Reflection__V1__ServerReflectionResponse *r, Grpc__Reflection__V1__ErrorResponse *e, int code)
+static void reflect_error(Grpc__Reflection__V1__ServerReflectionResponse *r,
+                          Grpc__Reflection__V1__ErrorResponse *e, int code)
 {
     static char words[] = "not found";
     grpc__reflection__v1__error_response__init(e);
     e->error_code = code;
     e->error_message = words;
-    r->message_response_case = GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_ERROR_RESPONSE;
+    r->message_response_case =
+        GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_ERROR_RESPONSE;
     r->error_response = e;
 }
 
-static size_t list_services(Grpc__Reflection__V1__ServiceResponse *out, Grpc__Reflection__V1__ServiceResponse **list, size_t max)
+static size_t list_services(Grpc__Reflection__V1__ServiceResponse *out,
+                            Grpc__Reflection__V1__ServiceResponse **list, size_t max)
 {
     size_t count = 0;
     for (size_t i = 0; i < sm_method_count() && count < max; i++) {
@@ -206,7 +222,8 @@ static void reflect(sm_call *call, const ProtobufCMessage *message, sm_arena *ar
         grpc__reflection__v1__list_service_response__init(&services_response);
         services_response.service = service_list;
         services_response.n_service = list_services(services, service_list, SERVICES_MAX);
-        r.message_response_case = GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_LIST_SERVICES_RESPONSE;
+        r.message_response_case =
+            GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_LIST_SERVICES_RESPONSE;
         r.list_services_response = &services_response;
         break;
     case GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_FILE_BY_FILENAME:
@@ -219,11 +236,13 @@ static void reflect(sm_call *call, const ProtobufCMessage *message, sm_arena *ar
         reflect_error(&r, &error, GRPC_NOT_FOUND); /* no extensions are defined here */
         break;
     }
-    if (r.message_response_case == 0 && sm_ok(err) && sm_ok(sm_reflect_closure(file, add_file, &files))) {
+    if (r.message_response_case == 0 && sm_ok(err) &&
+        sm_ok(sm_reflect_closure(file, add_file, &files))) {
         grpc__reflection__v1__file_descriptor_response__init(&files_response);
         files_response.file_descriptor_proto = files.list;
         files_response.n_file_descriptor_proto = files.count;
-        r.message_response_case = GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_FILE_DESCRIPTOR_RESPONSE;
+        r.message_response_case =
+            GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_FILE_DESCRIPTOR_RESPONSE;
         r.file_descriptor_response = &files_response;
     } else if (r.message_response_case == 0) {
         reflect_error(&r, &error, GRPC_NOT_FOUND);
@@ -245,19 +264,36 @@ static void reflect_end(sm_call *call)
 }
 
 const struct sm_method sm_infra_methods[] = {
-    {.service = "grpc.health.v1.Health", .name = "Check", .request = &grpc__health__v1__health_check_request__descriptor,
-     .response = &grpc__health__v1__health_check_response__descriptor, .start = check},
-    {.service = "grpc.health.v1.Health", .name = "Watch", .request = &grpc__health__v1__health_check_request__descriptor,
-     .response = &grpc__health__v1__health_check_response__descriptor, .server_streaming = true, .start = watch,
+    {.service = "grpc.health.v1.Health",
+     .name = "Check",
+     .request = &grpc__health__v1__health_check_request__descriptor,
+     .response = &grpc__health__v1__health_check_response__descriptor,
+     .start = check},
+    {.service = "grpc.health.v1.Health",
+     .name = "Watch",
+     .request = &grpc__health__v1__health_check_request__descriptor,
+     .response = &grpc__health__v1__health_check_response__descriptor,
+     .server_streaming = true,
+     .start = watch,
      .on_gone = watch_gone},
-    {.service = "grpc.reflection.v1.ServerReflection", .name = "ServerReflectionInfo",
+    {.service = "grpc.reflection.v1.ServerReflection",
+     .name = "ServerReflectionInfo",
      .request = &grpc__reflection__v1__server_reflection_request__descriptor,
-     .response = &grpc__reflection__v1__server_reflection_response__descriptor, .client_streaming = true,
-     .server_streaming = true, .start = reflect_start, .on_message = reflect, .on_half_close = reflect_end},
+     .response = &grpc__reflection__v1__server_reflection_response__descriptor,
+     .client_streaming = true,
+     .server_streaming = true,
+     .start = reflect_start,
+     .on_message = reflect,
+     .on_half_close = reflect_end},
     /* v1alpha has the same fields and numbers: its own types are only for its descriptors. */
-    {.service = "grpc.reflection.v1alpha.ServerReflection", .name = "ServerReflectionInfo",
+    {.service = "grpc.reflection.v1alpha.ServerReflection",
+     .name = "ServerReflectionInfo",
      .request = &grpc__reflection__v1__server_reflection_request__descriptor,
-     .response = &grpc__reflection__v1__server_reflection_response__descriptor, .client_streaming = true,
-     .server_streaming = true, .start = reflect_start, .on_message = reflect, .on_half_close = reflect_end},
+     .response = &grpc__reflection__v1__server_reflection_response__descriptor,
+     .client_streaming = true,
+     .server_streaming = true,
+     .start = reflect_start,
+     .on_message = reflect,
+     .on_half_close = reflect_end},
 };
 const size_t sm_infra_method_count = SM_ARRAY_LEN(sm_infra_methods);

@@ -11,7 +11,8 @@
 #define METADATA_MAX 32
 #define METADATA_VALUE_MAX 1024
 #define IDEMPOTENCY_KEY_MAX 64
-#define CLOCK_BACK_MAX_MS (5 * 60 * 1000) /* a clock that far behind the last issuance is not trusted */
+#define CLOCK_BACK_MAX_MS \
+    (5 * 60 * 1000) /* a clock that far behind the last issuance is not trusted */
 
 static void run_deferred(sm_msg *msg)
 {
@@ -40,15 +41,16 @@ static sm_err choose_profile(sm_issue *issue)
     const char *name = issue->request->profile;
     if (name[0] == '\0') {
         if (issue->world->profile_count != 1) {
-            return sm_diag_set(&issue->diag, SM_ERR(INVALID), "profile", "it is needed: there are %zu profiles",
-                               issue->world->profile_count);
+            return sm_diag_set(&issue->diag, SM_ERR(INVALID), "profile",
+                               "it is needed: there are %zu profiles", issue->world->profile_count);
         }
         issue->profile = &issue->world->profiles[0];
         return SM_NO_ERR;
     }
     issue->profile = sm_world_profile(issue->world, name);
     return issue->profile != NULL ? SM_NO_ERR
-                                  : sm_diag_set(&issue->diag, SM_ERR(NOT_FOUND), "profile", "there is no profile %.60s", name);
+                                  : sm_diag_set(&issue->diag, SM_ERR(NOT_FOUND), "profile",
+                                                "there is no profile %.60s", name);
 }
 
 /* The CA named, or the only active one with a template for the profile that is no root. */
@@ -58,7 +60,8 @@ static sm_err choose_ca(sm_issue *issue)
     if (name[0] != '\0') {
         issue->ca = sm_world_ca(issue->world, name);
         return issue->ca != NULL ? SM_NO_ERR
-                                 : sm_diag_set(&issue->diag, SM_ERR(NOT_FOUND), "ca", "there is no CA %.60s", name);
+                                 : sm_diag_set(&issue->diag, SM_ERR(NOT_FOUND), "ca",
+                                               "there is no CA %.60s", name);
     }
     for (size_t i = 0; i < issue->world->ca_count; i++) {
         struct sm_ca *ca = &issue->world->cas[i];
@@ -66,27 +69,30 @@ static sm_err choose_ca(sm_issue *issue)
             continue;
         }
         if (issue->ca != NULL) {
-            return sm_diag_set(&issue->diag, SM_ERR(INVALID), "ca", "it is needed: several CAs issue this profile");
+            return sm_diag_set(&issue->diag, SM_ERR(INVALID), "ca",
+                               "it is needed: several CAs issue this profile");
         }
         issue->ca = ca;
     }
-    return issue->ca != NULL ? SM_NO_ERR
-                             : sm_diag_set(&issue->diag, SM_ERR(NOT_FOUND), "ca", "no CA issues this profile");
+    return issue->ca != NULL
+               ? SM_NO_ERR
+               : sm_diag_set(&issue->diag, SM_ERR(NOT_FOUND), "ca", "no CA issues this profile");
 }
 
 static sm_err check_ca(sm_issue *issue)
 {
     const struct sm_ca_generation *g = sm_ca_current(issue->ca);
     if (!issue->ca->active || g == NULL || g->cert.der.len == 0) {
-        return sm_diag_set(&issue->diag, SM_ERR(PRECONDITION), "ca", "%s is disabled, or waits for its certificate",
-                           issue->ca->name);
+        return sm_diag_set(&issue->diag, SM_ERR(PRECONDITION), "ca",
+                           "%s is disabled, or waits for its certificate", issue->ca->name);
     }
     if (g->key == NULL) {
-        return sm_diag_set(&issue->diag, SM_ERR(UNAVAILABLE), "ca", "the key of %s is not at hand", issue->ca->name);
+        return sm_diag_set(&issue->diag, SM_ERR(UNAVAILABLE), "ca", "the key of %s is not at hand",
+                           issue->ca->name);
     }
     if (issue->ca->templates[issue->profile->index] == NULL) {
-        return sm_diag_set(&issue->diag, SM_ERR(POLICY), "profile", "%s is not issued by %s", issue->profile->message->name,
-                           issue->ca->name);
+        return sm_diag_set(&issue->diag, SM_ERR(POLICY), "profile", "%s is not issued by %s",
+                           issue->profile->message->name, issue->ca->name);
     }
     return SM_NO_ERR;
 }
@@ -95,16 +101,19 @@ static sm_err check_request(sm_issue *issue)
 {
     const Sealmill__V1__IssueRequest *r = issue->request;
     if (r->n_metadata > METADATA_MAX) {
-        return sm_diag_set(&issue->diag, SM_ERR(TOO_LARGE), "metadata", "more than %d entries", METADATA_MAX);
+        return sm_diag_set(&issue->diag, SM_ERR(TOO_LARGE), "metadata", "more than %d entries",
+                           METADATA_MAX);
     }
     for (size_t i = 0; i < r->n_metadata; i++) {
-        if (strlen(r->metadata[i]->key) > 64 || strlen(r->metadata[i]->value) > METADATA_VALUE_MAX) {
-            return sm_diag_set(&issue->diag, SM_ERR(TOO_LARGE), "metadata", "keys have at most 64 octets, values %d",
-                               METADATA_VALUE_MAX);
+        if (strlen(r->metadata[i]->key) > 64 ||
+            strlen(r->metadata[i]->value) > METADATA_VALUE_MAX) {
+            return sm_diag_set(&issue->diag, SM_ERR(TOO_LARGE), "metadata",
+                               "keys have at most 64 octets, values %d", METADATA_VALUE_MAX);
         }
     }
     if (strlen(r->idempotency_key) > IDEMPOTENCY_KEY_MAX) {
-        return sm_diag_set(&issue->diag, SM_ERR(TOO_LARGE), "idempotency_key", "more than %d octets", IDEMPOTENCY_KEY_MAX);
+        return sm_diag_set(&issue->diag, SM_ERR(TOO_LARGE), "idempotency_key",
+                           "more than %d octets", IDEMPOTENCY_KEY_MAX);
     }
     return SM_NO_ERR;
 }
@@ -115,7 +124,8 @@ static sm_err check_clock(sm_issue *issue, int64_t now_ms)
     sm_api *api = sm_api_of(issue->loop);
     int64_t last = atomic_load_explicit(&api->last_issue_ms, memory_order_relaxed);
     if (now_ms + CLOCK_BACK_MAX_MS < last) {
-        return sm_diag_set(&issue->diag, SM_ERR(CLOCK), "", "the clock ran %lld s backwards: nothing is issued until it is right",
+        return sm_diag_set(&issue->diag, SM_ERR(CLOCK), "",
+                           "the clock ran %lld s backwards: nothing is issued until it is right",
                            (long long)((last - now_ms) / 1000));
     }
     if (now_ms > last) {
@@ -138,7 +148,8 @@ static sm_err parse_csr(sm_issue *issue)
     SM_TRY(sm_csr_parse(der, &issue->csr, &issue->diag));
     bool denied;
     SM_TRY(sm_denied_keys_find(&issue->world->denied, issue->csr.key.spki, &denied));
-    return denied ? sm_diag_set(&issue->diag, SM_ERR(POLICY), "csr.key", "this public key is denied: it is a CA's, or listed as compromised")
+    return denied ? sm_diag_set(&issue->diag, SM_ERR(POLICY), "csr.key",
+                                "this public key is denied: it is a CA's, or listed as compromised")
                   : SM_NO_ERR;
 }
 
@@ -165,13 +176,14 @@ static sm_err apply_profile(sm_issue *issue)
 static sm_err prepare(sm_issue *issue)
 {
     if (issue->loop->pending >= issue->world->pending_max) {
-        return sm_diag_set(&issue->diag, SM_ERR(QUEUE_FULL), "", "%zu requests are under way: try again later",
-                           issue->loop->pending);
+        return sm_diag_set(&issue->diag, SM_ERR(QUEUE_FULL), "",
+                           "%zu requests are under way: try again later", issue->loop->pending);
     }
     SM_TRY(check_request(issue));
     SM_TRY(choose_profile(issue));
     SM_TRY(choose_ca(issue));
-    SM_TRY(sm_caller_require_ra(issue->caller, issue->ca->name, issue->profile->message->name, &issue->diag));
+    SM_TRY(sm_caller_require_ra(issue->caller, issue->ca->name, issue->profile->message->name,
+                                &issue->diag));
     SM_TRY(check_ca(issue));
     SM_TRY(parse_csr(issue));
     return apply_profile(issue);
@@ -185,7 +197,8 @@ static void on_signed(sm_crypt_job *job)
     sm_issue_stage(issue, SM_STAGE_SIGN);
     sm_err err = job->err;
     if (sm_ok(err)) {
-        err = sm_signed_write(&issue->cert, sm_buf_slice(&issue->tbs), job->alg, sm_slice_of(job->out, job->out_len));
+        err = sm_signed_write(&issue->cert, sm_buf_slice(&issue->tbs), job->alg,
+                              sm_slice_of(job->out, job->out_len));
     }
     if (sm_ok(err)) {
         err = sm_issue_commit(issue);
@@ -212,8 +225,9 @@ static sm_err submit_signature(sm_issue *issue)
         .caller = issue->caller->number,
         .done = on_signed,
     };
-    return issue->job.out == NULL ? SM_ERR(NO_MEMORY)
-                                  : sm_batcher_submit(sm_api_loop_batcher(issue->loop), &issue->job);
+    return issue->job.out == NULL
+               ? SM_ERR(NO_MEMORY)
+               : sm_batcher_submit(sm_api_loop_batcher(issue->loop), &issue->job);
 }
 
 static void on_verified(sm_crypt_job *job)
@@ -222,7 +236,8 @@ static void on_verified(sm_crypt_job *job)
     sm_issue_stage(issue, SM_STAGE_VERIFY);
     sm_err err = job->err;
     if (sm_err_is(err, SM_E_BAD_SIGNATURE)) {
-        err = sm_diag_set(&issue->diag, err, "csr.signature", "the proof of possession does not verify");
+        err = sm_diag_set(&issue->diag, err, "csr.signature",
+                          "the proof of possession does not verify");
     }
     if (sm_ok(err)) {
         err = submit_signature(issue);

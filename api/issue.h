@@ -2,9 +2,10 @@
 /*
  * Issuance: the one path that every protocol takes.
  *
- * Fill the upper part, start, wait for `done`. The steps: CA, profile and rights - the CSR's parsing and the profile's rules - proof of
- * possession (batched) - TBSCertificate - signature (batched) - one durable write of the certificate, its log record and whatever conditions it has - only
- * then the answer.
+ * Fill the upper part, start, wait for `done`. The steps: CA, profile and rights - the CSR's
+ * parsing and the profile's rules - proof of possession (batched) - TBSCertificate - signature
+ * (batched) - one durable write of the certificate, its log record and whatever conditions it
+ * has - only then the answer.
  *
  * Threads:   a loop's own; `done` runs on it, once, never inside start.
  * Limits:    SM_API_PENDING_MAX under way in a loop.
@@ -28,9 +29,10 @@ struct sm_issue {
     const Sealmill__V1__IssueRequest *request;
     const struct sm_caller *caller;
     sm_slice correlation_id;
-    sm_slice renews;      /* serial that this renews; empty: none */
-    bool revoke_renewed;  /* as superseded, in the same write */
-    bool without_proof;   /* the request was authenticated otherwise (renewal with the same key): no CSR signature */
+    sm_slice renews;     /* serial that this renews; empty: none */
+    bool revoke_renewed; /* as superseded, in the same write */
+    /* The request was authenticated otherwise (renewal with the same key): no CSR signature. */
+    bool without_proof;
     void (*done)(sm_issue *issue);
     void *ctx;
     /* ---- results ---- */

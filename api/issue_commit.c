@@ -23,19 +23,27 @@ static pthread_once_t metrics_once = PTHREAD_ONCE_INIT;
 static void register_metrics(void)
 {
     static const char *const stage_labels[SM_STAGE_COUNT] = {
-        "stage=\"parse\"", "stage=\"verify\"", "stage=\"sign\"", "stage=\"store\"", "stage=\"total\"",
+        "stage=\"parse\"", "stage=\"verify\"", "stage=\"sign\"",
+        "stage=\"store\"", "stage=\"total\"",
     };
     static const char *const reason_labels[SM_INTERNAL + 1] = {
-        NULL, "reason=\"input\"", "reason=\"denied\"", "reason=\"busy\"", "reason=\"upstream\"", "reason=\"internal\"",
+        NULL,
+        "reason=\"input\"",
+        "reason=\"denied\"",
+        "reason=\"busy\"",
+        "reason=\"upstream\"",
+        "reason=\"internal\"",
     };
-    metrics.issued = sm_metric_register(SM_COUNTER, "sealmill_certificates_issued_total", "Certificates issued", NULL);
+    metrics.issued = sm_metric_register(SM_COUNTER, "sealmill_certificates_issued_total",
+                                        "Certificates issued", NULL);
     for (int i = SM_INPUT; i <= SM_INTERNAL; i++) {
         metrics.refused[i] = sm_metric_register(SM_COUNTER, "sealmill_certificates_refused_total",
-                                                "Requests for certificates that were refused", reason_labels[i]);
+                                                "Requests for certificates that were refused",
+                                                reason_labels[i]);
     }
     for (int i = 0; i < SM_STAGE_COUNT; i++) {
-        metrics.stages[i] = sm_metric_register(SM_HISTOGRAM, "sealmill_issue_seconds", "Time of issuance by stage",
-                                               stage_labels[i]);
+        metrics.stages[i] = sm_metric_register(SM_HISTOGRAM, "sealmill_issue_seconds",
+                                               "Time of issuance by stage", stage_labels[i]);
     }
 }
 
@@ -62,7 +70,8 @@ static ProtobufCBinaryData binary(sm_slice s)
 
 /* ---- the answer ---- */
 
-static sm_err fill_response(sm_issue *issue, sm_slice cert, sm_slice serial, int64_t not_before, int64_t not_after)
+static sm_err fill_response(sm_issue *issue, sm_slice cert, sm_slice serial, int64_t not_before,
+                            int64_t not_after)
 {
     const struct sm_ca_generation *g = sm_ca_current(issue->ca);
     Sealmill__V1__IssueResponse *r = &issue->response;
@@ -88,12 +97,14 @@ static void log_line(const sm_issue *issue)
     if (sm_ok(issue->err)) {
         sm_log(SM_LOG_DEBUG, "certificate_issued", SM_KS("serial", issue->response.serial),
                SM_KS("ca", issue->ca->name), SM_KS("profile", issue->profile->message->name),
-               SM_KS("caller", issue->caller->name), SM_KB("correlation_id", issue->correlation_id), SM_KEND);
+               SM_KS("caller", issue->caller->name), SM_KB("correlation_id", issue->correlation_id),
+               SM_KEND);
         return;
     }
-    sm_log(SM_LOG_INFO, "certificate_refused", SM_KE("error", issue->err), SM_KS("field", issue->diag.field),
-           SM_KS("reason", issue->diag.reason), SM_KS("caller", issue->caller->name),
-           SM_KB("correlation_id", issue->correlation_id), SM_KEND);
+    sm_log(SM_LOG_INFO, "certificate_refused", SM_KE("error", issue->err),
+           SM_KS("field", issue->diag.field), SM_KS("reason", issue->diag.reason),
+           SM_KS("caller", issue->caller->name), SM_KB("correlation_id", issue->correlation_id),
+           SM_KEND);
 }
 
 void sm_issue_complete(sm_issue *issue)
@@ -111,15 +122,17 @@ void sm_issue_complete(sm_issue *issue)
     if (sm_ok(issue->err)) {
         /* The certificate's octets must outlive this: the answer points to them. */
         sm_slice copy;
-        sm_err err = sm_arena_copy(issue->arena, sm_slice_of(issue->response.certificate.data, issue->response.certificate.len),
-                                   &copy);
+        sm_err err = sm_arena_copy(
+            issue->arena,
+            sm_slice_of(issue->response.certificate.data, issue->response.certificate.len), &copy);
         issue->err = err;
         if (sm_ok(err)) {
             issue->response.certificate = binary(copy);
         }
         for (size_t i = 0; sm_ok(issue->err) && i < issue->response.n_chain; i++) {
             sm_slice der = sm_slice_of(issue->response.chain[i].data, issue->response.chain[i].len);
-            issue->err = sm_arena_copy(issue->arena, der, &copy); /* the world may change before the answer leaves */
+            issue->err = sm_arena_copy(issue->arena, der,
+                                       &copy); /* the world may change before the answer leaves */
             issue->response.chain[i] = binary(copy);
         }
     }
@@ -149,7 +162,8 @@ static sm_err pack_certificate(sm_issue *issue, sm_slice *out)
     if (n > 0) {
         r.metadata = sm_arena_alloc(issue->arena, n * sizeof(*r.metadata));
         for (size_t i = 0; i < n && r.metadata != NULL; i++) {
-            r.metadata[i] = SM_ARENA_NEW(issue->arena, Sealmill__Record__V1__CertificateRecord__MetadataEntry);
+            r.metadata[i] = SM_ARENA_NEW(issue->arena,
+                                         Sealmill__Record__V1__CertificateRecord__MetadataEntry);
             if (r.metadata[i] == NULL) {
                 return SM_ERR(NO_MEMORY);
             }
@@ -179,7 +193,8 @@ static sm_err pack_log(sm_issue *issue, sm_slice *out)
 
 /* ---- conditions: idempotency, duplicates ---- */
 
-/* A record under META that says: this serial holds this key. Used for idempotency keys and for uniqueness by subject or key. */
+/* A record under META that says: this serial holds this key. Used for idempotency keys and for
+ * uniqueness by subject or key. */
 static sm_err add_guard(sm_issue *issue, sm_slice key)
 {
     Sealmill__Record__V1__IdempotencyRecord r;
@@ -191,8 +206,10 @@ static sm_err add_guard(sm_issue *issue, sm_slice key)
     r.expires_at = idempotency ? sm_clock_wall_s() + IDEMPOTENCY_LIFE_S : issue->params.not_after;
     sm_slice value;
     SM_TRY(sm_record_pack(&r.base, issue->arena, &value));
-    issue->conds[issue->write.cond_count++] = (struct sm_store_cond){SM_COND_ABSENT, SM_FAMILY_META, key, SM_SLICE_NONE};
-    issue->puts[issue->write.put_count++] = (struct sm_store_put){SM_PUT, SM_FAMILY_META, key, value};
+    issue->conds[issue->write.cond_count++] = (struct sm_store_cond){SM_COND_ABSENT, SM_FAMILY_META,
+                                                                     key, SM_SLICE_NONE};
+    issue->puts[issue->write.put_count++] = (struct sm_store_put){SM_PUT, SM_FAMILY_META, key,
+                                                                  value};
     return SM_NO_ERR;
 }
 
@@ -226,8 +243,8 @@ static sm_err add_guards(sm_issue *issue)
     sm_slice key;
     if (issue->request->idempotency_key[0] != '\0') {
         SM_TRY(hash_request(issue));
-        SM_TRY(hashed_key(issue, "idem/", sm_slice_str(issue->caller->name), sm_slice_str(issue->request->idempotency_key),
-                          &key));
+        SM_TRY(hashed_key(issue, "idem/", sm_slice_str(issue->caller->name),
+                          sm_slice_str(issue->request->idempotency_key), &key));
         SM_TRY(add_guard(issue, key));
     }
     if (p->refuse_duplicate_subject && issue->renews.len == 0) {
@@ -243,34 +260,43 @@ static sm_err add_guards(sm_issue *issue)
 
 /* ---- a condition failed: look at who holds the key (on a service thread) ---- */
 
-static sm_err holder_is_live(sm_store *store, const Sealmill__Record__V1__IdempotencyRecord *holder, sm_arena *arena, bool *live)
+static sm_err holder_is_live(sm_store *store, const Sealmill__Record__V1__IdempotencyRecord *holder,
+                             sm_arena *arena, bool *live)
 {
     ProtobufCMessage *m;
     *live = holder->expires_at > sm_clock_wall_s();
     if (!*live) {
         return SM_NO_ERR;
     }
-    sm_err err = sm_record_get(store, SM_FAMILY_STATE, sm_slice_of(holder->serial.data, holder->serial.len),
+    sm_err err = sm_record_get(store, SM_FAMILY_STATE,
+                               sm_slice_of(holder->serial.data, holder->serial.len),
                                &sealmill__record__v1__state_record__descriptor, arena, &m);
     if (sm_err_is(err, SM_E_NOT_FOUND)) {
         return SM_NO_ERR;
     }
     SM_TRY(err);
-    *live = ((const Sealmill__Record__V1__StateRecord *)(void *)m)->state != SEALMILL__V1__CERTIFICATE_STATE__CERTIFICATE_STATE_REVOKED;
+    *live = ((const Sealmill__Record__V1__StateRecord *)(void *)m)->state !=
+            SEALMILL__V1__CERTIFICATE_STATE__CERTIFICATE_STATE_REVOKED;
     return SM_NO_ERR;
 }
 
 /* The same request again: the same certificate. */
-static sm_err repeat_answer(sm_issue *issue, sm_store *store, const Sealmill__Record__V1__IdempotencyRecord *holder)
+static sm_err repeat_answer(sm_issue *issue, sm_store *store,
+                            const Sealmill__Record__V1__IdempotencyRecord *holder)
 {
     ProtobufCMessage *m;
-    if (!sm_slice_equal(sm_slice_of(holder->request_sha256.data, holder->request_sha256.len), issue->request_hash)) {
-        return sm_diag_set(&issue->diag, SM_ERR(EXISTS), "idempotency_key", "it was used with another request");
+    if (!sm_slice_equal(sm_slice_of(holder->request_sha256.data, holder->request_sha256.len),
+                        issue->request_hash)) {
+        return sm_diag_set(&issue->diag, SM_ERR(EXISTS), "idempotency_key",
+                           "it was used with another request");
     }
     sm_slice serial = sm_slice_of(holder->serial.data, holder->serial.len);
-    SM_TRY(sm_record_get(store, SM_FAMILY_CERT, serial, &sealmill__record__v1__certificate_record__descriptor, issue->arena, &m));
-    const Sealmill__Record__V1__CertificateRecord *r = (const Sealmill__Record__V1__CertificateRecord *)(void *)m;
-    return fill_response(issue, sm_slice_of(r->certificate.data, r->certificate.len), serial, r->not_before, r->not_after);
+    SM_TRY(sm_record_get(store, SM_FAMILY_CERT, serial,
+                         &sealmill__record__v1__certificate_record__descriptor, issue->arena, &m));
+    const Sealmill__Record__V1__CertificateRecord *r =
+        (const Sealmill__Record__V1__CertificateRecord *)(void *)m;
+    return fill_response(issue, sm_slice_of(r->certificate.data, r->certificate.len), serial,
+                         r->not_before, r->not_after);
 }
 
 static sm_err resolve(sm_issue *issue, bool *retry)
@@ -293,8 +319,10 @@ static sm_err resolve(sm_issue *issue, bool *retry)
         return SM_NO_ERR;
     }
     SM_TRY(err);
-    SM_TRY(sm_message_unpack(&sealmill__record__v1__idempotency_record__descriptor, old, issue->arena, &m));
-    const Sealmill__Record__V1__IdempotencyRecord *holder = (const Sealmill__Record__V1__IdempotencyRecord *)(void *)m;
+    SM_TRY(sm_message_unpack(&sealmill__record__v1__idempotency_record__descriptor, old,
+                             issue->arena, &m));
+    const Sealmill__Record__V1__IdempotencyRecord *holder =
+        (const Sealmill__Record__V1__IdempotencyRecord *)(void *)m;
     bool idempotency = sm_slice_starts_with(cond->key, SM_LIT("idem/"));
     if (idempotency) {
         live = holder->expires_at > sm_clock_wall_s();
@@ -311,9 +339,10 @@ static sm_err resolve(sm_issue *issue, bool *retry)
         return repeat_answer(issue, store, holder);
     }
     bool subject = sm_slice_starts_with(cond->key, SM_LIT("uniq-subject/"));
-    return sm_diag_set(&issue->diag, SM_ERR(EXISTS), subject ? "subject" : "csr.key",
-                       "a valid certificate of this CA has the same %s, and the profile refuses duplicates",
-                       subject ? "subject" : "key");
+    return sm_diag_set(
+        &issue->diag, SM_ERR(EXISTS), subject ? "subject" : "csr.key",
+        "a valid certificate of this CA has the same %s, and the profile refuses duplicates",
+        subject ? "subject" : "key");
 }
 
 static sm_err submit(sm_issue *issue);
@@ -355,10 +384,12 @@ static void on_written(sm_store_write *op)
         sm_api_count_state_change(sm_api_of(issue->loop));
     }
     if (sm_ok(op->err)) {
-        issue->err = fill_response(issue, sm_buf_slice(&issue->cert), sm_slice_of(issue->serial, sizeof(issue->serial)),
+        issue->err = fill_response(issue, sm_buf_slice(&issue->cert),
+                                   sm_slice_of(issue->serial, sizeof(issue->serial)),
                                    issue->params.not_before, issue->params.not_after);
     } else {
-        issue->err = sm_diag_set(&issue->diag, op->err, "", "the certificate could not be stored, so it is not given out");
+        issue->err = sm_diag_set(&issue->diag, op->err, "",
+                                 "the certificate could not be stored, so it is not given out");
     }
     sm_issue_complete(issue);
 }
@@ -380,7 +411,8 @@ static sm_err add_revocation(sm_issue *issue)
     state.ca_id = issue->ca->id;
     sm_slice value;
     SM_TRY(sm_record_pack(&state.base, issue->arena, &value));
-    issue->puts[issue->write.put_count++] = (struct sm_store_put){SM_PUT, SM_FAMILY_STATE, issue->renews, value};
+    issue->puts[issue->write.put_count++] = (struct sm_store_put){SM_PUT, SM_FAMILY_STATE,
+                                                                  issue->renews, value};
     const struct sm_audit audit = {
         .caller = issue->caller->name,
         .action = "certificate.revoke",
@@ -408,7 +440,8 @@ sm_err sm_issue_commit(sm_issue *issue)
     SM_TRY(pack_certificate(issue, &value));
     SM_TRY(pack_log(issue, &issue->log[0]));
     sm_slice serial = sm_slice_of(issue->serial, sizeof(issue->serial));
-    issue->puts[issue->write.put_count++] = (struct sm_store_put){SM_PUT, SM_FAMILY_CERT, serial, value};
+    issue->puts[issue->write.put_count++] = (struct sm_store_put){SM_PUT, SM_FAMILY_CERT, serial,
+                                                                  value};
     SM_TRY(add_guards(issue));
     if (issue->revoke_renewed && issue->renews.len > 0) {
         SM_TRY(add_revocation(issue));

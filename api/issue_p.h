@@ -11,7 +11,14 @@
 
 #include "api/issue.h"
 
-enum sm_issue_stage { SM_STAGE_PARSE, SM_STAGE_VERIFY, SM_STAGE_SIGN, SM_STAGE_STORE, SM_STAGE_TOTAL, SM_STAGE_COUNT };
+enum sm_issue_stage {
+    SM_STAGE_PARSE,
+    SM_STAGE_VERIFY,
+    SM_STAGE_SIGN,
+    SM_STAGE_STORE,
+    SM_STAGE_TOTAL,
+    SM_STAGE_COUNT
+};
 
 /* Submits the durable write. Errors: then nothing was submitted. */
 SM_FALLIBLE sm_issue_commit(sm_issue *issue);

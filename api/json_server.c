@@ -46,7 +46,9 @@ static bool match_path(const char *template, sm_slice path, struct route_match *
         size_t close = sm_slice_find(t, '}');
         size_t end = 0;
         bool verb = close + 1 < t.len && t.ptr[close + 1] == ':';
-        while (end < path.len && path.ptr[end] != '/' && !(verb && path.ptr[end] == ':' && sm_slice_equal(sm_slice_from(path, end), sm_slice_from(t, close + 1)))) {
+        while (end < path.len && path.ptr[end] != '/' &&
+               !(verb && path.ptr[end] == ':' &&
+                 sm_slice_equal(sm_slice_from(path, end), sm_slice_from(t, close + 1)))) {
             end++;
         }
         if (end == 0 || out->count == VARIABLES_MAX) {
@@ -65,14 +67,15 @@ static size_t fixed_length(const char *template)
 {
     size_t n = 0;
     bool inside = false;
-    for (; *template != '\0'; template++) {
+    for (; *template != '\0'; template ++) {
         inside = *template == '{' || (inside && *template != '}');
         n += inside ? 0 : 1;
     }
     return n;
 }
 
-static const struct sm_method *find_route(sm_slice verb, sm_slice path, struct route_match *out, bool *other_verb)
+static const struct sm_method *find_route(sm_slice verb, sm_slice path, struct route_match *out,
+                                          bool *other_verb)
 {
     const struct sm_method *best = NULL;
     size_t best_fixed = 0;
@@ -105,7 +108,8 @@ static size_t common_headers(sm_call *call, sm_slice type, sm_http_header out[4]
 {
     out[0] = SM_HEADER("content-type", type);
     out[1] = SM_HEADER("cache-control", SM_LIT("no-store"));
-    out[2] = SM_HEADER("x-request-id", call->correlation_id.len > 0 ? call->correlation_id : SM_LIT("-"));
+    out[2] = SM_HEADER("x-request-id",
+                       call->correlation_id.len > 0 ? call->correlation_id : SM_LIT("-"));
     return 3;
 }
 
@@ -114,8 +118,11 @@ static void write_error(sm_call *call, sm_err err, sm_buf *out)
     enum sm_grpc_status status = sm_grpc_status_of(err);
     sm_buf text = sm_buf_init(1024);
     sm_grpc_message(err, &call->diag, &text);
-    sm_buf_printf(out, "{\"error\":{\"code\":%u,\"status\":\"%s\",\"reason\":\"%s\",\"field\":\"%s\",\"message\":\"",
-                  sm_grpc_http_status(status), sm_grpc_status_name(status), sm_err_name(err), call->diag.field);
+    sm_buf_printf(out,
+                  "{\"error\":{\"code\":%u,\"status\":\"%s\",\"reason\":\"%s\",\"field\":\"%s\","
+                  "\"message\":\"",
+                  sm_grpc_http_status(status), sm_grpc_status_name(status), sm_err_name(err),
+                  call->diag.field);
     for (size_t i = 0; i < text.len; i++) {
         uint8_t c = text.ptr[i];
         if (c == '"' || c == '\\') {
@@ -174,7 +181,8 @@ static bool send_message(sm_call *call, const ProtobufCMessage *message)
         sm_http_abort(call->x, 2);
     } else {
         sm_buf_put_byte(&body, '\n');
-        size_t count = common_headers(call, stream ? SM_LIT("application/x-ndjson") : SM_LIT("application/json"), headers);
+        size_t count = common_headers(
+            call, stream ? SM_LIT("application/x-ndjson") : SM_LIT("application/json"), headers);
         if (!stream) {
             sm_http_reply(call->x, 200, headers, count, sm_buf_slice(&body));
         } else {
@@ -197,8 +205,9 @@ static sm_err decode(sm_call *call, sm_slice in, sm_slice *out)
 {
     sm_buf text = sm_buf_init(in.len + 1);
     sm_err err = sm_percent_decode(&text, in);
-    err = sm_ok(err) ? sm_arena_copy(&call->arena, sm_buf_slice(&text), out)
-                     : sm_diag_set(&call->diag, SM_ERR(MALFORMED), "path", "a broken percent escape");
+    err = sm_ok(err)
+              ? sm_arena_copy(&call->arena, sm_buf_slice(&text), out)
+              : sm_diag_set(&call->diag, SM_ERR(MALFORMED), "path", "a broken percent escape");
     sm_buf_deinit(&text);
     return err;
 }
@@ -227,10 +236,12 @@ static sm_err apply_body(struct json_call *j, sm_slice body, ProtobufCMessage **
     sm_call *call = &j->call;
     const struct sm_method *method = j->match.method;
     if (method->body_field == NULL) {
-        return sm_message_from_json(method->request, method->body ? body : SM_SLICE_NONE, &call->arena, out, &call->diag);
+        return sm_message_from_json(method->request, method->body ? body : SM_SLICE_NONE,
+                                    &call->arena, out, &call->diag);
     }
     SM_TRY(sm_message_from_json(method->request, SM_SLICE_NONE, &call->arena, out, &call->diag));
-    const ProtobufCFieldDescriptor *f = protobuf_c_message_descriptor_get_field_by_name(method->request, method->body_field);
+    const ProtobufCFieldDescriptor *f = protobuf_c_message_descriptor_get_field_by_name(
+        method->request, method->body_field);
     ProtobufCMessage *inner;
     SM_TRY(sm_message_from_json(f->descriptor, body, &call->arena, &inner, &call->diag));
     memcpy((uint8_t *)*out + f->offset, &inner, sizeof(inner));
@@ -306,11 +317,14 @@ void sm_json_serve(sm_api_loop *loop, sm_http_exchange *x, uint64_t body_max)
         sm_http_abort(x, 2);
         return;
     }
-    const struct sm_method *method = find_route(sm_http_method(x), sm_http_path(x), &j->match, &other_verb);
+    const struct sm_method *method = find_route(sm_http_method(x), sm_http_path(x), &j->match,
+                                                &other_verb);
     if (method == NULL) {
         reply_plain(x, other_verb ? 405 : 404,
-                    other_verb ? "{\"error\":{\"code\":405,\"status\":\"UNIMPLEMENTED\",\"message\":\"another method is wanted\"}}\n"
-                               : "{\"error\":{\"code\":404,\"status\":\"NOT_FOUND\",\"message\":\"there is nothing at this path\"}}\n");
+                    other_verb ? "{\"error\":{\"code\":405,\"status\":\"UNIMPLEMENTED\","
+                                 "\"message\":\"another method is wanted\"}}\n"
+                               : "{\"error\":{\"code\":404,\"status\":\"NOT_FOUND\",\"message\":"
+                                 "\"there is nothing at this path\"}}\n");
         return;
     }
     sm_err err = sm_call_init(&j->call, &json_skin, method, loop, x);

@@ -36,7 +36,8 @@ static struct known *get_known(struct sm_http_note *note)
 }
 
 /* `state_changes` was read before the state was: a change in between makes this stale at once. */
-static sm_err learn(sm_call *call, struct known *k, const struct sm_credentials *credentials, uint64_t state_changes)
+static sm_err learn(sm_call *call, struct known *k, const struct sm_credentials *credentials,
+                    uint64_t state_changes)
 {
     k->world = 0;
     sm_arena_deinit(&k->arena);
@@ -65,19 +66,23 @@ sm_err sm_known_caller_identify(sm_call *call)
     };
     struct sm_http_note *note = sm_http_connection_note(call->x);
     struct known *k = NULL;
-    if (credentials.authorization.len == 0 && credentials.peer_certificate.len > 0 && note != NULL) {
+    if (credentials.authorization.len == 0 && credentials.peer_certificate.len > 0 &&
+        note != NULL) {
         k = get_known(note);
     }
     if (k == NULL) {
-        return sm_caller_identify(call->world, &credentials, &call->arena, &call->caller, &call->diag);
+        return sm_caller_identify(call->world, &credentials, &call->arena, &call->caller,
+                                  &call->diag);
     }
     uint64_t changes = sm_api_state_changes(api);
-    if (k->world == call->world->number && k->state_changes == changes && sm_clock_wall_s() <= k->not_after) {
+    if (k->world == call->world->number && k->state_changes == changes &&
+        sm_clock_wall_s() <= k->not_after) {
         call->caller = k->caller;
         call->caller.name = sm_arena_strdup(&call->arena, sm_slice_str(k->caller.name));
         return call->caller.name == NULL ? SM_ERR(NO_MEMORY) : SM_NO_ERR;
     }
     SM_TRY(learn(call, k, &credentials, changes));
-    call->caller.name = sm_arena_strdup(&call->arena, sm_slice_str(call->caller.name)); /* the connection may end first */
+    call->caller.name = sm_arena_strdup(
+        &call->arena, sm_slice_str(call->caller.name)); /* the connection may end first */
     return call->caller.name == NULL ? SM_ERR(NO_MEMORY) : SM_NO_ERR;
 }

@@ -2,12 +2,14 @@
 /*
  * The caller behind a connection's client certificate, found once and kept with the connection.
  *
- * Reading the certificate, hashing it, matching it with the configuration's rules and looking its state up cost 2.5 us a request, of 33 that an issuance
- * may take. What was found holds until the world changes, any certificate's state changes, or the certificate expires.
+ * Reading the certificate, hashing it, matching it with the configuration's rules and looking
+ * its state up cost 2.5 us a request, of 33 that an issuance may take. What was found holds
+ * until the world changes, any certificate's state changes, or the certificate expires.
  *
  * Threads:   the loop's.
  * Limits:    one for a connection.
- * Security:  a revocation is counted before it is answered, so that no request that begins after the answer is taken for good.
+ * Security:  a revocation is counted before it is answered, so that no request that begins after
+ *            the answer is taken for good.
  * Standards: none.
  */
 #pragma once

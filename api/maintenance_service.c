@@ -16,8 +16,8 @@ static bool name_is_good(const char *name)
     size_t len = strlen(name);
     for (size_t i = 0; i < len; i++) {
         char c = name[i];
-        bool word = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' ||
-                    (c == '.' && i > 0);
+        bool word = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                    c == '-' || c == '_' || (c == '.' && i > 0);
         if (!word) {
             return false;
         }
@@ -32,9 +32,11 @@ static sm_err choose_name(sm_call *call, const char *asked, int64_t now, const c
     time_t t = (time_t)now;
     if (asked[0] != '\0') {
         *out = asked;
-        return name_is_good(asked) ? SM_NO_ERR
-                                   : sm_diag_set(&call->diag, SM_ERR(INVALID), "name",
-                                                 "1 to %d letters, digits, '-', '_' and '.' are wanted", BACKUP_NAME_MAX);
+        return name_is_good(asked)
+                   ? SM_NO_ERR
+                   : sm_diag_set(&call->diag, SM_ERR(INVALID), "name",
+                                 "1 to %d letters, digits, '-', '_' and '.' are wanted",
+                                 BACKUP_NAME_MAX);
     }
     if (gmtime_r(&t, &tm) == NULL || strftime(text, sizeof(text), "%Y%m%dT%H%M%SZ", &tm) == 0) {
         return SM_ERR(INTERNAL);
@@ -66,7 +68,8 @@ static sm_err backup(sm_call *call, const ProtobufCMessage *request, ProtobufCMe
         return SM_ERR(NO_MEMORY);
     }
     if (dir[0] == '\0') {
-        return sm_diag_set(&call->diag, SM_ERR(PRECONDITION), "", "the configuration names no backup_dir");
+        return sm_diag_set(&call->diag, SM_ERR(PRECONDITION), "",
+                           "the configuration names no backup_dir");
     }
     sealmill__v1__backup_response__init(r);
     SM_TRY(choose_name(call, asked, now, &name));
@@ -75,7 +78,8 @@ static sm_err backup(sm_call *call, const ProtobufCMessage *request, ProtobufCMe
     if (r->path == NULL) {
         return SM_ERR(NO_MEMORY);
     }
-    r->last_sequence = (int64_t)sm_store_last_sequence(store); /* before: the copy may hold more, never less */
+    r->last_sequence = (int64_t)sm_store_last_sequence(
+        store); /* before: the copy may hold more, never less */
     SM_TRY(sm_store_backup(store, r->path, &call->diag));
     r->made_at = sm_timestamp(&call->arena, now);
     *response = &r->base;
@@ -83,8 +87,14 @@ static sm_err backup(sm_call *call, const ProtobufCMessage *request, ProtobufCMe
 }
 
 const struct sm_method sm_maintenance_methods[] = {
-    {.service = "sealmill.v1.MaintenanceService", .name = "Backup", .request = &sealmill__v1__backup_request__descriptor,
-     .response = &sealmill__v1__backup_response__descriptor, .roles = SM_ROLE_ADMIN, .http_method = "POST",
-     .http_path = "/v1/backups", .body = true, .work = backup},
+    {.service = "sealmill.v1.MaintenanceService",
+     .name = "Backup",
+     .request = &sealmill__v1__backup_request__descriptor,
+     .response = &sealmill__v1__backup_response__descriptor,
+     .roles = SM_ROLE_ADMIN,
+     .http_method = "POST",
+     .http_path = "/v1/backups",
+     .body = true,
+     .work = backup},
 };
 const size_t sm_maintenance_method_count = SM_ARRAY_LEN(sm_maintenance_methods);

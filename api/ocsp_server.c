@@ -39,11 +39,14 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void register_metrics(void)
 {
-    static const char *const labels[] = {"status=\"good\"", "status=\"revoked\"", "status=\"unknown\""};
+    static const char *const labels[] = {"status=\"good\"", "status=\"revoked\"",
+                                         "status=\"unknown\""};
     for (int i = 0; i < 3; i++) {
-        answers[i] = sm_metric_register(SM_COUNTER, "sealmill_ocsp_answers_total", "Signed OCSP answers by status", labels[i]);
+        answers[i] = sm_metric_register(SM_COUNTER, "sealmill_ocsp_answers_total",
+                                        "Signed OCSP answers by status", labels[i]);
     }
-    errors = sm_metric_register(SM_COUNTER, "sealmill_ocsp_errors_total", "Unsigned OCSP error answers", NULL);
+    errors = sm_metric_register(SM_COUNTER, "sealmill_ocsp_errors_total",
+                                "Unsigned OCSP error answers", NULL);
 }
 
 /* ---- answers ---- */
@@ -59,8 +62,9 @@ static void end_query(struct query *q)
 
 static void reply_error(sm_http_exchange *x, enum sm_ocsp_error error)
 {
-    const sm_http_header headers[] = {SM_HEADER("content-type", SM_LIT("application/ocsp-response")),
-                                      SM_HEADER("cache-control", SM_LIT("no-store"))};
+    const sm_http_header headers[] = {
+        SM_HEADER("content-type", SM_LIT("application/ocsp-response")),
+        SM_HEADER("cache-control", SM_LIT("no-store"))};
     sm_metric_inc(errors);
     sm_http_reply(x, 200, headers, 2, sm_ocsp_error_response(error));
 }
@@ -74,12 +78,14 @@ static void fail(struct query *q, enum sm_ocsp_error error)
 static void on_signed(sm_crypt_job *job)
 {
     struct query *q = SM_CONTAINER_OF(job, struct query, job);
-    const sm_http_header headers[] = {SM_HEADER("content-type", SM_LIT("application/ocsp-response")),
-                                      SM_HEADER("cache-control", SM_LIT("no-store"))};
+    const sm_http_header headers[] = {
+        SM_HEADER("content-type", SM_LIT("application/ocsp-response")),
+        SM_HEADER("cache-control", SM_LIT("no-store"))};
     sm_buf out = sm_buf_init(1U << 20);
     sm_err err = job->err;
     if (sm_ok(err)) {
-        err = sm_ocsp_write_response(&out, sm_buf_slice(&q->data), job->alg, sm_slice_of(job->out, job->out_len),
+        err = sm_ocsp_write_response(&out, sm_buf_slice(&q->data), job->alg,
+                                     sm_slice_of(job->out, job->out_len),
                                      q->generation->ocsp_cert.der);
     }
     if (sm_ok(err)) {
@@ -97,7 +103,9 @@ static void on_signed(sm_crypt_job *job)
 static int64_t setting(const char *text, int64_t fallback)
 {
     int64_t s;
-    return text != NULL && text[0] != '\0' && sm_ok(sm_duration_parse(sm_slice_str(text), &s)) ? s : fallback;
+    return text != NULL && text[0] != '\0' && sm_ok(sm_duration_parse(sm_slice_str(text), &s))
+               ? s
+               : fallback;
 }
 
 static sm_err sign(struct query *q)
@@ -116,13 +124,20 @@ static sm_err sign(struct query *q)
         q->singles[i].next_update = next_update;
     }
     SM_TRY(sm_public_key_id(sm_key_public(g->ocsp_key), key_id));
-    const struct sm_ocsp_response_data data = {key_id, now, q->singles, q->request.count, q->request.nonce};
+    const struct sm_ocsp_response_data data = {key_id, now, q->singles, q->request.count,
+                                               q->request.nonce};
     SM_TRY(sm_ocsp_write_data(&q->data, &data));
     enum sm_sig_alg alg = sm_sig_alg_for(sm_key_get_type(g->ocsp_key), SM_DIGEST_NONE, false);
     size_t room = sm_sig_size_max(alg, sm_key_get_type(g->ocsp_key));
-    q->job = (sm_crypt_job){.op = SM_CRYPT_SIGN, .alg = alg, .message = sm_buf_slice(&q->data), .key = g->ocsp_key,
-                            .out = sm_arena_alloc(q->arena, room), .out_room = room, .done = on_signed};
-    return q->job.out == NULL ? SM_ERR(NO_MEMORY) : sm_batcher_submit(sm_api_loop_batcher(q->loop), &q->job);
+    q->job = (sm_crypt_job){.op = SM_CRYPT_SIGN,
+                            .alg = alg,
+                            .message = sm_buf_slice(&q->data),
+                            .key = g->ocsp_key,
+                            .out = sm_arena_alloc(q->arena, room),
+                            .out_room = room,
+                            .done = on_signed};
+    return q->job.out == NULL ? SM_ERR(NO_MEMORY)
+                              : sm_batcher_submit(sm_api_loop_batcher(q->loop), &q->job);
 }
 
 /* ---- states ---- */
@@ -136,8 +151,8 @@ static void fill_state(struct query *q, size_t i)
     if (s->status == SM_OCSP_UNKNOWN || q->state_values[i].ptr == NULL) {
         return;
     }
-    Sealmill__Record__V1__StateRecord *r =
-        sealmill__record__v1__state_record__unpack(NULL, q->state_values[i].len, q->state_values[i].ptr);
+    Sealmill__Record__V1__StateRecord *r = sealmill__record__v1__state_record__unpack(
+        NULL, q->state_values[i].len, q->state_values[i].ptr);
     if (r == NULL) {
         s->status = SM_OCSP_UNKNOWN; /* never good by mistake */
         return;
@@ -188,11 +203,13 @@ static bool matches(const struct sm_ca_generation *g, const struct sm_ocsp_cert_
         return sm_slice_equal(id->name_hash, sm_slice_of(g->name_sha1, 20)) &&
                sm_slice_equal(id->key_hash, sm_slice_of(g->key_sha1, 20));
     }
-    return id->hash == SM_OCSP_SHA256 && sm_slice_equal(id->name_hash, sm_slice_of(g->name_sha256, 32)) &&
+    return id->hash == SM_OCSP_SHA256 &&
+           sm_slice_equal(id->name_hash, sm_slice_of(g->name_sha256, 32)) &&
            sm_slice_equal(id->key_hash, sm_slice_of(g->key_sha256, 32));
 }
 
-static const struct sm_ca_generation *find_generation(const sm_world *w, const struct sm_ocsp_cert_id *id)
+static const struct sm_ca_generation *find_generation(const sm_world *w,
+                                                      const struct sm_ocsp_cert_id *id)
 {
     for (size_t i = 0; i < w->ca_count; i++) {
         for (size_t j = 0; j < w->cas[i].generation_count; j++) {
@@ -204,10 +221,16 @@ static const struct sm_ca_generation *find_generation(const sm_world *w, const s
     return NULL;
 }
 
-static sm_store_read make_read(struct query *q, enum sm_store_family family, sm_slice *values, void (*done)(sm_store_read *op))
+static sm_store_read make_read(struct query *q, enum sm_store_family family, sm_slice *values,
+                               void (*done)(sm_store_read *op))
 {
-    return (sm_store_read){.home = sm_api_loop_home(q->loop), .family = family, .keys = q->keys, .count = q->request.count,
-                           .done = done, .bytes = sm_buf_init(8U << 20), .values = values};
+    return (sm_store_read){.home = sm_api_loop_home(q->loop),
+                           .family = family,
+                           .keys = q->keys,
+                           .count = q->request.count,
+                           .done = done,
+                           .bytes = sm_buf_init(8U << 20),
+                           .values = values};
 }
 
 static enum sm_ocsp_error begin(struct query *q, sm_slice der)
@@ -220,7 +243,8 @@ static enum sm_ocsp_error begin(struct query *q, sm_slice der)
     }
     q->generation = find_generation(q->world, &q->request.certs[0]);
     for (size_t i = 0; i < q->request.count; i++) {
-        if (q->generation == NULL || find_generation(q->world, &q->request.certs[i]) != q->generation) {
+        if (q->generation == NULL ||
+            find_generation(q->world, &q->request.certs[i]) != q->generation) {
             return SM_OCSP_UNAUTHORIZED; /* not ours, or of several CAs at once */
         }
         q->keys[i] = q->request.certs[i].serial;
@@ -231,7 +255,9 @@ static enum sm_ocsp_error begin(struct query *q, sm_slice der)
     }
     q->certs = make_read(q, SM_FAMILY_CERT, q->cert_values, on_certs);
     q->states = make_read(q, SM_FAMILY_STATE, q->state_values, on_states);
-    return sm_ok(sm_store_submit_read(sm_api_store(sm_api_of(q->loop)), &q->certs)) ? 0 : SM_OCSP_TRY_LATER;
+    return sm_ok(sm_store_submit_read(sm_api_store(sm_api_of(q->loop)), &q->certs))
+               ? 0
+               : SM_OCSP_TRY_LATER;
 }
 
 static void answer(sm_api_loop *loop, sm_http_exchange *x, sm_slice der)
@@ -268,13 +294,16 @@ static void on_body(void *ctx, sm_http_exchange *x, sm_slice body, sm_err err)
     }
 }
 
-/* GET: the request's base64, percent-encoded, behind /ocsp/ (RFC 6960 A.1.1). '+' is never a space; padding may be missing. */
+/* GET: the request's base64, percent-encoded, behind /ocsp/ (RFC 6960 A.1.1). '+' is never a
+ * space; padding may be missing. */
 static void serve_get(sm_api_loop *loop, sm_http_exchange *x, sm_slice text)
 {
     sm_buf plain = sm_buf_init(SM_OCSP_REQUEST_MAX * 2);
     sm_buf der = sm_buf_init(SM_OCSP_REQUEST_MAX);
     sm_err err = sm_percent_decode(&plain, text);
-    err = sm_ok(err) ? sm_base64_decode(&der, sm_buf_slice(&plain), SM_BASE64_NO_PAD | SM_BASE64_URL) : err;
+    err = sm_ok(err)
+              ? sm_base64_decode(&der, sm_buf_slice(&plain), SM_BASE64_NO_PAD | SM_BASE64_URL)
+              : err;
     if (sm_ok(err)) {
         answer(loop, x, sm_buf_slice(&der));
     } else {
@@ -306,7 +335,8 @@ void sm_ocsp_serve(sm_api_loop *loop, sm_http_exchange *x, sm_slice rest)
         return;
     }
     sm_http_accept(x, &get_ops, NULL);
-    bool get = sm_slice_equal(sm_http_method(x), SM_LIT("GET")) || sm_slice_equal(sm_http_method(x), SM_LIT("HEAD"));
+    bool get = sm_slice_equal(sm_http_method(x), SM_LIT("GET")) ||
+               sm_slice_equal(sm_http_method(x), SM_LIT("HEAD"));
     if (!get) {
         const sm_http_header allow[] = {SM_HEADER("allow", SM_LIT("GET, HEAD, POST"))};
         sm_http_reply(x, 405, allow, 1, SM_SLICE_NONE);

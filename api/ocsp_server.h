@@ -4,7 +4,8 @@
  *
  * Threads:   the loop's.
  * Limits:    SM_OCSP_REQUEST_MAX octets, SM_OCSP_CERTS_MAX CertIDs.
- * Security:  answers are signed by a delegated responder under the CA's own key; a damaged state is never `good`.
+ * Security:  answers are signed by a delegated responder under the CA's own key; a damaged state
+ *            is never `good`.
  * Standards: RFC 6960, RFC 9654.
  */
 #pragma once

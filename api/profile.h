@@ -4,7 +4,8 @@
  *
  * Threads:   constant after compilation.
  * Limits:    SM_PROFILE_RULES_MAX patterns.
- * Security:  patterns are the administrator's, the text they see is bounded by the names' own limits.
+ * Security:  patterns are the administrator's, the text they see is bounded by the names' own
+ *            limits.
  * Standards: RFC 5280 4.2.
  */
 #pragma once
@@ -27,7 +28,7 @@ struct sm_pattern {
 
 struct sm_profile {
     Sealmill__V1__Profile *message;
-    size_t index; /* in the world */
+    size_t index;       /* in the world */
     uint32_t key_types; /* bit for each sm_key_type */
     int64_t validity_s;
     int64_t maximum_s;
@@ -36,14 +37,16 @@ struct sm_profile {
     size_t extension_count;
     struct sm_pattern subject_patterns[SM_PROFILE_RULES_MAX];
     struct sm_pattern san_patterns[SM_PROFILE_RULES_MAX];
-    uint32_t san_kinds; /* bit for each sm_san_kind */
+    uint32_t san_kinds;                      /* bit for each sm_san_kind */
     sm_slice honoured[SM_PROFILE_RULES_MAX]; /* OIDs of CSR extensions that are copied */
     size_t honoured_count;
     bool from_file; /* of the configuration: not replaceable over the API */
 };
 
-/* Checks and compiles. The message and all slices live in `arena`. Errors: INVALID with the field. */
-SM_FALLIBLE sm_profile_compile(Sealmill__V1__Profile *message, sm_arena *arena, struct sm_profile *out, sm_diag *diag);
+/* Checks and compiles. The message and all slices live in `arena`. Errors: INVALID with the
+ * field. */
+SM_FALLIBLE sm_profile_compile(Sealmill__V1__Profile *message, sm_arena *arena,
+                               struct sm_profile *out, sm_diag *diag);
 void sm_profile_deinit(struct sm_profile *profile);
 
 /* What a request makes of a profile. */
@@ -56,15 +59,17 @@ struct sm_profile_input {
     int64_t ca_not_after;
 };
 
-/* Applies the rules: fills subject, validity, SANs and extensions of `params` (key and serial are the caller's). Errors: POLICY, INVALID, MALFORMED
- * with the field and reason. Memory from `arena`. */
-SM_FALLIBLE sm_profile_apply(const struct sm_profile *profile, const struct sm_profile_input *input, sm_arena *arena,
-                             struct sm_cert_params *params, sm_diag *diag);
+/* Applies the rules: fills subject, validity, SANs and extensions of `params` (key and serial
+ * are the caller's). Errors: POLICY, INVALID, MALFORMED with the field and reason. Memory from
+ * `arena`. */
+SM_FALLIBLE sm_profile_apply(const struct sm_profile *profile, const struct sm_profile_input *input,
+                             sm_arena *arena, struct sm_cert_params *params, sm_diag *diag);
 
 /* Names and SANs between their messages and ours. */
-SM_FALLIBLE sm_name_from_message(const Sealmill__V1__Name *message, sm_arena *arena, sm_slice *der, sm_diag *diag);
-SM_FALLIBLE sm_san_from_message(const Sealmill__V1__SubjectAltName *message, sm_arena *arena, struct sm_san *out,
-                                sm_diag *diag);
+SM_FALLIBLE sm_name_from_message(const Sealmill__V1__Name *message, sm_arena *arena, sm_slice *der,
+                                 sm_diag *diag);
+SM_FALLIBLE sm_san_from_message(const Sealmill__V1__SubjectAltName *message, sm_arena *arena,
+                                struct sm_san *out, sm_diag *diag);
 /* A message that describes the name. NULL without memory. */
 Sealmill__V1__SubjectAltName *sm_san_to_message(const struct sm_san *san, sm_arena *arena);
 /* Key usage bits and EKU OIDs by name. */

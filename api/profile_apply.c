@@ -30,7 +30,8 @@ static sm_slice csr_attribute(struct apply *a, sm_slice type)
 {
     struct sm_name name;
     sm_slice oid;
-    if (!sm_ok(sm_name_parse(a->in->csr->subject, &name, NULL)) || !sm_ok(sm_attribute_oid(type, a->arena, &oid))) {
+    if (!sm_ok(sm_name_parse(a->in->csr->subject, &name, NULL)) ||
+        !sm_ok(sm_attribute_oid(type, a->arena, &oid))) {
         return SM_SLICE_NONE;
     }
     for (size_t i = 0; i < name.count; i++) {
@@ -82,8 +83,10 @@ static sm_slice placeholder(struct apply *a, sm_slice name)
     return sm_slice_equal(source, SM_LIT("caller")) ? sm_slice_str(a->in->caller) : SM_SLICE_NONE;
 }
 
-/* Fills the placeholders in. Inside a name, what is filled in is escaped, so that it stays one value. */
-static sm_err expand(struct apply *a, const char *template, bool name, const char *field, sm_slice *out)
+/* Fills the placeholders in. Inside a name, what is filled in is escaped, so that it stays one
+ * value. */
+static sm_err expand(struct apply *a, const char *template, bool name, const char *field,
+                     sm_slice *out)
 {
     sm_buf text = sm_buf_init(16384);
     sm_slice rest = sm_slice_str(template);
@@ -100,7 +103,8 @@ static sm_err expand(struct apply *a, const char *template, bool name, const cha
         sm_slice value = placeholder(a, key);
         char shown[48];
         if (value.len == 0) {
-            err = sm_diag_set(a->diag, SM_ERR(POLICY), field, "the profile needs {%s}, which the request does not bring",
+            err = sm_diag_set(a->diag, SM_ERR(POLICY), field,
+                              "the profile needs {%s}, which the request does not bring",
                               sm_diag_escape(key, shown, sizeof(shown)));
         }
         for (size_t i = 0; i < value.len; i++) {
@@ -129,7 +133,8 @@ static sm_err encode_name(struct apply *a, const struct sm_name *name)
     return err;
 }
 
-static sm_err check_attribute(struct apply *a, const Sealmill__V1__SubjectRules *rules, struct sm_name_attribute *at)
+static sm_err check_attribute(struct apply *a, const Sealmill__V1__SubjectRules *rules,
+                              struct sm_name_attribute *at)
 {
     const char *shown = sm_attribute_short_name(at->oid);
     for (size_t i = 0; i < rules->n_rules; i++) {
@@ -141,24 +146,29 @@ static sm_err check_attribute(struct apply *a, const Sealmill__V1__SubjectRules 
         }
         if (rule->fixed[0] != '\0') {
             bool joined = at->with_previous;
-            SM_TRY(sm_name_attribute_make(sm_slice_str(rule->type), sm_slice_str(rule->fixed), a->arena, at, a->diag));
+            SM_TRY(sm_name_attribute_make(sm_slice_str(rule->type), sm_slice_str(rule->fixed),
+                                          a->arena, at, a->diag));
             at->with_previous = joined;
             return SM_NO_ERR;
         }
         if (rule->max_length != 0 && at->value.len > rule->max_length) {
-            return sm_diag_set(a->diag, SM_ERR(POLICY), "subject", "%s is longer than %u octets", rule->type,
-                               rule->max_length);
+            return sm_diag_set(a->diag, SM_ERR(POLICY), "subject", "%s is longer than %u octets",
+                               rule->type, rule->max_length);
         }
-        if (a->profile->subject_patterns[i].used && !matches(&a->profile->subject_patterns[i], at->value, a->arena)) {
-            return sm_diag_set(a->diag, SM_ERR(POLICY), "subject", "%s does not match the profile's pattern", rule->type);
+        if (a->profile->subject_patterns[i].used &&
+            !matches(&a->profile->subject_patterns[i], at->value, a->arena)) {
+            return sm_diag_set(a->diag, SM_ERR(POLICY), "subject",
+                               "%s does not match the profile's pattern", rule->type);
         }
         return SM_NO_ERR;
     }
-    return sm_diag_set(a->diag, SM_ERR(POLICY), "subject", "the profile does not allow the attribute %s",
+    return sm_diag_set(a->diag, SM_ERR(POLICY), "subject",
+                       "the profile does not allow the attribute %s",
                        shown == NULL ? "(unknown)" : shown);
 }
 
-static sm_err check_required(struct apply *a, const Sealmill__V1__SubjectRules *rules, struct sm_name *name)
+static sm_err check_required(struct apply *a, const Sealmill__V1__SubjectRules *rules,
+                             struct sm_name *name)
 {
     for (size_t i = 0; i < rules->n_rules; i++) {
         const Sealmill__V1__AttributeRule *rule = rules->rules[i];
@@ -169,8 +179,8 @@ static sm_err check_required(struct apply *a, const Sealmill__V1__SubjectRules *
             found = found || sm_slice_equal(name->at[j].oid, oid);
         }
         if (!found && rule->fixed[0] != '\0' && name->count < SM_NAME_ATTRIBUTES_MAX) {
-            SM_TRY(sm_name_attribute_make(sm_slice_str(rule->type), sm_slice_str(rule->fixed), a->arena,
-                                          &name->at[name->count], a->diag));
+            SM_TRY(sm_name_attribute_make(sm_slice_str(rule->type), sm_slice_str(rule->fixed),
+                                          a->arena, &name->at[name->count], a->diag));
             name->at[name->count++].with_previous = false;
         } else if (!found && rule->required) {
             return sm_diag_set(a->diag, SM_ERR(POLICY), "subject", "%s is required", rule->type);
@@ -186,7 +196,8 @@ static sm_err copy_subject(struct apply *a, const Sealmill__V1__SubjectRules *ru
     sm_slice der = a->in->csr->subject;
     if (request->subject != NULL) {
         if (rules == NULL || !rules->allow_override) {
-            return sm_diag_set(a->diag, SM_ERR(POLICY), "subject", "the profile takes the subject from the CSR alone");
+            return sm_diag_set(a->diag, SM_ERR(POLICY), "subject",
+                               "the profile takes the subject from the CSR alone");
         }
         SM_TRY(sm_name_from_message(request->subject, a->arena, &der, a->diag));
     }
@@ -220,12 +231,14 @@ static sm_err apply_subject(struct apply *a)
 
 /* ---- SANs ---- */
 
-static sm_err check_san(struct apply *a, const Sealmill__V1__SanRules *rules, const struct sm_san *san)
+static sm_err check_san(struct apply *a, const Sealmill__V1__SanRules *rules,
+                        const struct sm_san *san)
 {
     const char *kind = sm_san_kind_name(san->kind);
     SM_TRY(sm_san_check(san, rules != NULL && rules->allow_wildcards, a->diag));
     if ((a->profile->san_kinds >> (unsigned)san->kind & 1U) == 0) {
-        return sm_diag_set(a->diag, SM_ERR(POLICY), "sans", "the profile does not allow names of type %s", kind);
+        return sm_diag_set(a->diag, SM_ERR(POLICY), "sans",
+                           "the profile does not allow names of type %s", kind);
     }
     bool ruled = false;
     bool good = false;
@@ -239,7 +252,8 @@ static sm_err check_san(struct apply *a, const Sealmill__V1__SanRules *rules, co
         }
     }
     if (ruled && !good) {
-        return sm_diag_set(a->diag, SM_ERR(POLICY), "sans", "a name of type %s matches none of the profile's patterns", kind);
+        return sm_diag_set(a->diag, SM_ERR(POLICY), "sans",
+                           "a name of type %s matches none of the profile's patterns", kind);
     }
     return SM_NO_ERR;
 }
@@ -255,7 +269,8 @@ static bool has_san(const struct sm_san *sans, size_t count, const struct sm_san
 }
 
 /* Names of the CSR, or of the request in their place. */
-static sm_err base_sans(struct apply *a, const Sealmill__V1__SanRules *rules, struct sm_san **sans, size_t *count)
+static sm_err base_sans(struct apply *a, const Sealmill__V1__SanRules *rules, struct sm_san **sans,
+                        size_t *count)
 {
     const Sealmill__V1__IssueRequest *request = a->in->request;
     const struct sm_extension *ext = sm_csr_extension(a->in->csr, SM_OID_SUBJECT_ALT_NAME);
@@ -263,10 +278,12 @@ static sm_err base_sans(struct apply *a, const Sealmill__V1__SanRules *rules, st
     *sans = NULL;
     if (request->n_sans > 0) {
         if (rules == NULL || !rules->allow_override) {
-            return sm_diag_set(a->diag, SM_ERR(POLICY), "sans", "the profile takes SANs from the CSR alone");
+            return sm_diag_set(a->diag, SM_ERR(POLICY), "sans",
+                               "the profile takes SANs from the CSR alone");
         }
         if (request->n_sans > SM_SANS_MAX) {
-            return sm_diag_set(a->diag, SM_ERR(TOO_LARGE), "sans", "more than %d names", SM_SANS_MAX);
+            return sm_diag_set(a->diag, SM_ERR(TOO_LARGE), "sans", "more than %d names",
+                               SM_SANS_MAX);
         }
         *sans = sm_arena_alloc(a->arena, request->n_sans * sizeof(**sans));
         for (; *sans != NULL && *count < request->n_sans; (*count)++) {
@@ -314,7 +331,8 @@ static sm_err apply_sans(struct apply *a)
     }
     size_t max = rules == NULL || rules->max_count == 0 ? SANS_DEFAULT_MAX : rules->max_count;
     if (count > max) {
-        return sm_diag_set(a->diag, SM_ERR(POLICY), "sans", "%zu names, the profile allows %zu", count, max);
+        return sm_diag_set(a->diag, SM_ERR(POLICY), "sans", "%zu names, the profile allows %zu",
+                           count, max);
     }
     if (count == 0 && rules != NULL && rules->required) {
         return sm_diag_set(a->diag, SM_ERR(POLICY), "sans", "the profile requires a SAN");
@@ -333,16 +351,19 @@ static sm_err apply_validity(struct apply *a)
 {
     const Sealmill__V1__IssueRequest *request = a->in->request;
     const Sealmill__V1__ValidityRules *rules = a->profile->message->validity;
-    int64_t seconds = request->validity_seconds == 0 ? a->profile->validity_s : request->validity_seconds;
+    int64_t seconds = request->validity_seconds == 0 ? a->profile->validity_s
+                                                     : request->validity_seconds;
     if (seconds <= 0 || seconds > a->profile->maximum_s) {
-        return sm_diag_set(a->diag, SM_ERR(POLICY), "validity_seconds", "%lld is not between 1 and the profile's maximum %lld",
+        return sm_diag_set(a->diag, SM_ERR(POLICY), "validity_seconds",
+                           "%lld is not between 1 and the profile's maximum %lld",
                            (long long)seconds, (long long)a->profile->maximum_s);
     }
     int64_t start = a->in->now;
     a->out->not_before = start - a->profile->backdate_s;
     if (request->not_before != NULL) {
         if (rules == NULL || !rules->allow_not_before) {
-            return sm_diag_set(a->diag, SM_ERR(POLICY), "not_before", "the profile does not let requests set it");
+            return sm_diag_set(a->diag, SM_ERR(POLICY), "not_before",
+                               "the profile does not let requests set it");
         }
         start = request->not_before->seconds;
         a->out->not_before = start;
@@ -354,12 +375,14 @@ static sm_err apply_validity(struct apply *a)
     a->out->not_after = start + seconds - 1;
     if (a->out->not_after > a->in->ca_not_after) {
         if (rules != NULL && rules->refuse_past_ca) {
-            return sm_diag_set(a->diag, SM_ERR(POLICY), "validity_seconds", "it would end after the CA's own certificate");
+            return sm_diag_set(a->diag, SM_ERR(POLICY), "validity_seconds",
+                               "it would end after the CA's own certificate");
         }
         a->out->not_after = a->in->ca_not_after;
     }
     if (a->out->not_after <= a->in->now || a->out->not_after <= a->out->not_before) {
-        return sm_diag_set(a->diag, SM_ERR(POLICY), "validity_seconds", "nothing would be left of it: the CA's certificate ends");
+        return sm_diag_set(a->diag, SM_ERR(POLICY), "validity_seconds",
+                           "nothing would be left of it: the CA's certificate ends");
     }
     return SM_NO_ERR;
 }
@@ -387,7 +410,8 @@ static bool is_fixed(const struct sm_profile *p, sm_slice oid)
 static sm_err apply_extensions(struct apply *a)
 {
     const struct sm_csr *csr = a->in->csr;
-    struct sm_extension *list = sm_arena_alloc(a->arena, (csr->extension_count + 1) * sizeof(*list));
+    struct sm_extension *list = sm_arena_alloc(a->arena,
+                                               (csr->extension_count + 1) * sizeof(*list));
     if (list == NULL) {
         return SM_ERR(NO_MEMORY);
     }
@@ -395,11 +419,14 @@ static sm_err apply_extensions(struct apply *a)
     for (size_t i = 0; i < csr->extension_count; i++) {
         const struct sm_extension *ext = &csr->extensions[i];
         bool identity = sm_slice_equal(ext->oid, SM_OID_SUBJECT_ALT_NAME) ||
-                        sm_slice_equal(ext->oid, SM_OID_SUBJECT_KEY_ID) || sm_slice_equal(ext->oid, SM_OID_BASIC_CONSTRAINTS);
+                        sm_slice_equal(ext->oid, SM_OID_SUBJECT_KEY_ID) ||
+                        sm_slice_equal(ext->oid, SM_OID_BASIC_CONSTRAINTS);
         if (!identity && is_honoured(a->profile, ext->oid) && !is_fixed(a->profile, ext->oid)) {
             list[count++] = *ext;
-        } else if (!identity && a->profile->message->refuse_unknown_csr_extensions && !is_fixed(a->profile, ext->oid)) {
-            return sm_diag_set(a->diag, SM_ERR(POLICY), "csr.extensions", "the profile does not honour an extension of the CSR");
+        } else if (!identity && a->profile->message->refuse_unknown_csr_extensions &&
+                   !is_fixed(a->profile, ext->oid)) {
+            return sm_diag_set(a->diag, SM_ERR(POLICY), "csr.extensions",
+                               "the profile does not honour an extension of the CSR");
         }
     }
     a->out->extensions = list;
@@ -407,20 +434,22 @@ static sm_err apply_extensions(struct apply *a)
     return SM_NO_ERR;
 }
 
-sm_err sm_profile_apply(const struct sm_profile *profile, const struct sm_profile_input *input, sm_arena *arena,
-                        struct sm_cert_params *params, sm_diag *diag)
+sm_err sm_profile_apply(const struct sm_profile *profile, const struct sm_profile_input *input,
+                        sm_arena *arena, struct sm_cert_params *params, sm_diag *diag)
 {
     struct apply a = {profile, input, arena, params, diag};
     enum sm_key_type type = input->csr->key.type;
     if ((profile->key_types >> (unsigned)type & 1U) == 0) {
-        return sm_diag_set(diag, SM_ERR(POLICY), "csr.key", "the profile does not allow %s keys", sm_key_type_name(type));
+        return sm_diag_set(diag, SM_ERR(POLICY), "csr.key", "the profile does not allow %s keys",
+                           sm_key_type_name(type));
     }
     SM_TRY(apply_subject(&a));
     SM_TRY(apply_sans(&a));
     bool empty = params->subject.len <= 2;
     params->sans_critical = empty; /* RFC 5280 4.2.1.6 */
     if (empty && params->san_count == 0) {
-        return sm_diag_set(diag, SM_ERR(POLICY), "subject", "neither a subject nor a SAN: the certificate would name nobody");
+        return sm_diag_set(diag, SM_ERR(POLICY), "subject",
+                           "neither a subject nor a SAN: the certificate would name nobody");
     }
     SM_TRY(apply_validity(&a));
     return apply_extensions(&a);

@@ -11,67 +11,82 @@
 
 #define DEFAULT_VALIDITY "90d"
 #define DEFAULT_BACKDATE "5m" /* clocks of relying parties differ */
-#define DEFAULT_KEY_TYPES                                                                                              \
-    (1U << SM_KEY_P256 | 1U << SM_KEY_P384 | 1U << SM_KEY_P521 | 1U << SM_KEY_RSA_2048 | 1U << SM_KEY_RSA_3072 |      \
-     1U << SM_KEY_RSA_4096 | 1U << SM_KEY_ED25519)
-#define DEFAULT_SAN_KINDS (1U << SM_SAN_DNS | 1U << SM_SAN_IP | 1U << SM_SAN_EMAIL | 1U << SM_SAN_URI)
+#define DEFAULT_KEY_TYPES                                                                \
+    (1U << SM_KEY_P256 | 1U << SM_KEY_P384 | 1U << SM_KEY_P521 | 1U << SM_KEY_RSA_2048 | \
+     1U << SM_KEY_RSA_3072 | 1U << SM_KEY_RSA_4096 | 1U << SM_KEY_ED25519)
+#define DEFAULT_SAN_KINDS \
+    (1U << SM_SAN_DNS | 1U << SM_SAN_IP | 1U << SM_SAN_EMAIL | 1U << SM_SAN_URI)
 
 static bool given(const char *s)
 {
     return s != NULL && s[0] != '\0';
 }
 
-static sm_err compile_pattern(const char *text, struct sm_pattern *out, const char *field, sm_diag *diag)
+static sm_err compile_pattern(const char *text, struct sm_pattern *out, const char *field,
+                              sm_diag *diag)
 {
     char anchored[1024];
     if (!given(text)) {
         return SM_NO_ERR;
     }
     int n = snprintf(anchored, sizeof(anchored), "^(%s)$", text);
-    if (n < 0 || (size_t)n >= sizeof(anchored) || regcomp(&out->regex, anchored, REG_EXTENDED | REG_NOSUB) != 0) {
-        return sm_diag_set(diag, SM_ERR(INVALID), field, "\"%.80s\" is not a POSIX extended regular expression", text);
+    if (n < 0 || (size_t)n >= sizeof(anchored) ||
+        regcomp(&out->regex, anchored, REG_EXTENDED | REG_NOSUB) != 0) {
+        return sm_diag_set(diag, SM_ERR(INVALID), field,
+                           "\"%.80s\" is not a POSIX extended regular expression", text);
     }
     out->used = true;
     return SM_NO_ERR;
 }
 
-static sm_err compile_duration(const char *text, const char *fallback, const char *field, int64_t *out, sm_diag *diag)
+static sm_err compile_duration(const char *text, const char *fallback, const char *field,
+                               int64_t *out, sm_diag *diag)
 {
     const char *chosen = given(text) ? text : fallback;
     if (!sm_ok(sm_duration_parse(sm_slice_str(chosen), out))) {
-        return sm_diag_set(diag, SM_ERR(INVALID), field, "\"%.40s\" is not a duration such as 90d or 12h", chosen);
+        return sm_diag_set(diag, SM_ERR(INVALID), field,
+                           "\"%.40s\" is not a duration such as 90d or 12h", chosen);
     }
     return SM_NO_ERR;
 }
 
-static sm_err compile_validity(const Sealmill__V1__ValidityRules *rules, struct sm_profile *out, sm_diag *diag)
+static sm_err compile_validity(const Sealmill__V1__ValidityRules *rules, struct sm_profile *out,
+                               sm_diag *diag)
 {
     Sealmill__V1__ValidityRules none;
     sealmill__v1__validity_rules__init(&none);
     const Sealmill__V1__ValidityRules *r = rules == NULL ? &none : rules;
-    SM_TRY(compile_duration(r->default_, DEFAULT_VALIDITY, "validity.default", &out->validity_s, diag));
-    SM_TRY(compile_duration(r->maximum, given(r->default_) ? r->default_ : DEFAULT_VALIDITY, "validity.maximum",
-                            &out->maximum_s, diag));
-    SM_TRY(compile_duration(r->backdate, DEFAULT_BACKDATE, "validity.backdate", &out->backdate_s, diag));
+    SM_TRY(compile_duration(r->default_, DEFAULT_VALIDITY, "validity.default", &out->validity_s,
+                            diag));
+    SM_TRY(compile_duration(r->maximum, given(r->default_) ? r->default_ : DEFAULT_VALIDITY,
+                            "validity.maximum", &out->maximum_s, diag));
+    SM_TRY(compile_duration(r->backdate, DEFAULT_BACKDATE, "validity.backdate", &out->backdate_s,
+                            diag));
     if (out->validity_s > out->maximum_s || out->validity_s <= 0) {
-        return sm_diag_set(diag, SM_ERR(INVALID), "validity.default", "it must be positive and at most the maximum");
+        return sm_diag_set(diag, SM_ERR(INVALID), "validity.default",
+                           "it must be positive and at most the maximum");
     }
     return SM_NO_ERR;
 }
 
-static sm_err compile_subject(const Sealmill__V1__SubjectRules *rules, struct sm_profile *out, sm_diag *diag)
+static sm_err compile_subject(const Sealmill__V1__SubjectRules *rules, struct sm_profile *out,
+                              sm_diag *diag)
 {
     if (rules == NULL) {
         return SM_NO_ERR;
     }
     if (rules->n_rules > SM_PROFILE_RULES_MAX) {
-        return sm_diag_set(diag, SM_ERR(TOO_LARGE), "subject.rules", "more than %d rules", SM_PROFILE_RULES_MAX);
+        return sm_diag_set(diag, SM_ERR(TOO_LARGE), "subject.rules", "more than %d rules",
+                           SM_PROFILE_RULES_MAX);
     }
-    if (rules->source == SEALMILL__V1__SUBJECT_RULES__SOURCE__SOURCE_TEMPLATE && !given(rules->template_)) {
-        return sm_diag_set(diag, SM_ERR(INVALID), "subject.template", "it is needed with source: template");
+    if (rules->source == SEALMILL__V1__SUBJECT_RULES__SOURCE__SOURCE_TEMPLATE &&
+        !given(rules->template_)) {
+        return sm_diag_set(diag, SM_ERR(INVALID), "subject.template",
+                           "it is needed with source: template");
     }
     for (size_t i = 0; i < rules->n_rules; i++) {
-        SM_TRY(compile_pattern(rules->rules[i]->pattern, &out->subject_patterns[i], "subject.rules.pattern", diag));
+        SM_TRY(compile_pattern(rules->rules[i]->pattern, &out->subject_patterns[i],
+                               "subject.rules.pattern", diag));
     }
     return SM_NO_ERR;
 }
@@ -87,14 +102,16 @@ static bool san_kind_of(const char *name, unsigned *bit)
     return false;
 }
 
-static sm_err compile_sans(const Sealmill__V1__SanRules *rules, struct sm_profile *out, sm_diag *diag)
+static sm_err compile_sans(const Sealmill__V1__SanRules *rules, struct sm_profile *out,
+                           sm_diag *diag)
 {
     out->san_kinds = DEFAULT_SAN_KINDS;
     if (rules == NULL) {
         return SM_NO_ERR;
     }
     if (rules->n_patterns > SM_PROFILE_RULES_MAX) {
-        return sm_diag_set(diag, SM_ERR(TOO_LARGE), "sans.patterns", "more than %d patterns", SM_PROFILE_RULES_MAX);
+        return sm_diag_set(diag, SM_ERR(TOO_LARGE), "sans.patterns", "more than %d patterns",
+                           SM_PROFILE_RULES_MAX);
     }
     if (rules->n_types > 0) {
         out->san_kinds = 0;
@@ -102,26 +119,29 @@ static sm_err compile_sans(const Sealmill__V1__SanRules *rules, struct sm_profil
     unsigned bit = 0;
     for (size_t i = 0; i < rules->n_types; i++) {
         if (!san_kind_of(rules->types[i], &bit)) {
-            return sm_diag_set(diag, SM_ERR(INVALID), "sans.types", "\"%.40s\" is not a type of name", rules->types[i]);
+            return sm_diag_set(diag, SM_ERR(INVALID), "sans.types",
+                               "\"%.40s\" is not a type of name", rules->types[i]);
         }
         out->san_kinds |= bit;
     }
     for (size_t i = 0; i < rules->n_patterns; i++) {
         if (!san_kind_of(rules->patterns[i]->type, &bit)) {
-            return sm_diag_set(diag, SM_ERR(INVALID), "sans.patterns.type", "\"%.40s\" is not a type of name",
-                               rules->patterns[i]->type);
+            return sm_diag_set(diag, SM_ERR(INVALID), "sans.patterns.type",
+                               "\"%.40s\" is not a type of name", rules->patterns[i]->type);
         }
-        SM_TRY(compile_pattern(rules->patterns[i]->pattern, &out->san_patterns[i], "sans.patterns.pattern", diag));
+        SM_TRY(compile_pattern(rules->patterns[i]->pattern, &out->san_patterns[i],
+                               "sans.patterns.pattern", diag));
     }
     return SM_NO_ERR;
 }
 
 /* Adds a fixed extension with the value that was written to `value`. */
-static sm_err add_extension(struct sm_profile *out, sm_arena *arena, sm_slice oid, bool critical, sm_buf *value,
-                            sm_diag *diag)
+static sm_err add_extension(struct sm_profile *out, sm_arena *arena, sm_slice oid, bool critical,
+                            sm_buf *value, sm_diag *diag)
 {
     if (out->extension_count == SM_PROFILE_EXTENSIONS_MAX) {
-        return sm_diag_set(diag, SM_ERR(TOO_LARGE), "extensions", "more than %d extensions", SM_PROFILE_EXTENSIONS_MAX);
+        return sm_diag_set(diag, SM_ERR(TOO_LARGE), "extensions", "more than %d extensions",
+                           SM_PROFILE_EXTENSIONS_MAX);
     }
     for (size_t i = 0; i < out->extension_count; i++) {
         if (sm_slice_equal(out->extensions[i].oid, oid)) {
@@ -138,14 +158,15 @@ static sm_err add_extension(struct sm_profile *out, sm_arena *arena, sm_slice oi
     return SM_NO_ERR;
 }
 
-static sm_err add_usages(const Sealmill__V1__Profile *m, sm_arena *arena, struct sm_profile *out, sm_buf *value,
-                         sm_diag *diag)
+static sm_err add_usages(const Sealmill__V1__Profile *m, sm_arena *arena, struct sm_profile *out,
+                         sm_buf *value, sm_diag *diag)
 {
     if (m->n_key_usage > 0) {
         uint32_t bits;
         SM_TRY(sm_key_usage_parse(m->key_usage, m->n_key_usage, &bits, diag));
         sm_ext_key_usage(value, bits);
-        SM_TRY(add_extension(out, arena, SM_OID_KEY_USAGE, true, value, diag)); /* RFC 5280 4.2.1.3: SHOULD be critical */
+        SM_TRY(add_extension(out, arena, SM_OID_KEY_USAGE, true, value,
+                             diag)); /* RFC 5280 4.2.1.3: SHOULD be critical */
     }
     if (m->n_extended_key_usage > 0) {
         sm_slice oids[64];
@@ -159,8 +180,8 @@ static sm_err add_usages(const Sealmill__V1__Profile *m, sm_arena *arena, struct
     return SM_NO_ERR;
 }
 
-static sm_err add_constraints(const Sealmill__V1__Profile *m, sm_arena *arena, struct sm_profile *out, sm_buf *value,
-                              sm_diag *diag)
+static sm_err add_constraints(const Sealmill__V1__Profile *m, sm_arena *arena,
+                              struct sm_profile *out, sm_buf *value, sm_diag *diag)
 {
     const Sealmill__V1__BasicConstraints *bc = m->basic_constraints;
     if (bc != NULL && (bc->ca || bc->present)) {
@@ -181,7 +202,8 @@ static sm_err add_constraints(const Sealmill__V1__Profile *m, sm_arena *arena, s
         SM_TRY(sm_san_from_message(m->name_constraints->excluded[i], arena, &excluded[i], diag));
     }
     SM_TRY(sm_ext_name_constraints(value, permitted, np, excluded, ne));
-    return add_extension(out, arena, SM_OID_NAME_CONSTRAINTS, true, value, diag); /* RFC 5280 4.2.1.10: critical */
+    return add_extension(out, arena, SM_OID_NAME_CONSTRAINTS, true, value,
+                         diag); /* RFC 5280 4.2.1.10: critical */
 }
 
 static size_t to_slices(char *const *texts, size_t count, sm_slice out[16])
@@ -193,8 +215,8 @@ static size_t to_slices(char *const *texts, size_t count, sm_slice out[16])
     return n;
 }
 
-static sm_err add_pointers(const Sealmill__V1__Profile *m, sm_arena *arena, struct sm_profile *out, sm_buf *value,
-                           sm_diag *diag)
+static sm_err add_pointers(const Sealmill__V1__Profile *m, sm_arena *arena, struct sm_profile *out,
+                           sm_buf *value, sm_diag *diag)
 {
     sm_slice a[16];
     sm_slice b[16];
@@ -212,18 +234,20 @@ static sm_err add_pointers(const Sealmill__V1__Profile *m, sm_arena *arena, stru
     return SM_NO_ERR;
 }
 
-static sm_err oid_of(const char *text, sm_arena *arena, sm_slice *out, const char *field, sm_diag *diag)
+static sm_err oid_of(const char *text, sm_arena *arena, sm_slice *out, const char *field,
+                     sm_diag *diag)
 {
     sm_buf der = sm_buf_init(128);
     sm_err err = sm_oid_from_text(sm_slice_str(text), &der);
-    err = sm_ok(err) ? sm_arena_copy(arena, sm_buf_slice(&der), out)
-                     : sm_diag_set(diag, SM_ERR(INVALID), field, "\"%.60s\" is not a dotted OID", text);
+    err = sm_ok(err)
+              ? sm_arena_copy(arena, sm_buf_slice(&der), out)
+              : sm_diag_set(diag, SM_ERR(INVALID), field, "\"%.60s\" is not a dotted OID", text);
     sm_buf_deinit(&der);
     return err;
 }
 
-static sm_err add_policies(const Sealmill__V1__Profile *m, sm_arena *arena, struct sm_profile *out, sm_buf *value,
-                           sm_diag *diag)
+static sm_err add_policies(const Sealmill__V1__Profile *m, sm_arena *arena, struct sm_profile *out,
+                           sm_buf *value, sm_diag *diag)
 {
     struct sm_policy policies[16];
     sm_slice cps[16][16];
@@ -240,8 +264,8 @@ static sm_err add_policies(const Sealmill__V1__Profile *m, sm_arena *arena, stru
     return add_extension(out, arena, SM_OID_CERTIFICATE_POLICIES, false, value, diag);
 }
 
-static sm_err add_custom(const Sealmill__V1__Profile *m, sm_arena *arena, struct sm_profile *out, sm_buf *value,
-                         sm_diag *diag)
+static sm_err add_custom(const Sealmill__V1__Profile *m, sm_arena *arena, struct sm_profile *out,
+                         sm_buf *value, sm_diag *diag)
 {
     for (size_t i = 0; i < m->n_extensions; i++) {
         sm_slice oid;
@@ -263,7 +287,8 @@ static sm_err add_custom(const Sealmill__V1__Profile *m, sm_arena *arena, struct
     return SM_NO_ERR;
 }
 
-static sm_err compile_honoured(const Sealmill__V1__Profile *m, sm_arena *arena, struct sm_profile *out, sm_diag *diag)
+static sm_err compile_honoured(const Sealmill__V1__Profile *m, sm_arena *arena,
+                               struct sm_profile *out, sm_diag *diag)
 {
     static const struct {
         const char *name;
@@ -287,7 +312,8 @@ static sm_err compile_honoured(const Sealmill__V1__Profile *m, sm_arena *arena, 
     return SM_NO_ERR;
 }
 
-static sm_err add_all(const Sealmill__V1__Profile *m, sm_arena *arena, struct sm_profile *out, sm_diag *diag)
+static sm_err add_all(const Sealmill__V1__Profile *m, sm_arena *arena, struct sm_profile *out,
+                      sm_diag *diag)
 {
     sm_buf value = sm_buf_init(65536);
     sm_err err = add_constraints(m, arena, out, &value, diag);
@@ -299,10 +325,12 @@ static sm_err add_all(const Sealmill__V1__Profile *m, sm_arena *arena, struct sm
     return err;
 }
 
-static sm_err compile(Sealmill__V1__Profile *m, sm_arena *arena, struct sm_profile *out, sm_diag *diag)
+static sm_err compile(Sealmill__V1__Profile *m, sm_arena *arena, struct sm_profile *out,
+                      sm_diag *diag)
 {
     if (!given(m->name) || strlen(m->name) > 63) {
-        return sm_diag_set(diag, SM_ERR(INVALID), "name", "a profile needs a name of 1 to 63 characters");
+        return sm_diag_set(diag, SM_ERR(INVALID), "name",
+                           "a profile needs a name of 1 to 63 characters");
     }
     for (size_t i = 0; i < m->n_key_types; i++) {
         out->key_types |= 1U << (unsigned)m->key_types[i];
@@ -315,7 +343,8 @@ static sm_err compile(Sealmill__V1__Profile *m, sm_arena *arena, struct sm_profi
     return add_all(m, arena, out, diag);
 }
 
-sm_err sm_profile_compile(Sealmill__V1__Profile *message, sm_arena *arena, struct sm_profile *out, sm_diag *diag)
+sm_err sm_profile_compile(Sealmill__V1__Profile *message, sm_arena *arena, struct sm_profile *out,
+                          sm_diag *diag)
 {
     *out = (struct sm_profile){.message = message};
     sm_err err = compile(message, arena, out, diag);

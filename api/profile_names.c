@@ -14,12 +14,14 @@ sm_err sm_key_usage_parse(char *const *names, size_t count, uint32_t *bits, sm_d
     *bits = 0;
     for (size_t i = 0; i < count; i++) {
         size_t n = 0;
-        while (n < SM_ARRAY_LEN(known) && !sm_slice_equal_nocase(sm_slice_str(known[n]), sm_slice_str(names[i]))) {
+        while (n < SM_ARRAY_LEN(known) &&
+               !sm_slice_equal_nocase(sm_slice_str(known[n]), sm_slice_str(names[i]))) {
             n++;
         }
         if (n == SM_ARRAY_LEN(known)) {
             return sm_diag_set(diag, SM_ERR(INVALID), "key_usage",
-                               "\"%.40s\" is not one of digitalSignature, nonRepudiation, keyEncipherment, dataEncipherment, "
+                               "\"%.40s\" is not one of digitalSignature, nonRepudiation, "
+                               "keyEncipherment, dataEncipherment, "
                                "keyAgreement, keyCertSign, cRLSign, encipherOnly, decipherOnly",
                                names[i]);
         }
@@ -32,12 +34,18 @@ static const struct {
     const char *name;
     const char *oid;
 } ekus[] = {
-    {"serverAuth", "1.3.6.1.5.5.7.3.1"},       {"clientAuth", "1.3.6.1.5.5.7.3.2"},
-    {"codeSigning", "1.3.6.1.5.5.7.3.3"},      {"emailProtection", "1.3.6.1.5.5.7.3.4"},
-    {"timeStamping", "1.3.6.1.5.5.7.3.8"},     {"OCSPSigning", "1.3.6.1.5.5.7.3.9"},
-    {"cmcCA", "1.3.6.1.5.5.7.3.27"},           {"cmcRA", "1.3.6.1.5.5.7.3.28"},
-    {"documentSigning", "1.3.6.1.5.5.7.3.36"}, {"ipsecIKE", "1.3.6.1.5.5.7.3.17"},
-    {"sshClient", "1.3.6.1.5.5.7.3.21"},       {"sshServer", "1.3.6.1.5.5.7.3.22"},
+    {"serverAuth", "1.3.6.1.5.5.7.3.1"},
+    {"clientAuth", "1.3.6.1.5.5.7.3.2"},
+    {"codeSigning", "1.3.6.1.5.5.7.3.3"},
+    {"emailProtection", "1.3.6.1.5.5.7.3.4"},
+    {"timeStamping", "1.3.6.1.5.5.7.3.8"},
+    {"OCSPSigning", "1.3.6.1.5.5.7.3.9"},
+    {"cmcCA", "1.3.6.1.5.5.7.3.27"},
+    {"cmcRA", "1.3.6.1.5.5.7.3.28"},
+    {"documentSigning", "1.3.6.1.5.5.7.3.36"},
+    {"ipsecIKE", "1.3.6.1.5.5.7.3.17"},
+    {"sshClient", "1.3.6.1.5.5.7.3.21"},
+    {"sshServer", "1.3.6.1.5.5.7.3.22"},
     {"smartcardLogon", "1.3.6.1.4.1.311.20.2.2"},
 };
 
@@ -62,18 +70,23 @@ sm_err sm_eku_parse(const char *name, sm_arena *arena, sm_slice *oid, sm_diag *d
     sm_err err = dotted(name, arena, oid);
     return sm_ok(err) ? err
                       : sm_diag_set(diag, SM_ERR(INVALID), "extended_key_usage",
-                                    "\"%.60s\" is neither a known name (serverAuth, clientAuth, ...) nor a dotted OID", name);
+                                    "\"%.60s\" is neither a known name (serverAuth, clientAuth, "
+                                    "...) nor a dotted OID",
+                                    name);
 }
 
-sm_err sm_name_from_message(const Sealmill__V1__Name *message, sm_arena *arena, sm_slice *der, sm_diag *diag)
+sm_err sm_name_from_message(const Sealmill__V1__Name *message, sm_arena *arena, sm_slice *der,
+                            sm_diag *diag)
 {
     struct sm_name name = {.count = 0};
     if (message->n_attributes > SM_NAME_ATTRIBUTES_MAX) {
-        return sm_diag_set(diag, SM_ERR(TOO_LARGE), "subject", "more than %d attributes", SM_NAME_ATTRIBUTES_MAX);
+        return sm_diag_set(diag, SM_ERR(TOO_LARGE), "subject", "more than %d attributes",
+                           SM_NAME_ATTRIBUTES_MAX);
     }
     for (size_t i = 0; i < message->n_attributes; i++) {
         SM_TRY(sm_name_attribute_make(sm_slice_str(message->attributes[i]->type),
-                                      sm_slice_str(message->attributes[i]->value), arena, &name.at[name.count], diag));
+                                      sm_slice_str(message->attributes[i]->value), arena,
+                                      &name.at[name.count], diag));
         name.at[name.count++].with_previous = false;
     }
     sm_buf out = sm_buf_init(65536);
@@ -87,7 +100,8 @@ sm_err sm_name_from_message(const Sealmill__V1__Name *message, sm_arena *arena, 
 }
 
 /* OtherName's content of [0]: type-id, [0] EXPLICIT value. */
-static sm_err other_from_message(const Sealmill__V1__OtherName *other, sm_arena *arena, sm_slice *out)
+static sm_err other_from_message(const Sealmill__V1__OtherName *other, sm_arena *arena,
+                                 sm_slice *out)
 {
     sm_slice oid;
     SM_TRY(dotted(other->type_id, arena, &oid));
@@ -102,7 +116,8 @@ static sm_err other_from_message(const Sealmill__V1__OtherName *other, sm_arena 
     return err;
 }
 
-sm_err sm_san_from_message(const Sealmill__V1__SubjectAltName *m, sm_arena *arena, struct sm_san *out, sm_diag *diag)
+sm_err sm_san_from_message(const Sealmill__V1__SubjectAltName *m, sm_arena *arena,
+                           struct sm_san *out, sm_diag *diag)
 {
     switch (m->name_case) {
     case SEALMILL__V1__SUBJECT_ALT_NAME__NAME_DNS:
@@ -114,7 +129,8 @@ sm_err sm_san_from_message(const Sealmill__V1__SubjectAltName *m, sm_arena *aren
     case SEALMILL__V1__SUBJECT_ALT_NAME__NAME_IP:
         return sm_san_from_text(SM_LIT("ip"), sm_slice_str(m->ip), arena, out, diag);
     case SEALMILL__V1__SUBJECT_ALT_NAME__NAME_REGISTERED_ID:
-        return sm_san_from_text(SM_LIT("registered_id"), sm_slice_str(m->registered_id), arena, out, diag);
+        return sm_san_from_text(SM_LIT("registered_id"), sm_slice_str(m->registered_id), arena, out,
+                                diag);
     case SEALMILL__V1__SUBJECT_ALT_NAME__NAME_DIRECTORY:
         out->kind = SM_SAN_DIRECTORY;
         return sm_name_from_message(m->directory, arena, &out->value, diag);
@@ -122,7 +138,8 @@ sm_err sm_san_from_message(const Sealmill__V1__SubjectAltName *m, sm_arena *aren
         out->kind = SM_SAN_OTHER;
         return other_from_message(m->other, arena, &out->value);
     default:
-        return sm_diag_set(diag, SM_ERR(INVALID), "sans", "a name of one type is wanted (dns, ip, ...)");
+        return sm_diag_set(diag, SM_ERR(INVALID), "sans",
+                           "a name of one type is wanted (dns, ip, ...)");
     }
 }
 

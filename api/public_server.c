@@ -16,7 +16,8 @@ static void reply_text(sm_http_exchange *x, unsigned status, sm_slice type, sm_s
 
 static bool is_get(const sm_http_exchange *x)
 {
-    return sm_slice_equal(sm_http_method(x), SM_LIT("GET")) || sm_slice_equal(sm_http_method(x), SM_LIT("HEAD"));
+    return sm_slice_equal(sm_http_method(x), SM_LIT("GET")) ||
+           sm_slice_equal(sm_http_method(x), SM_LIT("HEAD"));
 }
 
 /* /ca/<name>.cer: one certificate in DER (RFC 5280 4.2.2.1). */
@@ -64,13 +65,15 @@ static void serve_metrics(sm_http_exchange *x)
     sm_buf_deinit(&text);
 }
 
-/* The first line is the verdict; then one for each token that does not sign: others may, so that the verdict stands. */
+/* The first line is the verdict; then one for each token that does not sign: others may, so that
+ * the verdict stands. */
 static void serve_readiness(sm_api_loop *loop, sm_http_exchange *x)
 {
     sm_api *api = sm_api_of(loop);
     sm_buf text = sm_buf_init(16384);
     const char *trouble = sm_health_trouble(api);
-    sm_buf_printf(&text, "%s%s\n", trouble == NULL ? "ready" : "not ready: ", trouble == NULL ? "" : trouble);
+    sm_buf_printf(&text, "%s%s\n",
+                  trouble == NULL ? "ready" : "not ready: ", trouble == NULL ? "" : trouble);
     for (size_t i = 0; i < sm_tokens_count(sm_api_tokens(api)); i++) {
         struct sm_token_status token;
         sm_tokens_status(sm_api_tokens(api), i, &token);

@@ -37,8 +37,9 @@ sm_err sm_record_pack(const ProtobufCMessage *message, sm_arena *arena, sm_slice
 
 #define RECORD_MAX (4U << 20)
 
-sm_err sm_record_get(sm_store *store, enum sm_store_family family, sm_slice key, const ProtobufCMessageDescriptor *type,
-                     sm_arena *arena, ProtobufCMessage **out)
+sm_err sm_record_get(sm_store *store, enum sm_store_family family, sm_slice key,
+                     const ProtobufCMessageDescriptor *type, sm_arena *arena,
+                     ProtobufCMessage **out)
 {
     sm_buf bytes = sm_buf_init(RECORD_MAX);
     sm_err err = sm_store_get_sync(store, family, key, &bytes);
@@ -107,7 +108,8 @@ sm_err sm_change_write(sm_store *store, const struct sm_change *change, sm_arena
 {
     sm_slice log;
     SM_TRY(sm_audit_pack(change->audit, arena, &log));
-    const struct sm_store_put put = {change->remove ? SM_DELETE : SM_PUT, SM_FAMILY_META, change->key, change->value};
+    const struct sm_store_put put = {change->remove ? SM_DELETE : SM_PUT, SM_FAMILY_META,
+                                     change->key, change->value};
     sm_store_write op = {
         .conds = change->conds,
         .cond_count = change->cond_count,
@@ -121,7 +123,8 @@ sm_err sm_change_write(sm_store *store, const struct sm_change *change, sm_arena
 
 sm_err sm_record_state_is_valid(sm_slice packed, bool *valid)
 {
-    Sealmill__Record__V1__StateRecord *r = sealmill__record__v1__state_record__unpack(NULL, packed.len, packed.ptr);
+    Sealmill__Record__V1__StateRecord *r = sealmill__record__v1__state_record__unpack(
+        NULL, packed.len, packed.ptr);
     if (r == NULL || r->version != SM_RECORD_VERSION) {
         sealmill__record__v1__state_record__free_unpacked(r, NULL);
         return SM_ERR(CORRUPT);
@@ -134,13 +137,15 @@ sm_err sm_record_state_is_valid(sm_slice packed, bool *valid)
 sm_err sm_serial_parse(const char *text, sm_arena *arena, sm_slice *out, sm_diag *diag)
 {
     sm_buf bytes = sm_buf_init(SM_SERIAL_LEN + 1);
-    sm_err err = text == NULL || text[0] == '\0' ? SM_ERR(INVALID) : sm_hex_decode(&bytes, sm_slice_str(text), true);
+    sm_err err = text == NULL || text[0] == '\0' ? SM_ERR(INVALID)
+                                                 : sm_hex_decode(&bytes, sm_slice_str(text), true);
     sm_slice serial = sm_buf_slice(&bytes);
     if (serial.len > 1 && serial.ptr[0] == 0) {
         serial = sm_slice_from(serial, 1);
     }
     err = sm_ok(err) ? sm_arena_copy(arena, serial, out)
-                     : sm_diag_set(diag, SM_ERR(INVALID), "serial", "hexadecimal of at most 20 octets is wanted");
+                     : sm_diag_set(diag, SM_ERR(INVALID), "serial",
+                                   "hexadecimal of at most 20 octets is wanted");
     sm_buf_deinit(&bytes);
     return err;
 }

@@ -20,9 +20,11 @@
 
 /* Packs into the arena. Errors: NO_MEMORY. */
 SM_FALLIBLE sm_record_pack(const ProtobufCMessage *message, sm_arena *arena, sm_slice *out);
-/* Reads and unpacks (blocking). Errors: NOT_FOUND, DISK, CORRUPT (a version that we do not know, too). */
+/* Reads and unpacks (blocking). Errors: NOT_FOUND, DISK, CORRUPT (a version that we do not know,
+ * too). */
 SM_FALLIBLE sm_record_get(sm_store *store, enum sm_store_family family, sm_slice key,
-                          const ProtobufCMessageDescriptor *type, sm_arena *arena, ProtobufCMessage **out);
+                          const ProtobufCMessageDescriptor *type, sm_arena *arena,
+                          ProtobufCMessage **out);
 /* A key of META: prefix and name, in the arena. */
 SM_FALLIBLE sm_record_key(const char *prefix, sm_slice name, sm_arena *arena, sm_slice *out);
 
@@ -44,7 +46,8 @@ struct sm_audit {
 /* Packs a LogRecord into the arena. */
 SM_FALLIBLE sm_audit_pack(const struct sm_audit *audit, sm_arena *arena, sm_slice *out);
 
-/* A write of one META record with its audit record (blocking, service threads). `expected` len 0: the key must be absent; ptr NULL and `any`: no condition. */
+/* A write of one META record with its audit record (blocking, service threads). `expected` len
+ * 0: the key must be absent; ptr NULL and `any`: no condition. */
 struct sm_change {
     sm_slice key;
     sm_slice value;

@@ -22,7 +22,8 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static void register_metrics(void)
 {
     suppressed = sm_metric_register(SM_COUNTER, "sealmill_audit_refusals_suppressed_total",
-                                    "Refused calls that left no audit record, being too many", NULL);
+                                    "Refused calls that left no audit record, being too many",
+                                    NULL);
 }
 
 static void free_refusal(struct refusal *r)
@@ -66,7 +67,8 @@ static void write_record(const sm_call *call, sm_err why)
     r->loop = call->loop;
     r->loop->pending++; /* the loop waits for it at its end */
     sm_err err = pack(r, call, why);
-    r->write = (sm_store_write){.home = sm_api_loop_home(call->loop), .log = &r->log, .log_count = 1, .done = on_written};
+    r->write = (sm_store_write){
+        .home = sm_api_loop_home(call->loop), .log = &r->log, .log_count = 1, .done = on_written};
     err = sm_ok(err) ? sm_store_submit_write(sm_api_store(sm_api_of(call->loop)), &r->write) : err;
     if (!sm_ok(err)) {
         sm_metric_inc(suppressed);

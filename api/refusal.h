@@ -2,8 +2,9 @@
 /*
  * Audit records of calls that were refused for want of a right.
  *
- * Who came with good credentials and asked for what it may not do belongs into the audit; but a refusal must cost nothing that lasts, so
- * at most SM_REFUSALS_PER_SECOND are written. The rest is counted, and every one has its log line.
+ * Who came with good credentials and asked for what it may not do belongs into the audit; but a
+ * refusal must cost nothing that lasts, so at most SM_REFUSALS_PER_SECOND are written. The rest
+ * is counted, and every one has its log line.
  *
  * Threads:   the loop's.
  * Limits:    SM_REFUSALS_PER_SECOND.
@@ -14,7 +15,8 @@
 
 #include "api/call.h"
 
-#define SM_REFUSALS_PER_SECOND 10 /* a person's mistakes and a script's; 86 MB a day at the very most */
+#define SM_REFUSALS_PER_SECOND \
+    10 /* a person's mistakes and a script's; 86 MB a day at the very most */
 
 /* Writes the record behind the answer: nobody waits for it. */
 void sm_refusal_record(const sm_call *call, sm_err err);

@@ -23,7 +23,9 @@ static void on_logged(sm_store_write *op)
 {
     struct signing *s = SM_CONTAINER_OF(op, struct signing, write);
     if (sm_ok(op->err)) {
-        sm_call_reply(s->call, &s->response.base); /* the audit record is durable: now the signature may leave */
+        sm_call_reply(
+            s->call,
+            &s->response.base); /* the audit record is durable: now the signature may leave */
     } else {
         sm_call_finish(s->call, op->err);
     }
@@ -33,10 +35,15 @@ static void on_logged(sm_store_write *op)
 static sm_err write_audit(struct signing *s)
 {
     sm_call *call = s->call;
-    const struct sm_audit audit = {.caller = call->caller.name, .action = "key.sign", .outcome = "ok", .target = s->key,
-                                   .detail = sm_sig_alg_name(s->job.alg), .correlation_id = call->correlation_id};
+    const struct sm_audit audit = {.caller = call->caller.name,
+                                   .action = "key.sign",
+                                   .outcome = "ok",
+                                   .target = s->key,
+                                   .detail = sm_sig_alg_name(s->job.alg),
+                                   .correlation_id = call->correlation_id};
     SM_TRY(sm_audit_pack(&audit, &call->arena, &s->log));
-    s->write = (sm_store_write){.home = sm_api_loop_home(call->loop), .log = &s->log, .log_count = 1, .done = on_logged};
+    s->write = (sm_store_write){
+        .home = sm_api_loop_home(call->loop), .log = &s->log, .log_count = 1, .done = on_logged};
     return sm_store_submit_write(sm_api_store(sm_api_of(call->loop)), &s->write);
 }
 
@@ -67,21 +74,24 @@ static sm_err check_caller(sm_call *call, const Sealmill__V1__SigningKey *key)
     return sm_caller_require(&call->caller, SM_ROLE_ADMIN | SM_ROLE_OPERATOR, &call->diag);
 }
 
-static sm_err check_algorithm(sm_call *call, const Sealmill__V1__SigningKey *key, const Sealmill__V1__SignRequest *r)
+static sm_err check_algorithm(sm_call *call, const Sealmill__V1__SigningKey *key,
+                              const Sealmill__V1__SignRequest *r)
 {
     bool allowed = key->n_digest_algorithms == 0 || r->digest_algorithm == 0;
     for (size_t i = 0; i < key->n_digest_algorithms; i++) {
         allowed = allowed || key->digest_algorithms[i] == r->digest_algorithm;
     }
     return allowed ? SM_NO_ERR
-                   : sm_diag_set(&call->diag, SM_ERR(POLICY), "digest_algorithm", "the key's policy does not allow it");
+                   : sm_diag_set(&call->diag, SM_ERR(POLICY), "digest_algorithm",
+                                 "the key's policy does not allow it");
 }
 
 static sm_err check_rate(sm_call *call, const Sealmill__V1__SigningKey *key, sm_rate *rate)
 {
     return key->rate_per_second == 0 || sm_rate_take(rate, key->rate_per_second, sm_clock_mono_ns())
                ? SM_NO_ERR
-               : sm_diag_set(&call->diag, SM_ERR(RATE_LIMITED), "key", "the key's policy allows %u signatures a second",
+               : sm_diag_set(&call->diag, SM_ERR(RATE_LIMITED), "key",
+                             "the key's policy allows %u signatures a second",
                              key->rate_per_second);
 }
 
@@ -89,11 +99,13 @@ static sm_err prepare(struct signing *s, const Sealmill__V1__SignRequest *r)
 {
     sm_call *call = s->call;
     size_t at = 0;
-    while (at < call->world->signing_key_count && strcmp(call->world->signing_keys[at]->name, r->key) != 0) {
+    while (at < call->world->signing_key_count &&
+           strcmp(call->world->signing_keys[at]->name, r->key) != 0) {
         at++;
     }
     if (at == call->world->signing_key_count) {
-        return sm_diag_set(&call->diag, SM_ERR(NOT_FOUND), "key", "there is no signing key %.60s", r->key);
+        return sm_diag_set(&call->diag, SM_ERR(NOT_FOUND), "key", "there is no signing key %.60s",
+                           r->key);
     }
     const Sealmill__V1__SigningKey *key = call->world->signing_keys[at];
     sm_key *handle = call->world->signing_key_handles[at];
@@ -103,23 +115,33 @@ static sm_err prepare(struct signing *s, const Sealmill__V1__SignRequest *r)
     bool digest = r->input_case == SEALMILL__V1__SIGN_REQUEST__INPUT_DIGEST;
     ProtobufCBinaryData input = digest ? r->digest : r->data;
     if (r->input_case == SEALMILL__V1__SIGN_REQUEST__INPUT__NOT_SET || input.len > DATA_MAX) {
-        return sm_diag_set(&call->diag, SM_ERR(INVALID), "digest", "a digest, or at most 1 MiB of data, is wanted");
+        return sm_diag_set(&call->diag, SM_ERR(INVALID), "digest",
+                           "a digest, or at most 1 MiB of data, is wanted");
     }
-    enum sm_sig_alg alg = sm_sig_alg_for(sm_key_get_type(handle), (enum sm_digest)r->digest_algorithm, r->rsa_pss);
+    enum sm_sig_alg alg = sm_sig_alg_for(sm_key_get_type(handle),
+                                         (enum sm_digest)r->digest_algorithm, r->rsa_pss);
     if (alg == SM_SIG_NONE) {
-        return sm_diag_set(&call->diag, SM_ERR(INVALID), "digest_algorithm", "it does not fit a %s key",
-                           sm_key_type_name(sm_key_get_type(handle)));
+        return sm_diag_set(&call->diag, SM_ERR(INVALID), "digest_algorithm",
+                           "it does not fit a %s key", sm_key_type_name(sm_key_get_type(handle)));
     }
     size_t want = sm_digest_size(sm_sig_alg_digest(alg));
     if (digest && input.len != want) {
-        return sm_diag_set(&call->diag, SM_ERR(INVALID), "digest", "%zu octets are wanted (0: send data instead)", want);
+        return sm_diag_set(&call->diag, SM_ERR(INVALID), "digest",
+                           "%zu octets are wanted (0: send data instead)", want);
     }
     size_t room = sm_sig_size_max(alg, sm_key_get_type(handle));
     s->key = r->key;
-    s->job = (sm_crypt_job){.op = SM_CRYPT_SIGN, .alg = alg, .message = sm_slice_of(input.data, input.len), .is_digest = digest,
-                            .key = handle, .out = sm_arena_alloc(&call->arena, room), .out_room = room,
-                            .caller = call->caller.number, .done = on_signed};
-    return s->job.out == NULL ? SM_ERR(NO_MEMORY) : sm_batcher_submit(sm_api_loop_batcher(call->loop), &s->job);
+    s->job = (sm_crypt_job){.op = SM_CRYPT_SIGN,
+                            .alg = alg,
+                            .message = sm_slice_of(input.data, input.len),
+                            .is_digest = digest,
+                            .key = handle,
+                            .out = sm_arena_alloc(&call->arena, room),
+                            .out_room = room,
+                            .caller = call->caller.number,
+                            .done = on_signed};
+    return s->job.out == NULL ? SM_ERR(NO_MEMORY)
+                              : sm_batcher_submit(sm_api_loop_batcher(call->loop), &s->job);
 }
 
 static void start_sign(sm_call *call, const ProtobufCMessage *request)
@@ -175,15 +197,21 @@ static sm_err make_key(sm_call *call, Sealmill__V1__SigningKey *key)
     sm_api *api = sm_api_of(call->loop);
     Sealmill__Record__V1__KeyRecord record;
     sm_key *handle;
-    const struct sm_audit audit = {.caller = call->caller.name, .action = "key.create", .outcome = "ok", .target = key->name,
+    const struct sm_audit audit = {.caller = call->caller.name,
+                                   .action = "key.create",
+                                   .outcome = "ok",
+                                   .target = key->name,
                                    .correlation_id = call->correlation_id};
     struct sm_change c = {.audit = &audit};
     char *name = sm_arena_printf(&call->arena, "key-%s", key->name);
     if (name == NULL) {
         return SM_ERR(NO_MEMORY);
     }
-    enum sm_key_type type = key->key_type == SEALMILL__V1__KEY_TYPE__KEY_TYPE_UNSPECIFIED ? SM_KEY_P256 : (enum sm_key_type)key->key_type;
-    SM_TRY(sm_keystore_create(api->config.keystore, name, key->key_uri, type, &handle, &call->diag));
+    enum sm_key_type type = key->key_type == SEALMILL__V1__KEY_TYPE__KEY_TYPE_UNSPECIFIED
+                                ? SM_KEY_P256
+                                : (enum sm_key_type)key->key_type;
+    SM_TRY(
+        sm_keystore_create(api->config.keystore, name, key->key_uri, type, &handle, &call->diag));
     key->key_type = (Sealmill__V1__KeyType)type;
     key->key_uri = sm_text(&call->arena, sm_slice_str(sm_key_uri(handle)));
     key->public_key = copy_bytes(&call->arena, sm_key_public(handle)->spki);
@@ -205,12 +233,16 @@ static sm_err make_key(sm_call *call, Sealmill__V1__SigningKey *key)
     return err;
 }
 
-static sm_err create_key(sm_call *call, const ProtobufCMessage *request, ProtobufCMessage **response)
+static sm_err create_key(sm_call *call, const ProtobufCMessage *request,
+                         ProtobufCMessage **response)
 {
     sm_api *api = sm_api_of(call->loop);
-    Sealmill__V1__SigningKey *key = ((const Sealmill__V1__CreateKeyRequest *)(const void *)request)->key;
-    if (key == NULL || key->name[0] == '\0' || strlen(key->name) > 63 || strchr(key->name, '/') != NULL) {
-        return sm_diag_set(&call->diag, SM_ERR(INVALID), "key.name", "1 to 63 octets without '/' are wanted");
+    Sealmill__V1__SigningKey *key =
+        ((const Sealmill__V1__CreateKeyRequest *)(const void *)request)->key;
+    if (key == NULL || key->name[0] == '\0' || strlen(key->name) > 63 ||
+        strchr(key->name, '/') != NULL) {
+        return sm_diag_set(&call->diag, SM_ERR(INVALID), "key.name",
+                           "1 to 63 octets without '/' are wanted");
     }
     (void)pthread_mutex_lock(&api->admin_lock);
     sm_err err = make_key(call, key);
@@ -220,14 +252,31 @@ static sm_err create_key(sm_call *call, const ProtobufCMessage *request, Protobu
 }
 
 const struct sm_method sm_signing_methods[] = {
-    {.service = "sealmill.v1.SigningService", .name = "Sign", .request = &sealmill__v1__sign_request__descriptor,
-     .response = &sealmill__v1__sign_response__descriptor, .roles = SM_ROLE_ANY, .http_method = "POST",
-     .http_path = "/v1/keys/{key}:sign", .body = true, .start = start_sign},
-    {.service = "sealmill.v1.SigningService", .name = "ListKeys", .request = &sealmill__v1__list_keys_request__descriptor,
-     .response = &sealmill__v1__list_keys_response__descriptor, .roles = SM_ROLE_ANY, .http_method = "GET",
-     .http_path = "/v1/keys", .work = list_keys},
-    {.service = "sealmill.v1.SigningService", .name = "CreateKey", .request = &sealmill__v1__create_key_request__descriptor,
-     .response = &sealmill__v1__signing_key__descriptor, .roles = SM_ROLE_ADMIN, .http_method = "POST", .http_path = "/v1/keys",
-     .body = true, .work = create_key},
+    {.service = "sealmill.v1.SigningService",
+     .name = "Sign",
+     .request = &sealmill__v1__sign_request__descriptor,
+     .response = &sealmill__v1__sign_response__descriptor,
+     .roles = SM_ROLE_ANY,
+     .http_method = "POST",
+     .http_path = "/v1/keys/{key}:sign",
+     .body = true,
+     .start = start_sign},
+    {.service = "sealmill.v1.SigningService",
+     .name = "ListKeys",
+     .request = &sealmill__v1__list_keys_request__descriptor,
+     .response = &sealmill__v1__list_keys_response__descriptor,
+     .roles = SM_ROLE_ANY,
+     .http_method = "GET",
+     .http_path = "/v1/keys",
+     .work = list_keys},
+    {.service = "sealmill.v1.SigningService",
+     .name = "CreateKey",
+     .request = &sealmill__v1__create_key_request__descriptor,
+     .response = &sealmill__v1__signing_key__descriptor,
+     .roles = SM_ROLE_ADMIN,
+     .http_method = "POST",
+     .http_path = "/v1/keys",
+     .body = true,
+     .work = create_key},
 };
 const size_t sm_signing_method_count = SM_ARRAY_LEN(sm_signing_methods);

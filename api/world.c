@@ -62,7 +62,8 @@ static sm_err fill_hashes(struct sm_ca_generation *g)
     return SM_NO_ERR;
 }
 
-/* A key that is not there leaves the CA to its status service; it must not keep the others from starting. */
+/* A key that is not there leaves the CA to its status service; it must not keep the others from
+ * starting. */
 static sm_key *try_key(struct builder *b, const char *uri, const char *ca, bool check)
 {
     sm_key *key = NULL;
@@ -72,8 +73,8 @@ static sm_key *try_key(struct builder *b, const char *uri, const char *ca, bool 
     }
     sm_err err = sm_api_load_key(b->api, uri, &key, &diag);
     if (!sm_ok(err)) {
-        sm_log(SM_LOG_ERROR, "ca_key_missing", SM_KS("ca", ca), SM_KS("key", uri), SM_KE("error", err),
-               SM_KS("reason", diag.reason), SM_KEND);
+        sm_log(SM_LOG_ERROR, "ca_key_missing", SM_KS("ca", ca), SM_KS("key", uri),
+               SM_KE("error", err), SM_KS("reason", diag.reason), SM_KEND);
         b->world->keys_missing = true;
         return NULL;
     }
@@ -82,7 +83,8 @@ static sm_key *try_key(struct builder *b, const char *uri, const char *ca, bool 
     return key;
 }
 
-static sm_err add_generation(struct builder *b, struct sm_ca *ca, const Sealmill__Record__V1__CaGeneration *from)
+static sm_err add_generation(struct builder *b, struct sm_ca *ca,
+                             const Sealmill__Record__V1__CaGeneration *from)
 {
     struct sm_ca_generation *g = &ca->generations[ca->generation_count++];
     g->number = from->number;
@@ -90,11 +92,13 @@ static sm_err add_generation(struct builder *b, struct sm_ca *ca, const Sealmill
     g->key = try_key(b, from->key_uri, ca->name, check);
     g->ocsp_key = try_key(b, from->ocsp_key_uri, ca->name, check);
     if (from->certificate.len > 0) {
-        SM_TRY(sm_cert_parse(sm_slice_of(from->certificate.data, from->certificate.len), &g->cert, b->diag));
+        SM_TRY(sm_cert_parse(sm_slice_of(from->certificate.data, from->certificate.len), &g->cert,
+                             b->diag));
         SM_TRY(fill_hashes(g));
     }
     if (from->ocsp_certificate.len > 0) {
-        SM_TRY(sm_cert_parse(sm_slice_of(from->ocsp_certificate.data, from->ocsp_certificate.len), &g->ocsp_cert, b->diag));
+        SM_TRY(sm_cert_parse(sm_slice_of(from->ocsp_certificate.data, from->ocsp_certificate.len),
+                             &g->ocsp_cert, b->diag));
     }
     g->chain = sm_arena_alloc(&b->world->arena, (from->n_chain + 1) * sizeof(*g->chain));
     if (g->chain == NULL) {
@@ -120,7 +124,8 @@ static sm_err add_ca(struct builder *b, sm_slice value)
     ca->id = record->id;
     ca->record = record;
     ca->active = record->ca->state == SEALMILL__V1__CA_STATE__CA_STATE_ACTIVE;
-    ca->generations = sm_arena_zalloc(&w->arena, (record->n_generations + 1) * sizeof(*ca->generations));
+    ca->generations = sm_arena_zalloc(&w->arena,
+                                      (record->n_generations + 1) * sizeof(*ca->generations));
     if (ca->generations == NULL) {
         return SM_ERR(NO_MEMORY);
     }
@@ -148,7 +153,8 @@ static sm_err add_profile(struct builder *b, Sealmill__V1__Profile *message, boo
 {
     sm_world *w = b->world;
     if (w->profile_count == SM_PROFILES_MAX) {
-        return sm_diag_set(b->diag, SM_ERR(TOO_LARGE), "profiles", "more than %d profiles", SM_PROFILES_MAX);
+        return sm_diag_set(b->diag, SM_ERR(TOO_LARGE), "profiles", "more than %d profiles",
+                           SM_PROFILES_MAX);
     }
     if (sm_world_profile(w, message->name) != NULL) {
         return SM_NO_ERR; /* the configuration file, which comes first, wins */
@@ -165,7 +171,8 @@ static bool on_profile_row(void *ctx, sm_slice key, sm_slice value)
     struct builder *b = ctx;
     ProtobufCMessage *m;
     (void)key;
-    b->err = sm_message_unpack(&sealmill__record__v1__profile_record__descriptor, value, &b->world->arena, &m);
+    b->err = sm_message_unpack(&sealmill__record__v1__profile_record__descriptor, value,
+                               &b->world->arena, &m);
     if (sm_ok(b->err)) {
         b->err = add_profile(b, ((Sealmill__Record__V1__ProfileRecord *)(void *)m)->profile, false);
     }
@@ -177,24 +184,28 @@ static bool on_token_row(void *ctx, sm_slice key, sm_slice value)
     struct builder *b = ctx;
     ProtobufCMessage *m;
     (void)key;
-    b->err = sm_message_unpack(&sealmill__record__v1__token_record__descriptor, value, &b->world->arena, &m);
+    b->err = sm_message_unpack(&sealmill__record__v1__token_record__descriptor, value,
+                               &b->world->arena, &m);
     if (sm_ok(b->err)) {
         Sealmill__Record__V1__TokenRecord *record = (Sealmill__Record__V1__TokenRecord *)(void *)m;
-        b->err = sm_map_put(b->world->tokens, sm_slice_of(record->secret_sha256.data, record->secret_sha256.len), record,
-                            NULL);
+        b->err = sm_map_put(b->world->tokens,
+                            sm_slice_of(record->secret_sha256.data, record->secret_sha256.len),
+                            record, NULL);
     }
     return sm_ok(b->err);
 }
 
 /* Every row of META whose key begins with `prefix`. */
-static sm_err each_row(struct builder *b, const char *prefix, bool (*row)(void *ctx, sm_slice key, sm_slice value))
+static sm_err each_row(struct builder *b, const char *prefix,
+                       bool (*row)(void *ctx, sm_slice key, sm_slice value))
 {
     char end[32];
     size_t len = strlen(prefix);
     memcpy(end, prefix, len);
     end[len - 1] = (char)(end[len - 1] + 1); /* '/' becomes '0' */
     b->err = SM_NO_ERR;
-    SM_TRY(sm_store_scan_sync(b->api->config.store, SM_FAMILY_META, sm_slice_str(prefix), sm_slice_of(end, len), row, b));
+    SM_TRY(sm_store_scan_sync(b->api->config.store, SM_FAMILY_META, sm_slice_str(prefix),
+                              sm_slice_of(end, len), row, b));
     return b->err;
 }
 
@@ -223,7 +234,8 @@ static bool on_key_row(void *ctx, sm_slice key, sm_slice value)
     struct builder *b = ctx;
     ProtobufCMessage *m;
     (void)key;
-    b->err = sm_message_unpack(&sealmill__record__v1__key_record__descriptor, value, &b->world->arena, &m);
+    b->err = sm_message_unpack(&sealmill__record__v1__key_record__descriptor, value,
+                               &b->world->arena, &m);
     if (sm_ok(b->err)) {
         b->err = add_signing_key(b, ((Sealmill__Record__V1__KeyRecord *)(void *)m)->key);
     }
@@ -242,10 +254,11 @@ static bool allows_ca(const struct sm_profile *p, const struct sm_ca *ca)
     return p->message->n_cas == 0;
 }
 
-static sm_err make_template(const struct sm_ca_generation *g, const struct sm_profile *p, sm_cert_template **out)
+static sm_err make_template(const struct sm_ca_generation *g, const struct sm_profile *p,
+                            sm_cert_template **out)
 {
-    enum sm_sig_alg alg = sm_sig_alg_for(sm_key_get_type(g->key), (enum sm_digest)p->message->signature_digest,
-                                         p->message->rsa_pss);
+    enum sm_sig_alg alg = sm_sig_alg_for(
+        sm_key_get_type(g->key), (enum sm_digest)p->message->signature_digest, p->message->rsa_pss);
     if (alg == SM_SIG_NONE) {
         return SM_ERR(UNSUPPORTED);
     }
@@ -320,8 +333,8 @@ static sm_err fill(struct builder *b)
     w->signing_keys = sm_arena_zalloc(&w->arena, SM_CAS_MAX * sizeof(*w->signing_keys));
     w->signing_key_handles = sm_arena_zalloc(&w->arena, SM_CAS_MAX * sizeof(sm_key *));
     w->signing_key_rates = sm_arena_zalloc(&w->arena, SM_CAS_MAX * sizeof(sm_rate *));
-    if (w->cas == NULL || w->profiles == NULL || w->signing_keys == NULL || w->signing_key_handles == NULL ||
-        w->signing_key_rates == NULL) {
+    if (w->cas == NULL || w->profiles == NULL || w->signing_keys == NULL ||
+        w->signing_key_handles == NULL || w->signing_key_rates == NULL) {
         return SM_ERR(NO_MEMORY);
     }
     SM_TRY(sm_map_new(SM_BEARER_TOKENS_MAX, &w->tokens));

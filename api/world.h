@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The world: CAs with their keys and certificates, compiled profiles, callers - one immutable snapshot.
+ * The world: CAs with their keys and certificates, compiled profiles, callers - one immutable
+ * snapshot.
  *
  * Threads:   constant after it was built; shared by count.
  * Limits:    SM_CAS_MAX, SM_PROFILES_MAX.
@@ -27,11 +28,11 @@
 /* A CA's key and certificate, and those of its OCSP responder. */
 struct sm_ca_generation {
     uint32_t number;
-    sm_key *key;          /* NULL: not at hand (an external or lost key) */
+    sm_key *key; /* NULL: not at hand (an external or lost key) */
     sm_key *ocsp_key;
-    struct sm_cert cert;  /* der.len 0 while pending */
+    struct sm_cert cert; /* der.len 0 while pending */
     struct sm_cert ocsp_cert;
-    sm_slice *chain;      /* DER, issuer first, the root last where known */
+    sm_slice *chain; /* DER, issuer first, the root last where known */
     size_t chain_count;
     uint8_t name_sha1[20]; /* of the subject: OCSP's issuerNameHash */
     uint8_t key_sha1[20];
@@ -46,7 +47,8 @@ struct sm_ca {
     struct sm_ca_generation *generations; /* the last one issues */
     size_t generation_count;
     bool active;
-    sm_cert_template *templates[SM_PROFILES_MAX]; /* by profile's index; NULL: not allowed, or no key */
+    /* By profile's index; NULL: not allowed, or no key. */
+    sm_cert_template *templates[SM_PROFILES_MAX];
 };
 
 struct sm_world {
@@ -57,7 +59,7 @@ struct sm_world {
     size_t ca_count;
     struct sm_profile *profiles;
     size_t profile_count;
-    sm_map *tokens;  /* SHA-256 of the secret -> TokenRecord */
+    sm_map *tokens; /* SHA-256 of the secret -> TokenRecord */
     const Sealmill__Config__V1__Config *config;
     Sealmill__V1__SigningKey **signing_keys;
     sm_key **signing_key_handles;

@@ -27,7 +27,7 @@ __attribute__((noreturn, cold)) void sm_check_failed(const char *file, int line,
     ((type *)((uintptr_t)(ptr) - __builtin_offsetof(type, member)))
 
 /* The same for a pointer to const. */
-#define SM_CONTAINER_OF_CONST(ptr, type, member)                                                   \
-    ((const type *)(const void *)((const char *)(ptr)-__builtin_offsetof(type, member)))
+#define SM_CONTAINER_OF_CONST(ptr, type, member) \
+    ((const type *)(const void *)((const char *)(ptr) - __builtin_offsetof(type, member)))
 
 #define SM_ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))

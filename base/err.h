@@ -48,7 +48,7 @@ typedef struct sm_err {
     X(BAD_SIGNATURE, 10, SM_INPUT, "signature does not verify")             \
     X(POLICY, 11, SM_INPUT, "refused by the profile")                       \
     X(TRUNCATED, 12, SM_INPUT, "ends too early")                            \
-    X(UNIMPLEMENTED, 13, SM_INPUT, "there is no such method")                                      \
+    X(UNIMPLEMENTED, 13, SM_INPUT, "there is no such method")               \
     X(UNAUTHENTICATED, 20, SM_DENIED, "no valid credentials")               \
     X(FORBIDDEN, 21, SM_DENIED, "the caller has not the right")             \
     X(EXHAUSTED, 30, SM_BUSY, "a limit is reached, try later")              \

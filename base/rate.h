@@ -19,7 +19,8 @@ typedef struct sm_rate {
     _Atomic uint64_t due_ns; /* when the bucket will be empty again; 0 at first */
 } sm_rate;
 
-/* Takes one of `per_second`, of which a whole second's worth may come at once. False: over the rate, nothing was taken. */
+/* Takes one of `per_second`, of which a whole second's worth may come at once. False: over the
+ * rate, nothing was taken. */
 static inline bool sm_rate_take(sm_rate *rate, uint32_t per_second, uint64_t now_ns)
 {
     uint64_t step = SM_NS_PER_S / per_second;
@@ -29,8 +30,8 @@ static inline bool sm_rate_take(sm_rate *rate, uint32_t per_second, uint64_t now
         if (from + step > now_ns + SM_NS_PER_S) {
             return false;
         }
-        if (atomic_compare_exchange_weak_explicit(&rate->due_ns, &due, from + step, memory_order_relaxed,
-                                                  memory_order_relaxed)) {
+        if (atomic_compare_exchange_weak_explicit(&rate->due_ns, &due, from + step,
+                                                  memory_order_relaxed, memory_order_relaxed)) {
             return true;
         }
     }

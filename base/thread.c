@@ -79,8 +79,8 @@ static void worker_wait(sm_worker *worker)
     }
 }
 
-/* A batch thread does not preempt who woke it: where a loop and its helpers share a core, the loop finishes its turn, and a whole turn's work
- * waits for the helper instead of one message. */
+/* A batch thread does not preempt who woke it: where a loop and its helpers share a core, the
+ * loop finishes its turn, and a whole turn's work waits for the helper instead of one message. */
 static void become_batch(void)
 {
     const struct sched_param param = {.sched_priority = 0};

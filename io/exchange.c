@@ -10,7 +10,8 @@
 #define POOL_MAX 256
 #define OUT_CAP (64U << 20) /* a handler that ignores the high mark is stopped here */
 
-/* Spare exchanges of this thread, with their arenas' first blocks: the steady state allocates nothing. */
+/* Spare exchanges of this thread, with their arenas' first blocks: the steady state allocates
+ * nothing. */
 static _Thread_local sm_http_exchange *pool[POOL_MAX];
 static _Thread_local size_t pool_count;
 
@@ -227,7 +228,8 @@ void sm_exchange_end(sm_http_exchange *x)
     }
 }
 
-bool sm_exchange_is_late(const sm_http_exchange *x, const struct sm_http_limits *limits, uint64_t now_ns)
+bool sm_exchange_is_late(const sm_http_exchange *x, const struct sm_http_limits *limits,
+                         uint64_t now_ns)
 {
     if (x->deadline_ns != 0 && now_ns >= x->deadline_ns) {
         return true;
@@ -348,8 +350,8 @@ sm_loop *sm_http_loop(const sm_http_exchange *x)
     return x->loop;
 }
 
-sm_err sm_http_export_keying_material(const sm_http_exchange *x, sm_slice label, sm_slice context, uint8_t *out,
-                                      size_t out_len)
+sm_err sm_http_export_keying_material(const sm_http_exchange *x, sm_slice label, sm_slice context,
+                                      uint8_t *out, size_t out_len)
 {
     if (x->session == NULL || x->session->host->export_keys == NULL) {
         return SM_ERR(PRECONDITION);

@@ -13,7 +13,8 @@
 
 /* What a session does for its exchanges. */
 struct exchange_transport {
-    /* The answer's head is ready in x->status, x->response; `x->out`, `x->finished` and `x->out_trailers` may be filled already. */
+    /* The answer's head is ready in x->status, x->response; `x->out`, `x->finished` and
+     * `x->out_trailers` may be filled already. */
     void (*start)(sm_http_exchange *x);
     /* More in x->out, or finished. */
     void (*resume)(sm_http_exchange *x);
@@ -22,7 +23,7 @@ struct exchange_transport {
 };
 
 struct sm_http_exchange {
-    sm_list node; /* in its session's list */
+    sm_list node;        /* in its session's list */
     sm_session *session; /* NULL after on_close */
     const struct exchange_transport *transport;
     uint32_t holds;
@@ -65,14 +66,14 @@ struct sm_http_exchange {
     size_t out_at; /* octets of `out` already taken */
     sm_http_header *out_trailers;
     size_t out_trailer_count;
-    bool in_ended;    /* the request is complete */
-    bool started;     /* the answer's head was given */
-    bool finished;    /* the answer is complete in `out` */
+    bool in_ended; /* the request is complete */
+    bool started;  /* the answer's head was given */
+    bool finished; /* the answer is complete in `out` */
     bool headers_only;
     bool closed;
-    bool refused;     /* answered by the session itself; its body is thrown away */
-    bool over_high;   /* sm_http_write said false */
-    bool head;        /* HEAD: no body leaves */
+    bool refused;   /* answered by the session itself; its body is thrown away */
+    bool over_high; /* sm_http_write said false */
+    bool head;      /* HEAD: no body leaves */
     void (*on_free)(void *ctx);
     void *on_free_ctx;
     /* session's own */
@@ -85,7 +86,8 @@ sm_http_exchange *sm_exchange_new(sm_session *s, const struct exchange_transport
 /* Ends it: on_close with `err`, then freed unless held. */
 void sm_exchange_close(sm_http_exchange *x, sm_err err);
 /* Copies a field into the arena. Errors: TOO_LARGE over the limits, NO_MEMORY. */
-SM_FALLIBLE sm_exchange_add_header(sm_http_exchange *x, sm_slice name, sm_slice value, bool trailer);
+SM_FALLIBLE sm_exchange_add_header(sm_http_exchange *x, sm_slice name, sm_slice value,
+                                   bool trailer);
 /* Splits the target into path and query. */
 void sm_exchange_set_target(sm_http_exchange *x, sm_slice target);
 /* The header section is complete: checks it and calls the handler. */
@@ -98,8 +100,10 @@ sm_slice sm_exchange_take_out(sm_http_exchange *x, size_t max);
 /* After taking: on_writable when the queue has fallen. */
 void sm_exchange_drained(sm_http_exchange *x);
 /* Deadlines and rates; true when it must be closed with TIMED_OUT. */
-bool sm_exchange_is_late(const sm_http_exchange *x, const struct sm_http_limits *limits, uint64_t now_ns);
+bool sm_exchange_is_late(const sm_http_exchange *x, const struct sm_http_limits *limits,
+                         uint64_t now_ns);
 /* Frees this thread's spare exchanges. */
 void sm_exchange_pool_drain(void);
-/* An answer by the session itself: a status and a line of text; what still comes of the request is thrown away. */
+/* An answer by the session itself: a status and a line of text; what still comes of the request
+ * is thrown away. */
 void sm_exchange_refuse(sm_http_exchange *x, unsigned status, const char *text);

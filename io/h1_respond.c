@@ -23,18 +23,30 @@ static const char *reason_of(unsigned status)
         unsigned status;
         const char *words;
     } rows[] = {
-        {100, "Continue"},        {200, "OK"},
-        {201, "Created"},         {202, "Accepted"},
-        {204, "No Content"},      {304, "Not Modified"},
-        {400, "Bad Request"},     {401, "Unauthorized"},
-        {403, "Forbidden"},       {404, "Not Found"},
-        {405, "Method Not Allowed"}, {408, "Request Timeout"},
-        {409, "Conflict"},        {411, "Length Required"},
-        {413, "Content Too Large"}, {414, "URI Too Long"},
-        {415, "Unsupported Media Type"}, {429, "Too Many Requests"},
-        {431, "Request Header Fields Too Large"}, {499, "Client Closed Request"},
-        {500, "Internal Server Error"}, {501, "Not Implemented"},
-        {503, "Service Unavailable"}, {504, "Gateway Timeout"},
+        {100, "Continue"},
+        {200, "OK"},
+        {201, "Created"},
+        {202, "Accepted"},
+        {204, "No Content"},
+        {304, "Not Modified"},
+        {400, "Bad Request"},
+        {401, "Unauthorized"},
+        {403, "Forbidden"},
+        {404, "Not Found"},
+        {405, "Method Not Allowed"},
+        {408, "Request Timeout"},
+        {409, "Conflict"},
+        {411, "Length Required"},
+        {413, "Content Too Large"},
+        {414, "URI Too Long"},
+        {415, "Unsupported Media Type"},
+        {429, "Too Many Requests"},
+        {431, "Request Header Fields Too Large"},
+        {499, "Client Closed Request"},
+        {500, "Internal Server Error"},
+        {501, "Not Implemented"},
+        {503, "Service Unavailable"},
+        {504, "Gateway Timeout"},
         {505, "HTTP Version Not Supported"},
     };
     for (size_t i = 0; i < SM_ARRAY_LEN(rows); i++) {
@@ -77,8 +89,8 @@ static void put_date(sm_buf *out)
         struct sm_civil c;
         sm_civil_from_unix(now, &c);
         (void)snprintf(cached, sizeof(cached), "Date: %s, %02d %s %04d %02d:%02d:%02d GMT\r\n",
-                       days[(now / 86400) % 7], c.day % 100, months[(c.month - 1) % 12], c.year % 10000, c.hour % 100,
-                       c.minute % 100, c.second % 100);
+                       days[(now / 86400) % 7], c.day % 100, months[(c.month - 1) % 12],
+                       c.year % 10000, c.hour % 100, c.minute % 100, c.second % 100);
         cached_for = now;
     }
     sm_buf_put_str(out, cached);
@@ -86,7 +98,8 @@ static void put_date(sm_buf *out)
 
 static void put_status(sm_buf *out, enum sm_http_version version, unsigned status)
 {
-    sm_buf_printf(out, "HTTP/1.%d %u %s\r\n", version == SM_HTTP_1_0 ? 0 : 1, status, reason_of(status));
+    sm_buf_printf(out, "HTTP/1.%d %u %s\r\n", version == SM_HTTP_1_0 ? 0 : 1, status,
+                  reason_of(status));
 }
 
 static bool has_length(const sm_http_exchange *x)
@@ -160,7 +173,8 @@ void sm_h1_bare_answer(struct h1_server *h, unsigned status)
     put_status(&h->out, SM_HTTP_1_1, status);
     put_date(&h->out);
     sm_buf_printf(&h->out,
-                  "Content-Type: text/plain; charset=utf-8\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n%s\n",
+                  "Content-Type: text/plain; charset=utf-8\r\nContent-Length: %zu\r\nConnection: "
+                  "close\r\n\r\n%s\n",
                   strlen(words) + 1, words);
 }
 
@@ -169,7 +183,8 @@ void sm_h1_expect_continue(struct h1_server *h)
     sm_http_exchange *x = h->current;
     sm_slice expect = sm_http_header_get(x, SM_LIT("expect"));
     bool too_large = x->content_length > 0 && (uint64_t)x->content_length > x->body_max;
-    if (x->version == SM_HTTP_1_1 && !too_large && sm_slice_equal_nocase(expect, SM_LIT("100-continue"))) {
+    if (x->version == SM_HTTP_1_1 && !too_large &&
+        sm_slice_equal_nocase(expect, SM_LIT("100-continue"))) {
         sm_buf_put_str(&h->out, "HTTP/1.1 100 Continue\r\n\r\n");
     }
 }
@@ -225,8 +240,8 @@ static void produce_exchange(struct h1_server *h, sm_http_exchange *x, sm_buf *o
         sm_exchange_drained(x);
     }
     bool ready = !x->closed && x->finished && sm_http_queued(x) == 0;
-    /* An early answer to a request whose body still comes waits for it (the client may not read before it has written), unless the
-     * connection is to end anyway. */
+    /* An early answer to a request whose body still comes waits for it (the client may not read
+     * before it has written), unless the connection is to end anyway. */
     if (ready && (h->request_done || !h->keep_alive || h->failed)) {
         put_end(h, x, out);
         end_exchange(h, x);
@@ -253,7 +268,8 @@ bool sm_h1_produce(sm_session *s, sm_buf *out, size_t max)
         sm_h1_continue_parsing(h);
         bool moved = h->input.len != before || h->out.len > 0;
         if (out->len >= max || !moved) {
-            return h->out.len > 0 || (h->current != NULL && sm_http_queued(h->current) > 0 && h->current->started);
+            return h->out.len > 0 ||
+                   (h->current != NULL && sm_http_queued(h->current) > 0 && h->current->started);
         }
     }
 }

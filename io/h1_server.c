@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* HTTP/1.0 and 1.1 for servers, on llhttp, without I/O. One exchange at a time: what a client sends ahead waits. */
+/* HTTP/1.0 and 1.1 for servers, on llhttp, without I/O. One exchange at a time: what a client
+ * sends ahead waits. */
 #include "base/clock.h"
 #include "base/mem.h"
 #include "io/h1_server_p.h"
@@ -159,7 +160,8 @@ static int on_headers_complete(llhttp_t *parser)
         if (has_coding) {
             return refuse(h, 400);
         }
-        x->content_length = parser->content_length > INT64_MAX ? INT64_MAX : (int64_t)parser->content_length;
+        x->content_length = parser->content_length > INT64_MAX ? INT64_MAX
+                                                               : (int64_t)parser->content_length;
     }
     if (has_coding && (!chunked || x->version == SM_HTTP_1_0)) {
         return refuse(h, has_coding && !chunked ? 501 : 400);
@@ -261,7 +263,8 @@ static void parse_waiting(struct h1_server *h)
         if (rc == HPE_PAUSED) {
             llhttp_resume(&h->parser);
         } else if (rc == HPE_PAUSED_UPGRADE) {
-            llhttp_resume_after_upgrade(&h->parser); /* h2c and others: not taken up (RFC 9110 7.8) */
+            llhttp_resume_after_upgrade(
+                &h->parser); /* h2c and others: not taken up (RFC 9110 7.8) */
         } else if (rc != HPE_OK) {
             fail(h);
         }

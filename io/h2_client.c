@@ -72,8 +72,9 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, voi
     return call != NULL && call->fields == NULL ? NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE : 0;
 }
 
-static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint8_t *name, size_t name_len,
-                     const uint8_t *value, size_t value_len, uint8_t flags, void *ctx)
+static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint8_t *name,
+                     size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags,
+                     void *ctx)
 {
     sm_http_call *call = nghttp2_session_get_stream_user_data(ng, frame->hd.stream_id);
     (void)flags;
@@ -100,7 +101,8 @@ static int on_frame_recv(nghttp2_session *ng, const nghttp2_frame *frame, void *
 {
     sm_http_call *call = nghttp2_session_get_stream_user_data(ng, frame->hd.stream_id);
     (void)ctx;
-    if (call == NULL || frame->hd.type != NGHTTP2_HEADERS || (call->status < 200 && call->status != 0)) {
+    if (call == NULL || frame->hd.type != NGHTTP2_HEADERS ||
+        (call->status < 200 && call->status != 0)) {
         return 0;
     }
     if (!call->headers_seen) {
@@ -114,7 +116,8 @@ static int on_frame_recv(nghttp2_session *ng, const nghttp2_frame *frame, void *
     return 0;
 }
 
-static int on_data_chunk(nghttp2_session *ng, uint8_t flags, int32_t stream_id, const uint8_t *data, size_t len, void *ctx)
+static int on_data_chunk(nghttp2_session *ng, uint8_t flags, int32_t stream_id, const uint8_t *data,
+                         size_t len, void *ctx)
 {
     sm_http_call *call = nghttp2_session_get_stream_user_data(ng, stream_id);
     (void)flags;
@@ -138,8 +141,8 @@ static int on_stream_close(nghttp2_session *ng, int32_t stream_id, uint32_t erro
     return 0;
 }
 
-static ssize_t read_body(nghttp2_session *ng, int32_t stream_id, uint8_t *to, size_t len, uint32_t *flags,
-                         nghttp2_data_source *source, void *ctx)
+static ssize_t read_body(nghttp2_session *ng, int32_t stream_id, uint8_t *to, size_t len,
+                         uint32_t *flags, nghttp2_data_source *source, void *ctx)
 {
     sm_http_call *call = source->ptr;
     (void)ng;
@@ -196,7 +199,8 @@ static bool client_produce(sm_session *s, sm_buf *out, size_t max)
 static bool client_is_done(const sm_session *s)
 {
     const struct h2_client *c = SM_CONTAINER_OF_CONST(s, struct h2_client, base);
-    return c->failed || (nghttp2_session_want_read(c->ng) == 0 && nghttp2_session_want_write(c->ng) == 0) ||
+    return c->failed ||
+           (nghttp2_session_want_read(c->ng) == 0 && nghttp2_session_want_write(c->ng) == 0) ||
            (c->draining && c->active == 0 && nghttp2_session_want_write(c->ng) == 0);
 }
 
@@ -277,7 +281,8 @@ sm_err sm_h2_client_new(sm_session_host *host, bool tls, sm_slice authority, sm_
     c->base.host = host;
     c->tls = tls;
     sm_list_init(&c->calls);
-    (void)snprintf(c->authority, sizeof(c->authority), "%.*s", (int)authority.len, (const char *)authority.ptr);
+    (void)snprintf(c->authority, sizeof(c->authority), "%.*s", (int)authority.len,
+                   (const char *)authority.ptr);
     if (make_session(c) != 0) {
         nghttp2_session_del(c->ng);
         sm_free(c);
@@ -298,8 +303,9 @@ static nghttp2_nv make_nv(sm_slice name, sm_slice value)
     return (nghttp2_nv){n.out, v.out, name.len, value.len, NGHTTP2_NV_FLAG_NONE};
 }
 
-sm_err sm_h2_client_start(sm_session *s, sm_slice method, sm_slice path, const sm_http_header *headers, size_t count,
-                          sm_slice body, bool end, const struct sm_http_call_ops *ops, void *ctx, sm_http_call **out)
+sm_err sm_h2_client_start(sm_session *s, sm_slice method, sm_slice path,
+                          const sm_http_header *headers, size_t count, sm_slice body, bool end,
+                          const struct sm_http_call_ops *ops, void *ctx, sm_http_call **out)
 {
     struct h2_client *c = of(s);
     if (c->failed || c->draining || count > FIELDS_MAX) {
@@ -326,7 +332,8 @@ sm_err sm_h2_client_start(sm_session *s, sm_slice method, sm_slice path, const s
     sm_buf_put(&call->out, body);
     nghttp2_data_provider provider = {.source = {.ptr = call}, .read_callback = read_body};
     bool bodiless = end && body.len == 0;
-    call->stream_id = nghttp2_submit_request(c->ng, NULL, fields, count + 4, bodiless ? NULL : &provider, call);
+    call->stream_id = nghttp2_submit_request(c->ng, NULL, fields, count + 4,
+                                             bodiless ? NULL : &provider, call);
     if (call->stream_id < 0 || !sm_ok(sm_buf_err(&call->out))) {
         sm_buf_deinit(&call->out);
         sm_free(call);
@@ -362,7 +369,8 @@ void sm_http_call_end(sm_http_call *call)
 void sm_http_call_cancel(sm_http_call *call)
 {
     if (call->client != NULL) {
-        (void)nghttp2_submit_rst_stream(call->client->ng, NGHTTP2_FLAG_NONE, call->stream_id, NGHTTP2_CANCEL);
+        (void)nghttp2_submit_rst_stream(call->client->ng, NGHTTP2_FLAG_NONE, call->stream_id,
+                                        NGHTTP2_CANCEL);
         want_output(call->client);
     }
 }

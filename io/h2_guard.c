@@ -6,8 +6,9 @@
 
 #include <pthread.h>
 
-/* Well above what clients do: a gRPC client pings a few times a second to measure its bandwidth, cancels calls in bursts when its own user goes
- * away, and sends a WINDOW_UPDATE for each 32 KiB that it reads. */
+/* Well above what clients do: a gRPC client pings a few times a second to measure its bandwidth,
+ * cancels calls in bursts when its own user goes away, and sends a WINDOW_UPDATE for each 32 KiB
+ * that it reads. */
 static const struct {
     const char *label;
     uint32_t burst;
@@ -98,10 +99,12 @@ static enum h2_bucket bucket_of(const nghttp2_frame_hd *hd)
     case NGHTTP2_WINDOW_UPDATE:
         return H2_BUCKET_WINDOW;
     case NGHTTP2_DATA:
-        return hd->length == 0 && (hd->flags & NGHTTP2_FLAG_END_STREAM) == 0 ? H2_BUCKET_EMPTY : H2_BUCKET_COUNT;
+        return hd->length == 0 && (hd->flags & NGHTTP2_FLAG_END_STREAM) == 0 ? H2_BUCKET_EMPTY
+                                                                             : H2_BUCKET_COUNT;
     case NGHTTP2_HEADERS:
     case NGHTTP2_CONTINUATION:
-        return hd->length == 0 && (hd->flags & NGHTTP2_FLAG_END_HEADERS) == 0 ? H2_BUCKET_EMPTY : H2_BUCKET_COUNT;
+        return hd->length == 0 && (hd->flags & NGHTTP2_FLAG_END_HEADERS) == 0 ? H2_BUCKET_EMPTY
+                                                                              : H2_BUCKET_COUNT;
     default:
         return H2_BUCKET_UNKNOWN;
     }

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Inside io: budgets against floods of cheap frames. Each kind of frame that costs the peer nothing has a bucket: so many at once, so many
- * a second after that.
+ * Inside io: budgets against floods of cheap frames. Each kind of frame that costs the peer
+ * nothing has a bucket: so many at once, so many a second after that.
  *
  * Threads:   the connection's loop.
  * Limits:    the table in h2_guard.c.
- * Security:  rapid reset (CVE-2023-44487), CONTINUATION flood (CVE-2024-27316), SETTINGS, PING, PRIORITY, WINDOW_UPDATE and empty-frame
- *            floods (CVE-2019-9511 to 9518), resets that we are made to send (CVE-2025-8671).
+ * Security:  rapid reset (CVE-2023-44487), CONTINUATION flood (CVE-2024-27316), SETTINGS, PING,
+ *            PRIORITY, WINDOW_UPDATE and empty-frame floods (CVE-2019-9511 to 9518), resets that
+ *            we are made to send (CVE-2025-8671).
  * Standards: RFC 9113 10.5.
  */
 #pragma once
@@ -28,7 +29,12 @@ enum h2_bucket {
 };
 
 /* What is counted besides the buckets. */
-enum sm_h2_defence { SM_H2_DEFENCE_HEADERS, SM_H2_DEFENCE_LATE, SM_H2_DEFENCE_CONTINUATION, SM_H2_DEFENCE_COUNT };
+enum sm_h2_defence {
+    SM_H2_DEFENCE_HEADERS,
+    SM_H2_DEFENCE_LATE,
+    SM_H2_DEFENCE_CONTINUATION,
+    SM_H2_DEFENCE_COUNT
+};
 
 struct h2_guard {
     uint64_t filled_ns;

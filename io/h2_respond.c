@@ -16,29 +16,31 @@ static void want_output(struct h2_server *h)
     h->base.host->want_output(h->base.host);
 }
 
-/* nghttp2's list type is not constant, but with the NO_COPY flags it only reads. The fields live in the exchange's arena, which outlives
- * the stream. */
+/* nghttp2's list type is not constant, but with the NO_COPY flags it only reads. The fields live
+ * in the exchange's arena, which outlives the stream. */
 static nghttp2_nv make_nv(sm_slice name, sm_slice value)
 {
     union {
         const uint8_t *in;
         uint8_t *out;
     } n = {name.ptr}, v = {value.ptr};
-    return (nghttp2_nv){n.out, v.out, name.len, value.len, NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE};
+    return (nghttp2_nv){n.out, v.out, name.len, value.len,
+                        NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE};
 }
 
 static void submit_trailers(struct h2_server *h, sm_http_exchange *x)
 {
     nghttp2_nv fields[SM_HTTP_HEADERS_MAX];
-    size_t count = x->out_trailer_count < SM_HTTP_HEADERS_MAX ? x->out_trailer_count : SM_HTTP_HEADERS_MAX;
+    size_t count = x->out_trailer_count < SM_HTTP_HEADERS_MAX ? x->out_trailer_count
+                                                              : SM_HTTP_HEADERS_MAX;
     for (size_t i = 0; i < count; i++) {
         fields[i] = make_nv(x->out_trailers[i].name, x->out_trailers[i].value);
     }
     (void)nghttp2_submit_trailer(h->ng, x->stream_id, fields, count);
 }
 
-static ssize_t read_body(nghttp2_session *ng, int32_t stream_id, uint8_t *to, size_t len, uint32_t *flags,
-                         nghttp2_data_source *source, void *ctx)
+static ssize_t read_body(nghttp2_session *ng, int32_t stream_id, uint8_t *to, size_t len,
+                         uint32_t *flags, nghttp2_data_source *source, void *ctx)
 {
     struct h2_server *h = ctx;
     sm_http_exchange *x = source->ptr;
@@ -65,7 +67,8 @@ static void start(sm_http_exchange *x)
     struct h2_server *h = server_of(x);
     nghttp2_nv fields[SM_HTTP_HEADERS_MAX + 1];
     char *status = sm_arena_printf(&x->arena, "%u", x->status);
-    size_t count = x->response_count < SM_HTTP_HEADERS_MAX ? x->response_count : SM_HTTP_HEADERS_MAX;
+    size_t count = x->response_count < SM_HTTP_HEADERS_MAX ? x->response_count
+                                                           : SM_HTTP_HEADERS_MAX;
     if (status == NULL) {
         sm_h2_transport.abort(x, NGHTTP2_INTERNAL_ERROR);
         return;
@@ -76,7 +79,8 @@ static void start(sm_http_exchange *x)
     }
     nghttp2_data_provider provider = {.source = {.ptr = x}, .read_callback = read_body};
     bool bodiless = x->headers_only && x->finished;
-    if (nghttp2_submit_response(h->ng, x->stream_id, fields, count + 1, bodiless ? NULL : &provider) != 0) {
+    if (nghttp2_submit_response(h->ng, x->stream_id, fields, count + 1,
+                                bodiless ? NULL : &provider) != 0) {
         sm_h2_transport.abort(x, NGHTTP2_INTERNAL_ERROR);
     }
     want_output(h);
@@ -85,7 +89,8 @@ static void start(sm_http_exchange *x)
 static void resume(sm_http_exchange *x)
 {
     struct h2_server *h = server_of(x);
-    (void)nghttp2_session_resume_data(h->ng, x->stream_id); /* fails when it was not deferred: nothing to do */
+    (void)nghttp2_session_resume_data(
+        h->ng, x->stream_id); /* fails when it was not deferred: nothing to do */
     want_output(h);
 }
 

@@ -47,7 +47,8 @@ static bool take_pseudo(sm_http_exchange *x, sm_slice name, sm_slice value)
                                                                 : NULL;
     sm_slice copy;
     x->header_octets += name.len + value.len + 32;
-    if (x->header_octets > x->session->host->limits->header_bytes || !sm_ok(sm_arena_copy(&x->arena, value, &copy))) {
+    if (x->header_octets > x->session->host->limits->header_bytes ||
+        !sm_ok(sm_arena_copy(&x->arena, value, &copy))) {
         return false;
     }
     if (to != NULL) {
@@ -58,8 +59,9 @@ static bool take_pseudo(sm_http_exchange *x, sm_slice name, sm_slice value)
     return true;
 }
 
-static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint8_t *name, size_t name_len,
-                     const uint8_t *value, size_t value_len, uint8_t flags, void *ctx)
+static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint8_t *name,
+                     size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags,
+                     void *ctx)
 {
     (void)flags;
     (void)ctx;
@@ -71,7 +73,7 @@ static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint
     sm_slice v = sm_slice_of(value, value_len);
     bool trailer = frame->headers.cat != NGHTTP2_HCAT_REQUEST;
     bool good = name_len > 0 && name[0] == ':' ? take_pseudo(x, n, v)
-                                                : sm_ok(sm_exchange_add_header(x, n, v, trailer));
+                                               : sm_ok(sm_exchange_add_header(x, n, v, trailer));
     if (!good) {
         x->user = x; /* too large: answered when the section is complete */
         sm_h2_count_defence(SM_H2_DEFENCE_HEADERS);
@@ -115,7 +117,8 @@ static int on_frame_recv(nghttp2_session *ng, const nghttp2_frame *frame, void *
     return 0;
 }
 
-static int on_data_chunk(nghttp2_session *ng, uint8_t flags, int32_t stream_id, const uint8_t *data, size_t len, void *ctx)
+static int on_data_chunk(nghttp2_session *ng, uint8_t flags, int32_t stream_id, const uint8_t *data,
+                         size_t len, void *ctx)
 {
     (void)flags;
     struct h2_server *h = ctx;
@@ -217,7 +220,8 @@ static bool h2_produce(sm_session *s, sm_buf *out, size_t max)
 static bool h2_is_done(const sm_session *s)
 {
     const struct h2_server *h = SM_CONTAINER_OF_CONST(s, struct h2_server, base);
-    return h->failed || (nghttp2_session_want_read(h->ng) == 0 && nghttp2_session_want_write(h->ng) == 0) ||
+    return h->failed ||
+           (nghttp2_session_want_read(h->ng) == 0 && nghttp2_session_want_write(h->ng) == 0) ||
            (h->draining && h->active == 0 && nghttp2_session_want_write(h->ng) == 0);
 }
 
@@ -246,7 +250,8 @@ static void h2_drain(sm_session *s)
     if (!h->draining) {
         h->draining = true;
         /* Streams up to the last that was opened are still answered (RFC 9113 6.8). */
-        (void)nghttp2_submit_goaway(h->ng, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(h->ng),
+        (void)nghttp2_submit_goaway(h->ng, NGHTTP2_FLAG_NONE,
+                                    nghttp2_session_get_last_proc_stream_id(h->ng),
                                     NGHTTP2_NO_ERROR, NULL, 0);
         want_output(h);
     }
@@ -304,7 +309,8 @@ static bool submit_settings(struct h2_server *h)
         {NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 0},
     };
     return nghttp2_submit_settings(h->ng, NGHTTP2_FLAG_NONE, settings, 3) == 0 &&
-           nghttp2_session_set_local_window_size(h->ng, NGHTTP2_FLAG_NONE, 0, (int32_t)limits->connection_window) == 0;
+           nghttp2_session_set_local_window_size(h->ng, NGHTTP2_FLAG_NONE, 0,
+                                                 (int32_t)limits->connection_window) == 0;
 }
 
 sm_err sm_h2_server_new(sm_session_host *host, sm_session **out)

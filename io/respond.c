@@ -5,7 +5,8 @@
 #include <stdio.h>
 
 /* Copies fields into the arena, leaving `spare` places behind them. */
-static sm_http_header *copy_fields(sm_http_exchange *x, const sm_http_header *fields, size_t count, size_t spare)
+static sm_http_header *copy_fields(sm_http_exchange *x, const sm_http_header *fields, size_t count,
+                                   size_t spare)
 {
     sm_http_header *to = sm_arena_alloc(&x->arena, (count + spare) * sizeof(*to));
     for (size_t i = 0; i < count && to != NULL; i++) {
@@ -17,8 +18,10 @@ static sm_http_header *copy_fields(sm_http_exchange *x, const sm_http_header *fi
     return to;
 }
 
-/* False: the exchange cannot answer any more (closed, answered, or without memory: then it is broken off). */
-static bool set_head(sm_http_exchange *x, unsigned status, const sm_http_header *headers, size_t count, size_t spare)
+/* False: the exchange cannot answer any more (closed, answered, or without memory: then it is
+ * broken off). */
+static bool set_head(sm_http_exchange *x, unsigned status, const sm_http_header *headers,
+                     size_t count, size_t spare)
 {
     if (x->closed || x->started) {
         return false;
@@ -34,7 +37,8 @@ static bool set_head(sm_http_exchange *x, unsigned status, const sm_http_header 
     return true;
 }
 
-void sm_http_start(sm_http_exchange *x, unsigned status, const sm_http_header *headers, size_t count)
+void sm_http_start(sm_http_exchange *x, unsigned status, const sm_http_header *headers,
+                   size_t count)
 {
     if (set_head(x, status, headers, count, 0)) {
         x->transport->start(x);
@@ -45,11 +49,13 @@ static void add_content_length(sm_http_exchange *x, size_t len)
 {
     char *text = sm_arena_printf(&x->arena, "%zu", len);
     if (text != NULL) {
-        x->response[x->response_count++] = (sm_http_header){SM_LIT("content-length"), sm_slice_str(text)};
+        x->response[x->response_count++] = (sm_http_header){SM_LIT("content-length"),
+                                                            sm_slice_str(text)};
     }
 }
 
-void sm_http_reply(sm_http_exchange *x, unsigned status, const sm_http_header *headers, size_t count, sm_slice body)
+void sm_http_reply(sm_http_exchange *x, unsigned status, const sm_http_header *headers,
+                   size_t count, sm_slice body)
 {
     if (!set_head(x, status, headers, count, 1)) {
         return;
@@ -66,7 +72,8 @@ void sm_http_reply(sm_http_exchange *x, unsigned status, const sm_http_header *h
     x->transport->start(x);
 }
 
-void sm_http_reply_headers_only(sm_http_exchange *x, unsigned status, const sm_http_header *headers, size_t count)
+void sm_http_reply_headers_only(sm_http_exchange *x, unsigned status, const sm_http_header *headers,
+                                size_t count)
 {
     if (set_head(x, status, headers, count, 0)) {
         x->finished = true;
@@ -143,7 +150,8 @@ void sm_exchange_drained(sm_http_exchange *x)
 
 void sm_exchange_refuse(sm_http_exchange *x, unsigned status, const char *text)
 {
-    const sm_http_header headers[] = {SM_HEADER("content-type", SM_LIT("text/plain; charset=utf-8"))};
+    const sm_http_header headers[] = {
+        SM_HEADER("content-type", SM_LIT("text/plain; charset=utf-8"))};
     x->refused = true;
     if (x->started) {
         sm_http_abort(x, 0);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The seam inside io: a connection (sockets, TLS, timers) on one side, a protocol session (HTTP/1, HTTP/2) without any
- * I/O on the other.
+ * The seam inside io: a connection (sockets, TLS, timers) on one side, a protocol session
+ * (HTTP/1, HTTP/2) without any I/O on the other.
  *
- * The connection feeds plain octets to `receive` and asks `produce` for octets to send; the session tells its host when it
- * has something to send. Sessions are therefore tested with bytes alone.
+ * The connection feeds plain octets to `receive` and asks `produce` for octets to send; the
+ * session tells its host when it has something to send. Sessions are therefore tested with bytes
+ * alone.
  *
  * Threads:   the connection's loop.
  * Limits:    struct sm_http_limits of the host.
@@ -20,26 +21,29 @@ typedef struct sm_session sm_session;
 
 /* What a session needs from its connection; embedded in the connection, outlives the session. */
 typedef struct sm_session_host {
-    sm_loop *loop;                       /* NULL in byte tests: deadlines are then driven by on_tick */
+    sm_loop *loop; /* NULL in byte tests: deadlines are then driven by on_tick */
     const struct sm_http_limits *limits;
-    struct sm_http_handler handler;      /* servers */
+    struct sm_http_handler handler; /* servers */
     const struct sm_tls_info *tls;
-    sm_slice peer;                       /* text */
+    sm_slice peer; /* text */
     struct sockaddr_storage peer_address;
     sm_slice listener;
-    /* There is output, or the wish to close: the connection will call `produce` later (never from inside this call). */
+    /* There is output, or the wish to close: the connection will call `produce` later (never
+     * from inside this call). */
     void (*want_output)(struct sm_session_host *host);
-    /* Stop (or go on) reading: the session has input enough. What was read already still comes. NULL: not possible. */
+    /* Stop (or go on) reading: the session has input enough. What was read already still comes.
+     * NULL: not possible. */
     void (*pause_reading)(struct sm_session_host *host, bool pause);
     /* Exported keying material, or NULL without TLS. */
-    sm_err (*export_keys)(struct sm_session_host *host, sm_slice label, sm_slice context, uint8_t *out,
-                          size_t out_len);
+    sm_err (*export_keys)(struct sm_session_host *host, sm_slice label, sm_slice context,
+                          uint8_t *out, size_t out_len);
     sm_err (*tls_unique)(struct sm_session_host *host, uint8_t *out, size_t room, size_t *len);
     struct sm_http_note note; /* the handler's; freed with the connection */
 } sm_session_host;
 
 struct sm_session_ops {
-    /* Octets from the peer, borrowed until return. An error means: send what `produce` still gives, then close. */
+    /* Octets from the peer, borrowed until return. An error means: send what `produce` still
+     * gives, then close. */
     sm_err (*receive)(sm_session *s, sm_slice bytes);
     /* The peer closed its side. */
     void (*on_eof)(sm_session *s);
@@ -49,11 +53,13 @@ struct sm_session_ops {
     bool (*is_done)(const sm_session *s);
     /* Exchanges under way: the idle timer applies only at 0. */
     size_t (*active)(const sm_session *s);
-    /* About once a second while the connection lives: enforces request deadlines and minimum rates. `now_ns` monotonic. */
+    /* About once a second while the connection lives: enforces request deadlines and minimum
+     * rates. `now_ns` monotonic. */
     void (*on_tick)(sm_session *s, uint64_t now_ns);
     /* Graceful end: GOAWAY / Connection: close. */
     void (*drain)(sm_session *s);
-    /* Closes every exchange with `err` (their on_close runs) and frees the session. Exchanges that are held live on without it. */
+    /* Closes every exchange with `err` (their on_close runs) and frees the session. Exchanges
+     * that are held live on without it. */
     void (*free)(sm_session *s, sm_err err);
 };
 

@@ -49,7 +49,8 @@ struct sm_ocsp_single {
 };
 
 struct sm_ocsp_response_data {
-    const uint8_t *responder_key_id; /* 20 octets: SHA-1 of the responder's key (ResponderID byKey) */
+    /* 20 octets: SHA-1 of the responder's key (ResponderID byKey). */
+    const uint8_t *responder_key_id;
     int64_t produced_at;
     const struct sm_ocsp_single *singles;
     size_t count;
@@ -58,9 +59,17 @@ struct sm_ocsp_response_data {
 
 /* Appends ResponseData, the octets that are signed. */
 SM_FALLIBLE sm_ocsp_write_data(sm_buf *out, const struct sm_ocsp_response_data *data);
-/* Appends the whole OCSPResponse (successful) around it. `certificate` DER of the responder; empty: the CA signed itself. */
-SM_FALLIBLE sm_ocsp_write_response(sm_buf *out, sm_slice data, enum sm_sig_alg alg, sm_slice signature, sm_slice certificate);
+/* Appends the whole OCSPResponse (successful) around it. `certificate` DER of the responder;
+ * empty: the CA signed itself. */
+SM_FALLIBLE sm_ocsp_write_response(sm_buf *out, sm_slice data, enum sm_sig_alg alg,
+                                   sm_slice signature, sm_slice certificate);
 
-enum sm_ocsp_error { SM_OCSP_MALFORMED = 1, SM_OCSP_INTERNAL = 2, SM_OCSP_TRY_LATER = 3, SM_OCSP_SIG_REQUIRED = 5, SM_OCSP_UNAUTHORIZED = 6 };
+enum sm_ocsp_error {
+    SM_OCSP_MALFORMED = 1,
+    SM_OCSP_INTERNAL = 2,
+    SM_OCSP_TRY_LATER = 3,
+    SM_OCSP_SIG_REQUIRED = 5,
+    SM_OCSP_UNAUTHORIZED = 6
+};
 /* The five octets of an unsigned error response; static. */
 sm_slice sm_ocsp_error_response(enum sm_ocsp_error error);

@@ -47,7 +47,8 @@ static void parse_nonce(sm_der *d, sm_slice value, struct sm_ocsp_request *out)
 {
     sm_der inner = sm_der_init(value);
     out->nonce = sm_der_read(&inner, SM_DER_OCTET_STRING);
-    if (!sm_ok(sm_der_finish(&inner)) || out->nonce.len == 0 || out->nonce.len > SM_OCSP_NONCE_MAX) {
+    if (!sm_ok(sm_der_finish(&inner)) || out->nonce.len == 0 ||
+        out->nonce.len > SM_OCSP_NONCE_MAX) {
         sm_der_fail(d, SM_ERR(MALFORMED));
     }
 }
@@ -99,7 +100,8 @@ sm_err sm_ocsp_request_parse(sm_slice der, struct sm_ocsp_request *out)
         parse_extensions(&tbs, out);
     }
     sm_der_leave(&request, &tbs);
-    (void)sm_der_read_if(&request, SM_DER_CTX_CONS(0), &ignored); /* optionalSignature: nobody is asked who he is */
+    (void)sm_der_read_if(&request, SM_DER_CTX_CONS(0),
+                         &ignored); /* optionalSignature: nobody is asked who he is */
     sm_der_leave(&d, &request);
     SM_TRY(sm_der_finish(&d));
     return out->count == 0 ? SM_ERR(MALFORMED) : SM_NO_ERR;

@@ -4,7 +4,8 @@
 #include "sign/der.h"
 #include "sign/oids.h"
 
-/* CertStatus: good [0] IMPLICIT NULL, revoked [1] IMPLICIT RevokedInfo, unknown [2] IMPLICIT NULL. */
+/* CertStatus: good [0] IMPLICIT NULL, revoked [1] IMPLICIT RevokedInfo, unknown [2] IMPLICIT
+ * NULL. */
 static void write_status(sm_buf *out, const struct sm_ocsp_single *s)
 {
     if (s->status != SM_OCSP_REVOKED) {
@@ -67,7 +68,8 @@ sm_err sm_ocsp_write_data(sm_buf *out, const struct sm_ocsp_response_data *data)
     return sm_buf_err(out);
 }
 
-sm_err sm_ocsp_write_response(sm_buf *out, sm_slice data, enum sm_sig_alg alg, sm_slice signature, sm_slice certificate)
+sm_err sm_ocsp_write_response(sm_buf *out, sm_slice data, enum sm_sig_alg alg, sm_slice signature,
+                              sm_slice certificate)
 {
     static const uint8_t successful = 0;
     sm_der_block response = sm_der_begin(out, SM_DER_SEQUENCE);
@@ -98,8 +100,9 @@ sm_err sm_ocsp_write_response(sm_buf *out, sm_slice data, enum sm_sig_alg alg, s
 sm_slice sm_ocsp_error_response(enum sm_ocsp_error error)
 {
     static const uint8_t rows[7][5] = {
-        {0x30, 0x03, 0x0a, 0x01, 0}, {0x30, 0x03, 0x0a, 0x01, 1}, {0x30, 0x03, 0x0a, 0x01, 2}, {0x30, 0x03, 0x0a, 0x01, 3},
-        {0x30, 0x03, 0x0a, 0x01, 4}, {0x30, 0x03, 0x0a, 0x01, 5}, {0x30, 0x03, 0x0a, 0x01, 6},
+        {0x30, 0x03, 0x0a, 0x01, 0}, {0x30, 0x03, 0x0a, 0x01, 1}, {0x30, 0x03, 0x0a, 0x01, 2},
+        {0x30, 0x03, 0x0a, 0x01, 3}, {0x30, 0x03, 0x0a, 0x01, 4}, {0x30, 0x03, 0x0a, 0x01, 5},
+        {0x30, 0x03, 0x0a, 0x01, 6},
     };
     return sm_slice_of(rows[error], 5);
 }

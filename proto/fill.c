@@ -17,8 +17,8 @@ struct fill {
     unsigned depth;
 };
 
-__attribute__((format(printf, 4, 5))) static sm_err refuse(struct fill *fill, const struct value *v, const char *path,
-                                                           const char *fmt, ...)
+__attribute__((format(printf, 4, 5))) static sm_err refuse(struct fill *fill, const struct value *v,
+                                                           const char *path, const char *fmt, ...)
 {
     char what[160];
     va_list args;
@@ -31,7 +31,8 @@ __attribute__((format(printf, 4, 5))) static sm_err refuse(struct fill *fill, co
     return sm_diag_set(fill->diag, SM_ERR(INVALID), path, "%s", what);
 }
 
-static sm_err fill_message(struct fill *fill, ProtobufCMessage *m, const struct value *v, const char *path);
+static sm_err fill_message(struct fill *fill, ProtobufCMessage *m, const struct value *v,
+                           const char *path);
 
 static bool is_scalar(const struct value *v)
 {
@@ -52,8 +53,8 @@ static bool parse_signed(sm_slice text, int64_t low, int64_t high, int64_t *out)
     return v >= low && v <= high;
 }
 
-static sm_err set_integer(struct fill *fill, const ProtobufCFieldDescriptor *f, const struct value *v, void *to,
-                          const char *path)
+static sm_err set_integer(struct fill *fill, const ProtobufCFieldDescriptor *f,
+                          const struct value *v, void *to, const char *path)
 {
     int64_t n = 0;
     uint64_t u = 0;
@@ -94,7 +95,8 @@ static sm_err set_bool(struct fill *fill, const struct value *v, void *to, const
     return SM_NO_ERR;
 }
 
-/* "ec-p256" for KEY_TYPE_EC_P256: the value's name ends with it, case and '-' aside, right behind the enum's prefix. */
+/* "ec-p256" for KEY_TYPE_EC_P256: the value's name ends with it, case and '-' aside, right
+ * behind the enum's prefix. */
 static bool short_name_matches(const char *name, sm_slice given)
 {
     size_t len = strlen(name);
@@ -112,7 +114,8 @@ static bool short_name_matches(const char *name, sm_slice given)
     return true;
 }
 
-static const ProtobufCEnumValue *find_enum(const ProtobufCEnumDescriptor *type, const struct value *v)
+static const ProtobufCEnumValue *find_enum(const ProtobufCEnumDescriptor *type,
+                                           const struct value *v)
 {
     const ProtobufCEnumValue *found = NULL;
     for (unsigned i = 0; i < type->n_values; i++) {
@@ -128,8 +131,8 @@ static const ProtobufCEnumValue *find_enum(const ProtobufCEnumDescriptor *type, 
     return found;
 }
 
-static sm_err set_enum(struct fill *fill, const ProtobufCFieldDescriptor *f, const struct value *v, void *to,
-                       const char *path)
+static sm_err set_enum(struct fill *fill, const ProtobufCFieldDescriptor *f, const struct value *v,
+                       void *to, const char *path)
 {
     const ProtobufCEnumDescriptor *type = f->descriptor;
     const ProtobufCEnumValue *found = is_scalar(v) ? find_enum(type, v) : NULL;
@@ -147,7 +150,8 @@ static sm_err set_enum(struct fill *fill, const ProtobufCFieldDescriptor *f, con
     size_t at = 0;
     names[0] = '\0';
     for (unsigned i = 0; i < type->n_values && at < sizeof(names); i++) {
-        at += (size_t)snprintf(names + at, sizeof(names) - at, "%s%s", i == 0 ? "" : ", ", type->values[i].name);
+        at += (size_t)snprintf(names + at, sizeof(names) - at, "%s%s", i == 0 ? "" : ", ",
+                               type->values[i].name);
     }
     return refuse(fill, v, path, "one of %s is wanted", names);
 }
@@ -169,7 +173,8 @@ static sm_err set_string(struct fill *fill, const struct value *v, void *to, con
 static sm_err set_bytes(struct fill *fill, const struct value *v, void *to, const char *path)
 {
     sm_buf bytes = sm_buf_init(v->text.len + 4);
-    sm_err err = is_scalar(v) ? sm_base64_decode(&bytes, v->text, SM_BASE64_URL | SM_BASE64_NO_PAD | SM_BASE64_SPACE)
+    sm_err err = is_scalar(v) ? sm_base64_decode(&bytes, v->text,
+                                                 SM_BASE64_URL | SM_BASE64_NO_PAD | SM_BASE64_SPACE)
                               : SM_ERR(INVALID);
     sm_slice copy = SM_SLICE_NONE;
     if (!sm_ok(err)) {
@@ -188,13 +193,16 @@ static sm_err set_bytes(struct fill *fill, const struct value *v, void *to, cons
     return err;
 }
 
-/* Timestamp and Duration are text in JSON and YAML. Both are { int64 seconds = 1; int32 nanos = 2; }. */
+/* Timestamp and Duration are text in JSON and YAML. Both are { int64 seconds = 1; int32 nanos =
+ * 2; }. */
 static bool is_well_known(const ProtobufCMessageDescriptor *type)
 {
-    return strcmp(type->name, "google.protobuf.Timestamp") == 0 || strcmp(type->name, "google.protobuf.Duration") == 0;
+    return strcmp(type->name, "google.protobuf.Timestamp") == 0 ||
+           strcmp(type->name, "google.protobuf.Duration") == 0;
 }
 
-static sm_err set_well_known(struct fill *fill, ProtobufCMessage *m, const struct value *v, const char *path)
+static sm_err set_well_known(struct fill *fill, ProtobufCMessage *m, const struct value *v,
+                             const char *path)
 {
     int64_t *seconds = (int64_t *)(void *)((uint8_t *)m + m->descriptor->fields[0].offset);
     bool time = strcmp(m->descriptor->short_name, "Timestamp") == 0;
@@ -202,23 +210,25 @@ static sm_err set_well_known(struct fill *fill, ProtobufCMessage *m, const struc
                  : time        ? sm_clock_parse(v->text, seconds)
                                : sm_duration_parse(v->text, seconds);
     return sm_ok(err) ? err
-                      : refuse(fill, v, path, time ? "a time such as 2026-01-31T12:00:00Z is wanted"
-                                                   : "a duration such as 90s is wanted");
+                      : refuse(fill, v, path,
+                               time ? "a time such as 2026-01-31T12:00:00Z is wanted"
+                                    : "a duration such as 90s is wanted");
 }
 
-static sm_err set_message(struct fill *fill, const ProtobufCFieldDescriptor *f, const struct value *v, void *to,
-                          const char *path)
+static sm_err set_message(struct fill *fill, const ProtobufCFieldDescriptor *f,
+                          const struct value *v, void *to, const char *path)
 {
     ProtobufCMessage *m = sm_message_new(f->descriptor, fill->arena);
     if (m == NULL) {
         return SM_ERR(NO_MEMORY);
     }
     *(ProtobufCMessage **)to = m;
-    return is_well_known(m->descriptor) ? set_well_known(fill, m, v, path) : fill_message(fill, m, v, path);
+    return is_well_known(m->descriptor) ? set_well_known(fill, m, v, path)
+                                        : fill_message(fill, m, v, path);
 }
 
-static sm_err set_one(struct fill *fill, const ProtobufCFieldDescriptor *f, const struct value *v, void *to,
-                      const char *path)
+static sm_err set_one(struct fill *fill, const ProtobufCFieldDescriptor *f, const struct value *v,
+                      void *to, const char *path)
 {
     switch (f->type) {
     case PROTOBUF_C_TYPE_BOOL:
@@ -239,8 +249,10 @@ static sm_err set_one(struct fill *fill, const ProtobufCFieldDescriptor *f, cons
     }
 }
 
-/* Makes room for `more` elements behind those that a repeated field has; returns the first new one. */
-static uint8_t *extend(struct fill *fill, ProtobufCMessage *m, const ProtobufCFieldDescriptor *f, size_t more)
+/* Makes room for `more` elements behind those that a repeated field has; returns the first new
+ * one. */
+static uint8_t *extend(struct fill *fill, ProtobufCMessage *m, const ProtobufCFieldDescriptor *f,
+                       size_t more)
 {
     size_t *count = (size_t *)(void *)((uint8_t *)m + f->quantifier_offset);
     uint8_t **list = (uint8_t **)(void *)((uint8_t *)m + f->offset);
@@ -303,7 +315,8 @@ static sm_err fill_map(struct fill *fill, ProtobufCMessage *m, const ProtobufCFi
             return SM_ERR(NO_MEMORY);
         }
         *(ProtobufCMessage **)(void *)at = entry;
-        struct value key = {.kind = VALUE_STRING, .yaml = it->yaml, .line = it->line, .text = it->key};
+        struct value key = {
+            .kind = VALUE_STRING, .yaml = it->yaml, .line = it->line, .text = it->key};
         const ProtobufCFieldDescriptor *fields = entry->descriptor->fields;
         SM_TRY(set_one(fill, &fields[0], &key, (uint8_t *)entry + fields[0].offset, path));
         SM_TRY(set_one(fill, &fields[1], it, (uint8_t *)entry + fields[1].offset, path));
@@ -312,8 +325,8 @@ static sm_err fill_map(struct fill *fill, ProtobufCMessage *m, const ProtobufCFi
 }
 
 /* Marks a field as present: the chosen member of a oneof, or an `optional` scalar. */
-static sm_err mark(struct fill *fill, ProtobufCMessage *m, const ProtobufCFieldDescriptor *f, const struct value *v,
-                   const char *path)
+static sm_err mark(struct fill *fill, ProtobufCMessage *m, const ProtobufCFieldDescriptor *f,
+                   const struct value *v, const char *path)
 {
     uint32_t *quantifier = (uint32_t *)(void *)((uint8_t *)m + f->quantifier_offset);
     if ((f->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) != 0) {
@@ -356,7 +369,8 @@ static const char *nearest(const ProtobufCMessageDescriptor *type, sm_slice name
     for (unsigned i = 0; i < type->n_fields; i++) {
         const char *known = type->fields[i].name;
         size_t score = 0;
-        while (score < name.len && known[score] != '\0' && (uint8_t)known[score] == name.ptr[score]) {
+        while (score < name.len && known[score] != '\0' &&
+               (uint8_t)known[score] == name.ptr[score]) {
             score++;
         }
         if (score > best_score) {
@@ -367,21 +381,25 @@ static const char *nearest(const ProtobufCMessageDescriptor *type, sm_slice name
     return best;
 }
 
-static sm_err fill_member(struct fill *fill, ProtobufCMessage *m, const struct value *v, const char *path)
+static sm_err fill_member(struct fill *fill, ProtobufCMessage *m, const struct value *v,
+                          const char *path)
 {
     char shown[48];
     const ProtobufCFieldDescriptor *f = sm_find_field(m->descriptor, v->key);
     if (f == NULL) {
         const char *near = nearest(m->descriptor, v->key);
-        return refuse(fill, v, path, "unknown key \"%s\"%s%s%s", sm_diag_escape(v->key, shown, sizeof(shown)),
-                      near == NULL ? "" : ", did you mean \"", near == NULL ? "" : near, near == NULL ? "" : "\"?");
+        return refuse(fill, v, path, "unknown key \"%s\"%s%s%s",
+                      sm_diag_escape(v->key, shown, sizeof(shown)),
+                      near == NULL ? "" : ", did you mean \"", near == NULL ? "" : near,
+                      near == NULL ? "" : "\"?");
     }
     char inner[PATH_MAX_TEXT];
     (void)snprintf(inner, sizeof(inner), "%.30s%s%.30s", path, path[0] == '\0' ? "" : ".", f->name);
     return fill_field(fill, m, f, v, inner, false);
 }
 
-static sm_err fill_message(struct fill *fill, ProtobufCMessage *m, const struct value *v, const char *path)
+static sm_err fill_message(struct fill *fill, ProtobufCMessage *m, const struct value *v,
+                           const char *path)
 {
     if (v->kind != VALUE_MAP) {
         return refuse(fill, v, path, "an object of keys and values is wanted");
@@ -407,8 +425,8 @@ sm_err sm_fill_message(ProtobufCMessage *m, const struct value *v, sm_arena *are
     return fill_message(&fill, m, v, "");
 }
 
-sm_err sm_fill_field(ProtobufCMessage *m, const ProtobufCFieldDescriptor *f, const struct value *v, const char *path,
-                     bool append, sm_arena *arena, sm_diag *diag)
+sm_err sm_fill_field(ProtobufCMessage *m, const ProtobufCFieldDescriptor *f, const struct value *v,
+                     const char *path, bool append, sm_arena *arena, sm_diag *diag)
 {
     struct fill fill = {arena, diag, 0};
     return fill_field(&fill, m, f, v, path, append);

@@ -4,7 +4,8 @@
  *
  * Threads:   values; one owner at a time.
  * Limits:    a message's size is given to the reader at birth.
- * Security:  lengths are checked before anything is allocated; a compressed message may not inflate past the same limit.
+ * Security:  lengths are checked before anything is allocated; a compressed message may not
+ *            inflate past the same limit.
  * Standards: gRPC over HTTP/2 (PROTOCOL-HTTP2), google.rpc.Code.
  */
 #pragma once
@@ -46,19 +47,21 @@ const char *sm_grpc_status_name(enum sm_grpc_status status);
 
 /* Incremental reader of length-prefixed messages. */
 typedef struct sm_grpc_reader {
-    sm_buf buf;       /* the message under way, when it came in pieces */
+    sm_buf buf; /* the message under way, when it came in pieces */
     uint8_t header[SM_GRPC_FRAME_HEADER];
     uint8_t header_len;
-    bool gzip;        /* the stream's grpc-encoding is gzip: a frame may be compressed */
-    uint32_t need;    /* octets of the message */
+    bool gzip;     /* the stream's grpc-encoding is gzip: a frame may be compressed */
+    uint32_t need; /* octets of the message */
     uint32_t max;
-    sm_buf plain;     /* inflated */
+    sm_buf plain; /* inflated */
 } sm_grpc_reader;
 
 void sm_grpc_reader_init(sm_grpc_reader *r, uint32_t max, bool gzip);
 void sm_grpc_reader_deinit(sm_grpc_reader *r);
-/* Takes octets from `*in` (moving it) until one message is whole: true and `*message` borrowed until the next call (it may point into `*in`'s memory: no copy
- * when a frame came whole). False: needs more (then `*in` is empty) or `*err` is set: TOO_LARGE, MALFORMED (bad flag, compressed without an encoding, bad gzip). */
+/* Takes octets from `*in` (moving it) until one message is whole: true and `*message` borrowed
+ * until the next call (it may point into `*in`'s memory: no copy when a frame came whole).
+ * False: needs more (then `*in` is empty) or `*err` is set: TOO_LARGE, MALFORMED (bad flag,
+ * compressed without an encoding, bad gzip). */
 bool sm_grpc_reader_next(sm_grpc_reader *r, sm_slice *in, sm_slice *message, sm_err *err);
 /* In the middle of a message: the stream ended too early. */
 bool sm_grpc_reader_is_partial(const sm_grpc_reader *r);
@@ -70,10 +73,12 @@ void sm_grpc_frame_header(sm_buf *out, uint32_t len, bool compressed);
 SM_FALLIBLE sm_grpc_timeout_parse(sm_slice text, uint64_t *out_ns);
 void sm_grpc_timeout_format(uint64_t ns, sm_buf *out);
 
-/* The serialized google.rpc.Status for grpc-status-details-bin: code, message, BadRequest with the field when there is one, ErrorInfo with the error's name (domain
- * "sealmill"), RetryInfo for busy errors, RequestInfo with the correlation id. */
+/* The serialized google.rpc.Status for grpc-status-details-bin: code, message, BadRequest with
+ * the field when there is one, ErrorInfo with the error's name (domain "sealmill"), RetryInfo
+ * for busy errors, RequestInfo with the correlation id. */
 SM_FALLIBLE sm_grpc_details(sm_err err, const sm_diag *diag, sm_slice correlation_id, sm_buf *out);
-/* The words for grpc-message: the diag's reason, with the field in front, else the error's words. Not yet percent-encoded. */
+/* The words for grpc-message: the diag's reason, with the field in front, else the error's
+ * words. Not yet percent-encoded. */
 void sm_grpc_message(sm_err err, const sm_diag *diag, sm_buf *out);
 
 /* gzip (RFC 1952). Errors: MALFORMED, TOO_LARGE (the buffer's cap), NO_MEMORY. */

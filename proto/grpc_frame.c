@@ -3,7 +3,8 @@
 
 void sm_grpc_reader_init(sm_grpc_reader *r, uint32_t max, bool gzip)
 {
-    *r = (sm_grpc_reader){.buf = sm_buf_init(max), .gzip = gzip, .max = max, .plain = sm_buf_init(max)};
+    *r = (sm_grpc_reader){
+        .buf = sm_buf_init(max), .gzip = gzip, .max = max, .plain = sm_buf_init(max)};
 }
 
 void sm_grpc_reader_deinit(sm_grpc_reader *r)
@@ -17,7 +18,8 @@ bool sm_grpc_reader_is_partial(const sm_grpc_reader *r)
     return r->header_len > 0;
 }
 
-/* The five octets before each message: a flag and the length. True when they are whole; checks both. */
+/* The five octets before each message: a flag and the length. True when they are whole; checks
+ * both. */
 static bool take_header(sm_grpc_reader *r, sm_slice *in, sm_err *err)
 {
     while (r->header_len < SM_GRPC_FRAME_HEADER && in->len > 0) {

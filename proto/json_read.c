@@ -106,11 +106,12 @@ sm_err sm_message_from_json(const ProtobufCMessageDescriptor *type, sm_slice tex
     }
     json_t *json = json_loadb((const char *)text.ptr, text.len, JSON_REJECT_DUPLICATES, &error);
     if (json == NULL) {
-        return sm_diag_set(diag, SM_ERR(MALFORMED), "body", "not JSON: line %d, column %d: %.120s", error.line,
-                           error.column, error.text);
+        return sm_diag_set(diag, SM_ERR(MALFORMED), "body", "not JSON: line %d, column %d: %.120s",
+                           error.line, error.column, error.text);
     }
     struct value *v = convert(json, arena, 0);
-    sm_err err = v == NULL ? sm_diag_set(diag, SM_ERR(TOO_LARGE), "body", "nested too deeply, or too large")
+    sm_err err = v == NULL ? sm_diag_set(diag, SM_ERR(TOO_LARGE), "body",
+                                         "nested too deeply, or too large")
                            : sm_fill_message(m, v, arena, diag);
     json_decref(json); /* everything was copied into the arena */
     if (sm_ok(err)) {

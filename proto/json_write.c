@@ -115,7 +115,8 @@ static bool bytes_are_zero(const uint8_t *at, size_t len)
 }
 
 /* Whether a singular field has something to say. */
-static bool is_present(const struct writer *w, const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f)
+static bool is_present(const struct writer *w, const ProtobufCMessage *m,
+                       const ProtobufCFieldDescriptor *f)
 {
     const uint8_t *at = (const uint8_t *)m + f->offset;
     if ((f->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) != 0) {
@@ -139,7 +140,8 @@ static bool is_present(const struct writer *w, const ProtobufCMessage *m, const 
     return !bytes_are_zero(at, sm_field_size(f));
 }
 
-static void write_list(struct writer *w, const ProtobufCFieldDescriptor *f, const uint8_t *list, size_t count)
+static void write_list(struct writer *w, const ProtobufCFieldDescriptor *f, const uint8_t *list,
+                       size_t count)
 {
     sm_buf_put_byte(w->out, '[');
     w->depth++;
@@ -179,7 +181,8 @@ static void write_map(struct writer *w, const uint8_t *list, size_t count)
     sm_buf_put_byte(w->out, '}');
 }
 
-static void write_value(struct writer *w, const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f)
+static void write_value(struct writer *w, const ProtobufCMessage *m,
+                        const ProtobufCFieldDescriptor *f)
 {
     const uint8_t *at = (const uint8_t *)m + f->offset;
     if (f->label != PROTOBUF_C_LABEL_REPEATED) {
@@ -196,7 +199,8 @@ static void write_value(struct writer *w, const ProtobufCMessage *m, const Proto
     }
 }
 
-static bool has_value(const struct writer *w, const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f)
+static bool has_value(const struct writer *w, const ProtobufCMessage *m,
+                      const ProtobufCFieldDescriptor *f)
 {
     if (f->label != PROTOBUF_C_LABEL_REPEATED) {
         return is_present(w, m, f);
@@ -238,7 +242,8 @@ static void write_message(struct writer *w, const ProtobufCMessage *m)
     sm_buf_put_byte(w->out, '}');
 }
 
-sm_err sm_message_to_json(const ProtobufCMessage *message, const struct sm_json_options *options, sm_buf *out)
+sm_err sm_message_to_json(const ProtobufCMessage *message, const struct sm_json_options *options,
+                          sm_buf *out)
 {
     struct writer w = {.out = out};
     if (options != NULL) {

@@ -22,7 +22,8 @@ static bool check_string(const char *s)
 }
 
 /* One field's strings, and those of the messages in it. */
-static bool check_field(const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f, unsigned depth)
+static bool check_field(const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f,
+                        unsigned depth)
 {
     const uint8_t *base = (const uint8_t *)m;
     if (f->type != PROTOBUF_C_TYPE_STRING && f->type != PROTOBUF_C_TYPE_MESSAGE) {
@@ -42,8 +43,9 @@ static bool check_field(const ProtobufCMessage *m, const ProtobufCFieldDescripto
         at = *(const void *const *const *)(const void *)at;
     }
     for (size_t i = 0; i < count; i++) {
-        bool good = f->type == PROTOBUF_C_TYPE_STRING ? check_string(at[i])
-                                                       : at[i] == NULL || check_message(at[i], depth + 1);
+        bool good = f->type == PROTOBUF_C_TYPE_STRING
+                        ? check_string(at[i])
+                        : at[i] == NULL || check_message(at[i], depth + 1);
         if (!good) {
             return false;
         }
@@ -69,8 +71,8 @@ sm_err sm_message_unpack(const ProtobufCMessageDescriptor *type, sm_slice bytes,
                          ProtobufCMessage **out)
 {
     ProtobufCAllocator allocator = {arena_alloc, arena_free, arena};
-    ProtobufCMessage *m =
-        protobuf_c_message_unpack(type, &allocator, bytes.len, bytes.ptr == NULL ? (const uint8_t *)"" : bytes.ptr);
+    ProtobufCMessage *m = protobuf_c_message_unpack(
+        type, &allocator, bytes.len, bytes.ptr == NULL ? (const uint8_t *)"" : bytes.ptr);
     if (m == NULL || !check_message(m, 0)) {
         return SM_ERR(MALFORMED);
     }

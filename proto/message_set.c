@@ -7,7 +7,8 @@ static sm_err descend(ProtobufCMessage **m, sm_slice *path, sm_arena *arena)
     while (sm_slice_find(*path, '.') < path->len) {
         sm_slice part = sm_slice_split(path, '.');
         const ProtobufCFieldDescriptor *f = sm_find_field((*m)->descriptor, part);
-        if (f == NULL || f->type != PROTOBUF_C_TYPE_MESSAGE || f->label == PROTOBUF_C_LABEL_REPEATED) {
+        if (f == NULL || f->type != PROTOBUF_C_TYPE_MESSAGE ||
+            f->label == PROTOBUF_C_LABEL_REPEATED) {
             return SM_ERR(NOT_FOUND);
         }
         ProtobufCMessage **inner = (ProtobufCMessage **)(void *)((uint8_t *)*m + f->offset);
@@ -22,13 +23,15 @@ static sm_err descend(ProtobufCMessage **m, sm_slice *path, sm_arena *arena)
     return SM_NO_ERR;
 }
 
-sm_err sm_message_set_text(ProtobufCMessage *message, sm_slice path, sm_slice text, sm_arena *arena, sm_diag *diag)
+sm_err sm_message_set_text(ProtobufCMessage *message, sm_slice path, sm_slice text, sm_arena *arena,
+                           sm_diag *diag)
 {
     char shown[SM_DIAG_FIELD_MAX];
     (void)sm_diag_escape(path, shown, sizeof(shown));
     sm_slice name = path;
     sm_err err = descend(&message, &name, arena);
-    const ProtobufCFieldDescriptor *f = sm_ok(err) ? sm_find_field(message->descriptor, name) : NULL;
+    const ProtobufCFieldDescriptor *f = sm_ok(err) ? sm_find_field(message->descriptor, name)
+                                                   : NULL;
     if (sm_ok(err) && f == NULL) {
         err = SM_ERR(NOT_FOUND);
     }

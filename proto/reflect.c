@@ -135,7 +135,8 @@ sm_err sm_reflect_init(void)
     }
     sm_arena_init(&index_of.arena, REFLECT_MEMORY);
     SM_TRY(sm_map_new(SYMBOLS_MAX, &index_of.symbols));
-    file_set *set = google__protobuf__file_descriptor_set__unpack(NULL, sm_descriptor_set_len, sm_descriptor_set);
+    file_set *set = google__protobuf__file_descriptor_set__unpack(NULL, sm_descriptor_set_len,
+                                                                  sm_descriptor_set);
     if (set == NULL) {
         return SM_ERR(MALFORMED);
     }
@@ -180,7 +181,8 @@ static void visit(size_t at, bool *seen, void (*dep)(void *ctx, sm_slice file), 
     }
 }
 
-sm_err sm_reflect_closure(sm_slice file_descriptor, void (*dep)(void *ctx, sm_slice file), void *ctx)
+sm_err sm_reflect_closure(sm_slice file_descriptor, void (*dep)(void *ctx, sm_slice file),
+                          void *ctx)
 {
     bool seen[FILES_MAX] = {false};
     for (size_t i = 0; i < index_of.count; i++) {

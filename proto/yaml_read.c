@@ -20,7 +20,8 @@ static sm_err next_event(struct reader *r, yaml_event_t *event)
     if (yaml_parser_parse(&r->parser, event)) {
         return SM_NO_ERR;
     }
-    return sm_diag_set(r->diag, SM_ERR(MALFORMED), "", "line %zu: not YAML: %.150s", r->parser.problem_mark.line + 1,
+    return sm_diag_set(r->diag, SM_ERR(MALFORMED), "", "line %zu: not YAML: %.150s",
+                       r->parser.problem_mark.line + 1,
                        r->parser.problem == NULL ? "unreadable" : r->parser.problem);
 }
 
@@ -36,7 +37,8 @@ static sm_err take_scalar(struct reader *r, const yaml_event_t *event, struct va
     }
     bool plain = event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
     v->kind = plain ? VALUE_PLAIN : VALUE_STRING;
-    if (plain && (v->text.len == 0 || sm_slice_equal(v->text, SM_LIT("null")) || sm_slice_equal(v->text, SM_LIT("~")))) {
+    if (plain && (v->text.len == 0 || sm_slice_equal(v->text, SM_LIT("null")) ||
+                  sm_slice_equal(v->text, SM_LIT("~")))) {
         v->kind = VALUE_NULL;
     }
     return SM_NO_ERR;
@@ -62,7 +64,8 @@ static sm_err read_members(struct reader *r, struct value *v, unsigned depth)
         SM_TRY(err);
         if (map) {
             if (member->kind != VALUE_PLAIN && member->kind != VALUE_STRING) {
-                return sm_diag_set(r->diag, SM_ERR(INVALID), "", "line %zu: a key must be a word", line);
+                return sm_diag_set(r->diag, SM_ERR(INVALID), "", "line %zu: a key must be a word",
+                                   line);
             }
             key = member->text;
             SM_TRY(next_event(r, &event));
@@ -140,7 +143,8 @@ sm_err sm_message_from_yaml(const ProtobufCMessageDescriptor *type, sm_slice tex
     if (m == NULL || !yaml_parser_initialize(&r.parser)) {
         return SM_ERR(NO_MEMORY);
     }
-    yaml_parser_set_input_string(&r.parser, text.ptr == NULL ? (const uint8_t *)"" : text.ptr, text.len);
+    yaml_parser_set_input_string(&r.parser, text.ptr == NULL ? (const uint8_t *)"" : text.ptr,
+                                 text.len);
     struct value *v = NULL;
     sm_err err = read_document(&r, &v);
     yaml_parser_delete(&r.parser);

@@ -22,7 +22,7 @@
 
 #define SM_BATCH_QUEUE_MAX 16384
 #define SM_BATCH_RUN_MAX 256
-#define SM_BATCH_RUN_NS                                                                           \
+#define SM_BATCH_RUN_NS \
     3000000 /* then a turn of signing ends even with jobs left: the loop has connections to serve \
              */
 

@@ -29,11 +29,11 @@ void sm_serial_make(uint8_t out[SM_SERIAL_LEN]);
 struct sm_cert_template_config {
     enum sm_sig_alg sig_alg;
     sm_slice issuer; /* Name, DER */
-    sm_slice
-        authority_key_id; /* 20 octets or what the CA's subjectKeyIdentifier says; empty: none */
-    bool subject_key_id;  /* write subjectKeyIdentifier */
-    const struct sm_extension
-        *extensions; /* fixed ones, written in this order behind the identifiers */
+    /* 20 octets or what the CA's subjectKeyIdentifier says; empty: none. */
+    sm_slice authority_key_id;
+    bool subject_key_id; /* write subjectKeyIdentifier */
+    /* Fixed ones, written in this order behind the identifiers. */
+    const struct sm_extension *extensions;
     size_t extension_count;
 };
 

@@ -39,8 +39,8 @@ struct sm_csr {
     struct sm_public_key key;
     struct sm_attribute attributes[SM_CSR_ATTRIBUTES_MAX];
     size_t attribute_count;
-    struct sm_extension
-        extensions[SM_CSR_EXTENSIONS_MAX]; /* of extensionRequest (or Microsoft's); each OID once */
+    /* Of extensionRequest (or Microsoft's); each OID once. */
+    struct sm_extension extensions[SM_CSR_EXTENSIONS_MAX];
     size_t extension_count;
     sm_slice challenge_password; /* text octets, ptr NULL when absent */
     enum sm_sig_alg sig_alg;

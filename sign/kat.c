@@ -10,7 +10,7 @@
 #include <openssl/core_names.h>
 
 #define LANES SM_BACKEND_LANES
-#define MESSAGES                                                                           \
+#define MESSAGES \
     3 /* no divisor of the lanes, so that a mix-up of lanes shows; three, because RSA-4096 \
          takes 1.3 ms for each */
 #define SIGNATURE_ROOM 512

@@ -40,8 +40,8 @@ struct sm_key {
     _Atomic uint32_t refs;
     _Atomic bool check;
     enum sm_key_type type;
-    EVP_PKEY *pkey;             /* NULL for a token's key */
-    struct sm_token_key *token; /* NULL for a software key */
+    EVP_PKEY *pkey;                 /* NULL for a token's key */
+    struct sm_token_key *token;     /* NULL for a software key */
     struct sm_key_numbers *numbers; /* NULL when multi-buffer cannot run this key */
     uint8_t *spki;
     struct sm_public_key public_key; /* borrows spki */

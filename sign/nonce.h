@@ -16,7 +16,7 @@
 
 #include "sign/curve.h"
 
-#define SM_NONCE_ENTROPY                                                                          \
+#define SM_NONCE_ENTROPY \
     22 /* octets of randomness in each nonce: V, x and h of P-256 then fill two blocks of SHA-256 \
         */
 

@@ -39,13 +39,13 @@
     X(CHALLENGE_PASSWORD, "\x2a\x86\x48\x86\xf7\x0d\x01\x09\x07")       \
     X(EXTENSION_REQUEST, "\x2a\x86\x48\x86\xf7\x0d\x01\x09\x0e")        \
     X(MS_EXTENSION_REQUEST, "\x2b\x06\x01\x04\x01\x82\x37\x02\x01\x0e") \
-    X(RSA_ENCRYPTION, "\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01")       \
-    X(EC_PUBLIC_KEY, "\x2a\x86\x48\xce\x3d\x02\x01")                 \
-    X(P256, "\x2a\x86\x48\xce\x3d\x03\x01\x07")                      \
-    X(P384, "\x2b\x81\x04\x00\x22")                                  \
-    X(P521, "\x2b\x81\x04\x00\x23")                                  \
-    X(ED25519, "\x2b\x65\x70")                                        \
-    X(ED448, "\x2b\x65\x71")                                          \
+    X(RSA_ENCRYPTION, "\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01")           \
+    X(EC_PUBLIC_KEY, "\x2a\x86\x48\xce\x3d\x02\x01")                    \
+    X(P256, "\x2a\x86\x48\xce\x3d\x03\x01\x07")                         \
+    X(P384, "\x2b\x81\x04\x00\x22")                                     \
+    X(P521, "\x2b\x81\x04\x00\x23")                                     \
+    X(ED25519, "\x2b\x65\x70")                                          \
+    X(ED448, "\x2b\x65\x71")                                            \
     X(SHA1, "\x2b\x0e\x03\x02\x1a")                                     \
     X(SHA256, "\x60\x86\x48\x01\x65\x03\x04\x02\x01")
 

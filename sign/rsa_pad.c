@@ -24,8 +24,8 @@ bool sm_sig_alg_is_ecdsa(enum sm_sig_alg alg)
 void sm_rsa_digest_info(enum sm_digest digest, uint8_t out[SM_RSA_DIGEST_INFO_LEN])
 {
     static const uint8_t form[SM_RSA_DIGEST_INFO_LEN] = {0x30, 0x11, 0x30, 0x0d, 0x06, 0x09, 0x60,
-                                                  0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02,
-                                                  0x00, 0x05, 0x00, 0x04, 0x00};
+                                                         0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02,
+                                                         0x00, 0x05, 0x00, 0x04, 0x00};
     static const uint8_t oids[SM_DIGEST_COUNT] = {0, 1, 2, 3};
     memcpy(out, form, sizeof(form));
     size_t size = sm_digest_size(digest);

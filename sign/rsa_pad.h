@@ -17,7 +17,8 @@
 /* The encoded message of a digest, `len` octets; PSS with a fresh salt. */
 void sm_rsa_pad(enum sm_sig_alg alg, sm_slice digest, uint8_t *out, size_t len);
 
-/* DigestInfo up to the digest: SEQUENCE { AlgorithmIdentifier, OCTET STRING } (RFC 8017 9.2 note 1). */
+/* DigestInfo up to the digest: SEQUENCE { AlgorithmIdentifier, OCTET STRING } (RFC 8017 9.2 note
+ * 1). */
 #define SM_RSA_DIGEST_INFO_LEN 19
 void sm_rsa_digest_info(enum sm_digest digest, uint8_t out[SM_RSA_DIGEST_INFO_LEN]);
 

@@ -193,7 +193,9 @@ static sm_err open_error(char *message, const char *dir, sm_diag *diag)
     sm_err err;
     if (strstr(message, "/LOCK") != NULL) {
         err = sm_diag_set(diag, SM_ERR(EXHAUSTED), "data_dir",
-                          "%s is in use by a running sealmill: stop it first, or ask it (backup: --dir or --server)", dir);
+                          "%s is in use by a running sealmill: stop it first, or ask it (backup: "
+                          "--dir or --server)",
+                          dir);
     } else if (strstr(message, "does not exist (create_if_missing") != NULL) {
         err = sm_diag_set(diag, SM_ERR(NOT_FOUND), "data_dir", "there is no database in %s", dir);
     } else if (strstr(message, "families not opened") != NULL) {

@@ -70,8 +70,8 @@ struct commit_lane {
     uint64_t next_sequence;
     sm_msg probe;
     _Atomic bool probing; /* `probe` is posted */
-    _Atomic bool failed; /* the last write did not go through*/
-    uint64_t retry_ns; /* not before: the next recovery */
+    _Atomic bool failed;  /* the last write did not go through*/
+    uint64_t retry_ns;    /* not before: the next recovery */
     _Atomic uint32_t waiting;
 };
 

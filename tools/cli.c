@@ -11,7 +11,8 @@
 static size_t find_option(const struct cli_option *options, const char *name, size_t len)
 {
     size_t i = 0;
-    while (options[i].name != NULL && (strncmp(options[i].name, name, len) != 0 || options[i].name[len] != '\0')) {
+    while (options[i].name != NULL &&
+           (strncmp(options[i].name, name, len) != 0 || options[i].name[len] != '\0')) {
         i++;
     }
     return i;
@@ -74,17 +75,19 @@ int cli_fail(sm_err err, const sm_diag *diag)
 {
     const char *reason = diag != NULL && diag->reason[0] != '\0' ? diag->reason : sm_err_words(err);
     bool field = diag != NULL && diag->field[0] != '\0';
-    (void)fprintf(stderr, "sealmill: %s%s%s\n", field ? diag->field : "", field ? ": " : "", reason);
+    (void)fprintf(stderr, "sealmill: %s%s%s\n", field ? diag->field : "", field ? ": " : "",
+                  reason);
     return 1;
 }
 
 static void print_command_help(const struct cli_command *c)
 {
-    (void)printf("%s\n\nUsage: sealmill %s%s%s [options]\n\nOptions:\n", c->summary, c->name, c->words == NULL ? "" : " ",
-                 c->words == NULL ? "" : c->words);
+    (void)printf("%s\n\nUsage: sealmill %s%s%s [options]\n\nOptions:\n", c->summary, c->name,
+                 c->words == NULL ? "" : " ", c->words == NULL ? "" : c->words);
     for (size_t i = 0; c->options[i].name != NULL; i++) {
         char left[64];
-        (void)snprintf(left, sizeof(left), "--%s%s%s", c->options[i].name, c->options[i].value == NULL ? "" : " ",
+        (void)snprintf(left, sizeof(left), "--%s%s%s", c->options[i].name,
+                       c->options[i].value == NULL ? "" : " ",
                        c->options[i].value == NULL ? "" : c->options[i].value);
         (void)printf("  %-28s %s\n", left, c->options[i].help);
     }
@@ -96,21 +99,25 @@ static void print_command_help(const struct cli_command *c)
 
 static void print_help(const struct cli_command *const *commands, size_t count)
 {
-    (void)printf("sealmill %s - a certificate-signing service\n\nUsage: sealmill COMMAND [options]\n\nCommands:\n", SM_VERSION);
+    (void)printf("sealmill %s - a certificate-signing service\n\nUsage: sealmill COMMAND "
+                 "[options]\n\nCommands:\n",
+                 SM_VERSION);
     for (size_t i = 0; i < count; i++) {
         (void)printf("  %-16s %s\n", commands[i]->name, commands[i]->summary);
     }
-    (void)printf("\nExamples:\n"
-                 "  sealmill dev --dir ./ca                      # a CA to try, on ports 9000 to 9003\n"
-                 "  sealmill issue --dir ./ca --profile device --csr dev.csr --out dev.pem\n"
-                 "  sealmill serve --config /etc/sealmill/sealmill.yaml\n\n"
-                 "sealmill COMMAND --help tells more of one command.\n");
+    (void)printf(
+        "\nExamples:\n"
+        "  sealmill dev --dir ./ca                      # a CA to try, on ports 9000 to 9003\n"
+        "  sealmill issue --dir ./ca --profile device --csr dev.csr --out dev.pem\n"
+        "  sealmill serve --config /etc/sealmill/sealmill.yaml\n\n"
+        "sealmill COMMAND --help tells more of one command.\n");
 }
 
 /* Bash completion, made from the same tables. */
 static void print_completion(const struct cli_command *const *commands, size_t count)
 {
-    (void)printf("_sealmill() {\n  local cur=${COMP_WORDS[COMP_CWORD]} words=\"${COMP_WORDS[*]:1:COMP_CWORD-1}\"\n  case \"$words\" in\n");
+    (void)printf("_sealmill() {\n  local cur=${COMP_WORDS[COMP_CWORD]} "
+                 "words=\"${COMP_WORDS[*]:1:COMP_CWORD-1}\"\n  case \"$words\" in\n");
     for (size_t i = 0; i < count; i++) {
         (void)printf("    \"%s\"*) COMPREPLY=($(compgen -f -W \"", commands[i]->name);
         for (size_t j = 0; commands[i]->options[j].name != NULL; j++) {
@@ -180,8 +187,9 @@ static int run_command(const struct cli_command *c, int argc, char **argv)
 }
 
 /* The command whose words stand at the start of argv; the longest wins. */
-static const struct cli_command *find_command(int argc, char **argv, const struct cli_command *const *commands, size_t count,
-                                              int *used)
+static const struct cli_command *find_command(int argc, char **argv,
+                                              const struct cli_command *const *commands,
+                                              size_t count, int *used)
 {
     const struct cli_command *best = NULL;
     *used = 0;
@@ -200,7 +208,8 @@ static const struct cli_command *find_command(int argc, char **argv, const struc
 
 int cli_main(int argc, char **argv, const struct cli_command *const *commands, size_t count)
 {
-    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
+    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+        strcmp(argv[1], "help") == 0) {
         print_help(commands, count);
         return argc < 2 ? 2 : 0;
     }

@@ -31,7 +31,7 @@ struct cli_args {
 };
 
 struct cli_command {
-    const char *name; /* "ca create" */
+    const char *name;  /* "ca create" */
     const char *words; /* "SERIAL", or NULL */
     const char *summary;
     const char *examples;
@@ -44,7 +44,8 @@ const char *cli_get(const struct cli_args *args, const char *name);
 size_t cli_count(const struct cli_args *args, const char *name);
 const char *cli_at(const struct cli_args *args, const char *name, size_t at);
 bool cli_has(const struct cli_args *args, const char *name);
-/* A whole number in a range, or `fallback` when it was not given; exits 2 with a sentence when it is wrong. */
+/* A whole number in a range, or `fallback` when it was not given; exits 2 with a sentence when
+ * it is wrong. */
 long cli_number(const struct cli_args *args, const char *name, long fallback, long low, long high);
 
 /* Finds the command, parses its options, runs it. */

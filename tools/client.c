@@ -63,7 +63,8 @@ void client_target_from(const struct cli_args *args, bool admin, struct client_t
     if (dir != NULL) {
         read_env(dir, "SEALMILL_API", out->server, sizeof(out->server));
         read_env(dir, "SEALMILL_CA_FILE", out->ca_file, sizeof(out->ca_file));
-        read_env(dir, admin ? "SEALMILL_ADMIN_CERT" : "SEALMILL_CERT", out->cert, sizeof(out->cert));
+        read_env(dir, admin ? "SEALMILL_ADMIN_CERT" : "SEALMILL_CERT", out->cert,
+                 sizeof(out->cert));
         read_env(dir, admin ? "SEALMILL_ADMIN_KEY" : "SEALMILL_KEY", out->key, sizeof(out->key));
     }
     set(out->server, sizeof(out->server), cli_get(args, "server"));
@@ -75,7 +76,8 @@ void client_target_from(const struct cli_args *args, bool admin, struct client_t
         out->cert[0] = cli_has(args, "cert") ? out->cert[0] : '\0';
     }
     if (out->server[0] == '\0') {
-        cli_usage("say which server: --dir DIR for a dev instance, or --server ADDRESS --ca-file FILE --cert FILE --key FILE");
+        cli_usage("say which server: --dir DIR for a dev instance, or --server ADDRESS --ca-file "
+                  "FILE --cert FILE --key FILE");
     }
 }
 
@@ -114,12 +116,18 @@ static const struct {
     enum sm_grpc_status status;
     uint32_t code;
 } codes[] = {
-    {SM_GRPC_CANCELLED, SM_E_CANCELLED},        {SM_GRPC_INVALID_ARGUMENT, SM_E_INVALID},
-    {SM_GRPC_DEADLINE_EXCEEDED, SM_E_TIMED_OUT}, {SM_GRPC_NOT_FOUND, SM_E_NOT_FOUND},
-    {SM_GRPC_ALREADY_EXISTS, SM_E_EXISTS},      {SM_GRPC_PERMISSION_DENIED, SM_E_FORBIDDEN},
-    {SM_GRPC_RESOURCE_EXHAUSTED, SM_E_EXHAUSTED}, {SM_GRPC_FAILED_PRECONDITION, SM_E_PRECONDITION},
-    {SM_GRPC_ABORTED, SM_E_CONFLICT},           {SM_GRPC_UNIMPLEMENTED, SM_E_UNIMPLEMENTED},
-    {SM_GRPC_UNAVAILABLE, SM_E_UNAVAILABLE},    {SM_GRPC_UNAUTHENTICATED, SM_E_UNAUTHENTICATED},
+    {SM_GRPC_CANCELLED, SM_E_CANCELLED},
+    {SM_GRPC_INVALID_ARGUMENT, SM_E_INVALID},
+    {SM_GRPC_DEADLINE_EXCEEDED, SM_E_TIMED_OUT},
+    {SM_GRPC_NOT_FOUND, SM_E_NOT_FOUND},
+    {SM_GRPC_ALREADY_EXISTS, SM_E_EXISTS},
+    {SM_GRPC_PERMISSION_DENIED, SM_E_FORBIDDEN},
+    {SM_GRPC_RESOURCE_EXHAUSTED, SM_E_EXHAUSTED},
+    {SM_GRPC_FAILED_PRECONDITION, SM_E_PRECONDITION},
+    {SM_GRPC_ABORTED, SM_E_CONFLICT},
+    {SM_GRPC_UNIMPLEMENTED, SM_E_UNIMPLEMENTED},
+    {SM_GRPC_UNAVAILABLE, SM_E_UNAVAILABLE},
+    {SM_GRPC_UNAUTHENTICATED, SM_E_UNAUTHENTICATED},
 };
 
 sm_err client_status(const sm_http_header *trailers, size_t count, sm_diag *diag)
@@ -145,13 +153,15 @@ sm_err client_status(const sm_http_header *trailers, size_t count, sm_diag *diag
     sm_buf text = sm_buf_init(4096);
     if (sm_ok(sm_percent_decode(&text, message))) {
         char shown[SM_DIAG_REASON_MAX];
-        err = sm_diag_set(diag, err, "", "%s", sm_diag_escape(sm_buf_slice(&text), shown, sizeof(shown)));
+        err = sm_diag_set(diag, err, "", "%s",
+                          sm_diag_escape(sm_buf_slice(&text), shown, sizeof(shown)));
     }
     sm_buf_deinit(&text);
     return err;
 }
 
-static void on_headers(void *ctx, sm_http_call *http, unsigned status, const sm_http_header *headers, size_t count)
+static void on_headers(void *ctx, sm_http_call *http, unsigned status,
+                       const sm_http_header *headers, size_t count)
 {
     struct call *c = ctx;
     (void)http;
@@ -184,7 +194,8 @@ static void on_call_close(void *ctx, sm_http_call *http, sm_err err)
     struct call *c = ctx;
     (void)http;
     if (!c->has_status) {
-        c->err = sm_diag_set(c->diag, sm_ok(err) ? SM_ERR(CLOSED) : err, "server", "the call ended without a status");
+        c->err = sm_diag_set(c->diag, sm_ok(err) ? SM_ERR(CLOSED) : err, "server",
+                             "the call ended without a status");
     }
     sm_http_client_close(c->client);
 }
@@ -202,11 +213,12 @@ static void on_connected(void *ctx, sm_err err, const sm_diag *diag)
         return;
     }
     (void)snprintf(authorization, sizeof(authorization), "Bearer %s", c->target->token);
-    const sm_http_header headers[] = {SM_HEADER("content-type", SM_LIT("application/grpc")), SM_HEADER("te", SM_LIT("trailers")),
+    const sm_http_header headers[] = {SM_HEADER("content-type", SM_LIT("application/grpc")),
+                                      SM_HEADER("te", SM_LIT("trailers")),
                                       SM_HEADER("authorization", sm_slice_str(authorization))};
     size_t count = c->target->token[0] == '\0' ? 2 : 3;
-    c->err = sm_http_call_start(c->client, SM_LIT("POST"), sm_slice_str(c->path), headers, count, sm_buf_slice(&c->request), true,
-                                &call_ops, c, &http);
+    c->err = sm_http_call_start(c->client, SM_LIT("POST"), sm_slice_str(c->path), headers, count,
+                                sm_buf_slice(&c->request), true, &call_ops, c, &http);
 }
 
 static void on_closed(void *ctx, sm_err err)
@@ -218,7 +230,8 @@ static void on_closed(void *ctx, sm_err err)
 
 static const struct sm_http_client_ops client_ops = {on_connected, on_closed};
 
-static sm_err read_answer(struct call *c, const ProtobufCMessageDescriptor *type, sm_arena *arena, ProtobufCMessage **out)
+static sm_err read_answer(struct call *c, const ProtobufCMessageDescriptor *type, sm_arena *arena,
+                          ProtobufCMessage **out)
 {
     sm_grpc_reader reader;
     sm_slice in = sm_buf_slice(&c->answer);
@@ -239,7 +252,8 @@ static sm_err run_call(struct call *c, sm_tls_client *tls)
 {
     sm_loop *loop;
     SM_TRY(sm_loop_new(&loop, c->diag));
-    sm_err err = sm_http_client_connect(loop, c->target->server, tls, &client_ops, c, &c->client, c->diag);
+    sm_err err = sm_http_client_connect(loop, c->target->server, tls, &client_ops, c, &c->client,
+                                        c->diag);
     for (int i = 0; sm_ok(err) && !c->closed && i < CALL_TIMEOUT_TURNS; i++) {
         sm_loop_turn(loop, 1000);
     }
@@ -250,8 +264,9 @@ static sm_err run_call(struct call *c, sm_tls_client *tls)
     return sm_ok(err) ? c->err : err;
 }
 
-sm_err client_call(const struct client_target *target, const char *path, const ProtobufCMessage *request,
-                   const ProtobufCMessageDescriptor *type, sm_arena *arena, ProtobufCMessage **out, sm_diag *diag)
+sm_err client_call(const struct client_target *target, const char *path,
+                   const ProtobufCMessage *request, const ProtobufCMessageDescriptor *type,
+                   sm_arena *arena, ProtobufCMessage **out, sm_diag *diag)
 {
     struct call c = {.path = path, .target = target, .diag = diag};
     sm_tls_client *tls;

@@ -19,11 +19,15 @@
 #define CLIENT_ANSWER_MAX (64U << 20)
 
 /* The options that every client command takes. */
-#define CLIENT_OPTIONS                                                                                                 \
-    {"dir", "DIR", "A dev instance: addresses and identity come from it"}, {"server", "ADDRESS", "Such as 127.0.0.1:9000"}, \
-        {"ca-file", "FILE", "PEM with the CAs that the server's certificate chains to"},                              \
-        {"cert", "FILE", "Client certificate, PEM"}, {"key", "FILE", "Its key, PEM"},                                 \
-        {"token-file", "FILE", "Bearer token instead of a client certificate"}, {"json", NULL, "Print JSON"}
+#define CLIENT_OPTIONS                                                                   \
+    {"dir", "DIR", "A dev instance: addresses and identity come from it"},               \
+        {"server", "ADDRESS", "Such as 127.0.0.1:9000"},                                 \
+        {"ca-file", "FILE", "PEM with the CAs that the server's certificate chains to"}, \
+        {"cert", "FILE", "Client certificate, PEM"}, {"key", "FILE", "Its key, PEM"},    \
+        {"token-file", "FILE", "Bearer token instead of a client certificate"},          \
+    {                                                                                    \
+        "json", NULL, "Print JSON"                                                       \
+    }
 
 struct client_target {
     char server[128];
@@ -33,14 +37,16 @@ struct client_target {
     char token[256];
 };
 
-/* From the options; `admin`: the dev instance's admin identity instead of ra. Exits 2 when something is missing. */
+/* From the options; `admin`: the dev instance's admin identity instead of ra. Exits 2 when
+ * something is missing. */
 void client_target_from(const struct cli_args *args, bool admin, struct client_target *out);
 /* Makes the TLS client. */
 SM_FALLIBLE client_open_tls(const struct client_target *target, sm_tls_client **out, sm_diag *diag);
 
 /* One unary call: connects, calls, closes. The answer lives in `arena`. */
-SM_FALLIBLE client_call(const struct client_target *target, const char *path, const ProtobufCMessage *request,
-                        const ProtobufCMessageDescriptor *type, sm_arena *arena, ProtobufCMessage **out, sm_diag *diag);
+SM_FALLIBLE client_call(const struct client_target *target, const char *path,
+                        const ProtobufCMessage *request, const ProtobufCMessageDescriptor *type,
+                        sm_arena *arena, ProtobufCMessage **out, sm_diag *diag);
 
 /* Prints a message as JSON on standard output. Errors: NO_MEMORY, TOO_LARGE. */
 SM_FALLIBLE client_print_json(const ProtobufCMessage *message);

@@ -62,9 +62,11 @@ static void print_ca(const Sealmill__V1__Ca *ca)
 {
     static const char *const states[] = {"?", "pending", "active", "disabled"};
     char until[SM_RFC3339_SIZE];
-    (void)printf("%-16s %-9s %-9s until %s  %s\n", ca->name, (unsigned)ca->state < 4 ? states[ca->state] : "?",
+    (void)printf("%-16s %-9s %-9s until %s  %s\n", ca->name,
+                 (unsigned)ca->state < 4 ? states[ca->state] : "?",
                  sm_key_type_name((enum sm_key_type)ca->key_type),
-                 sm_clock_format(ca->not_after == NULL ? 0 : ca->not_after->seconds, until), ca->subject);
+                 sm_clock_format(ca->not_after == NULL ? 0 : ca->not_after->seconds, until),
+                 ca->subject);
 }
 
 static sm_err show(struct work *w, const ProtobufCMessage *m)
@@ -118,11 +120,14 @@ static int run_create(struct cli_args *args)
     if (!cli_has(args, "subject")) {
         cli_usage("--subject is needed, such as \"O=Acme,CN=Acme issuing\"");
     }
-    r.key_type = (Sealmill__V1__KeyType)sm_key_type_parse(sm_slice_str(type == NULL ? "p256" : type));
+    r.key_type = (Sealmill__V1__KeyType)sm_key_type_parse(
+        sm_slice_str(type == NULL ? "p256" : type));
     if (r.key_type == 0) {
-        cli_usage("--key-type wants p256, p384, p521, rsa-2048, rsa-3072, rsa-4096, ed25519, ed448 or ml-dsa-44/65/87");
+        cli_usage("--key-type wants p256, p384, p521, rsa-2048, rsa-3072, rsa-4096, ed25519, ed448 "
+                  "or ml-dsa-44/65/87");
     }
-    if (validity != NULL && !sm_ok(sm_duration_parse(sm_slice_str(validity), &r.validity_seconds))) {
+    if (validity != NULL &&
+        !sm_ok(sm_duration_parse(sm_slice_str(validity), &r.validity_seconds))) {
         cli_usage("--validity wants a duration such as 10y");
     }
     r.parent = text(&w, cli_get(args, "parent"));
@@ -135,7 +140,9 @@ static int run_create(struct cli_args *args)
     }
     sm_err err = parse_subject(&w, cli_get(args, "subject"), &subject);
     r.subject = &subject;
-    err = sm_ok(err) ? client_call(&w.target, CA_SERVICE "Create", &r.base, &sealmill__v1__ca__descriptor, &w.arena, &m, &w.diag) : err;
+    err = sm_ok(err) ? client_call(&w.target, CA_SERVICE "Create", &r.base,
+                                   &sealmill__v1__ca__descriptor, &w.arena, &m, &w.diag)
+                     : err;
     err = sm_ok(err) ? show(&w, m) : err;
     return end(&w, err);
 }
@@ -144,8 +151,10 @@ static const struct cli_option create_options[] = {
     CLIENT_OPTIONS,
     {"subject", "NAME", "Such as \"O=Acme,CN=Acme issuing\""},
     {"root", NULL, "Self-signed"},
-    {"parent", "NAME", "Signed by this CA of ours (without --root and --parent: by an external signer, see ca csr)"},
-    {"key-type", "TYPE", "p256 (default), p384, p521, rsa-2048, rsa-3072, rsa-4096, ed25519, ed448, ml-dsa-44/65/87"},
+    {"parent", "NAME",
+     "Signed by this CA of ours (without --root and --parent: by an external signer, see ca csr)"},
+    {"key-type", "TYPE",
+     "p256 (default), p384, p521, rsa-2048, rsa-3072, rsa-4096, ed25519, ed448, ml-dsa-44/65/87"},
     {"key-uri", "URI", "Where the key is made (default file:NAME-1)"},
     {"existing-key", NULL, "Take the key that is there under --key-uri"},
     {"validity", "DURATION", "Default 10y"},
@@ -155,10 +164,15 @@ static const struct cli_option create_options[] = {
 };
 
 const struct cli_command command_ca_create = {
-    "ca create", "NAME", "Make a CA",
-    "  sealmill ca create acme-root --dir ./ca --root --subject \"O=Acme,CN=Acme root\" --key-type p384\n"
-    "  sealmill ca create acme --dir ./ca --parent acme-root --subject \"O=Acme,CN=Acme issuing\"\n",
-    create_options, run_create,
+    "ca create",
+    "NAME",
+    "Make a CA",
+    "  sealmill ca create acme-root --dir ./ca --root --subject \"O=Acme,CN=Acme root\" --key-type "
+    "p384\n"
+    "  sealmill ca create acme --dir ./ca --parent acme-root --subject \"O=Acme,CN=Acme "
+    "issuing\"\n",
+    create_options,
+    run_create,
 };
 
 static int run_csr(struct cli_args *args)
@@ -169,9 +183,11 @@ static int run_csr(struct cli_args *args)
     begin(&w, args);
     sealmill__v1__get_ca_csr_request__init(&r);
     r.name = name_word(&w);
-    sm_err err = client_call(&w.target, CA_SERVICE "GetCsr", &r.base, &sealmill__v1__get_ca_csr_response__descriptor, &w.arena, &m, &w.diag);
+    sm_err err = client_call(&w.target, CA_SERVICE "GetCsr", &r.base,
+                             &sealmill__v1__get_ca_csr_response__descriptor, &w.arena, &m, &w.diag);
     if (sm_ok(err)) {
-        const Sealmill__V1__GetCaCsrResponse *csr = (const Sealmill__V1__GetCaCsrResponse *)(void *)m;
+        const Sealmill__V1__GetCaCsrResponse *csr = (const Sealmill__V1__GetCaCsrResponse *)(void *)
+            m;
         sm_buf pem = sm_buf_init(1U << 20);
         sm_pem_encode(&pem, "CERTIFICATE REQUEST", sm_slice_of(csr->csr.data, csr->csr.len));
         (void)printf("%.*s", (int)pem.len, (const char *)pem.ptr);
@@ -180,11 +196,16 @@ static int run_csr(struct cli_args *args)
     return end(&w, err);
 }
 
-static const struct cli_option plain_options[] = {CLIENT_OPTIONS, {"pem", NULL, "Print the certificate too"}, {NULL, NULL, NULL}};
+static const struct cli_option plain_options[] = {
+    CLIENT_OPTIONS, {"pem", NULL, "Print the certificate too"}, {NULL, NULL, NULL}};
 
 const struct cli_command command_ca_csr = {
-    "ca csr", "NAME", "Print a CA's PKCS#10 request for an external signer", "  sealmill ca csr acme --dir ./ca > acme.csr\n",
-    plain_options, run_csr,
+    "ca csr",
+    "NAME",
+    "Print a CA's PKCS#10 request for an external signer",
+    "  sealmill ca csr acme --dir ./ca > acme.csr\n",
+    plain_options,
+    run_csr,
 };
 
 /* The first PEM block is the certificate, those behind it its chain. */
@@ -231,7 +252,8 @@ static int run_import(struct cli_args *args)
         cli_usage("--cert-file is needed: PEM, the CA's certificate first, then its chain");
     }
     sm_err err = read_chain(&w, &r);
-    err = sm_ok(err) ? client_call(&w.target, CA_SERVICE "ImportCertificate", &r.base, &sealmill__v1__ca__descriptor, &w.arena, &m, &w.diag)
+    err = sm_ok(err) ? client_call(&w.target, CA_SERVICE "ImportCertificate", &r.base,
+                                   &sealmill__v1__ca__descriptor, &w.arena, &m, &w.diag)
                      : err;
     err = sm_ok(err) ? show(&w, m) : err;
     return end(&w, err);
@@ -245,8 +267,12 @@ static const struct cli_option import_options[] = {
 };
 
 const struct cli_command command_ca_import = {
-    "ca import", "NAME", "Give a CA the certificate that an external signer made",
-    "  sealmill ca import acme --dir ./ca --cert-file acme-chain.pem\n", import_options, run_import,
+    "ca import",
+    "NAME",
+    "Give a CA the certificate that an external signer made",
+    "  sealmill ca import acme --dir ./ca --cert-file acme-chain.pem\n",
+    import_options,
+    run_import,
 };
 
 static int run_ca_list(struct cli_args *args)
@@ -256,11 +282,13 @@ static int run_ca_list(struct cli_args *args)
     ProtobufCMessage *m;
     begin(&w, args);
     sealmill__v1__list_cas_request__init(&r);
-    sm_err err = client_call(&w.target, CA_SERVICE "List", &r.base, &sealmill__v1__list_cas_response__descriptor, &w.arena, &m, &w.diag);
+    sm_err err = client_call(&w.target, CA_SERVICE "List", &r.base,
+                             &sealmill__v1__list_cas_response__descriptor, &w.arena, &m, &w.diag);
     if (sm_ok(err) && cli_has(args, "json")) {
         err = client_print_json(m);
     } else if (sm_ok(err)) {
-        const Sealmill__V1__ListCasResponse *list = (const Sealmill__V1__ListCasResponse *)(void *)m;
+        const Sealmill__V1__ListCasResponse *list = (const Sealmill__V1__ListCasResponse *)(void *)
+            m;
         for (size_t i = 0; i < list->n_cas; i++) {
             print_ca(list->cas[i]);
         }
@@ -280,13 +308,15 @@ static int run_ca_show(struct cli_args *args)
     begin(&w, args);
     sealmill__v1__get_ca_request__init(&r);
     r.name = name_word(&w);
-    sm_err err = client_call(&w.target, CA_SERVICE "Get", &r.base, &sealmill__v1__ca__descriptor, &w.arena, &m, &w.diag);
+    sm_err err = client_call(&w.target, CA_SERVICE "Get", &r.base, &sealmill__v1__ca__descriptor,
+                             &w.arena, &m, &w.diag);
     err = sm_ok(err) ? show(&w, m) : err;
     return end(&w, err);
 }
 
 const struct cli_command command_ca_show = {
-    "ca show", "NAME", "Show one CA", "  sealmill ca show issuing --dir ./ca --pem\n", plain_options, run_ca_show,
+    "ca show",     "NAME",      "Show one CA", "  sealmill ca show issuing --dir ./ca --pem\n",
+    plain_options, run_ca_show,
 };
 
 /* ---- tokens ---- */
@@ -312,7 +342,8 @@ static int run_token(struct cli_args *args)
     for (char *c = role; *c != '\0'; c++) {
         *c = (char)(*c >= 'a' && *c <= 'z' ? *c - 32 : *c);
     }
-    sm_err err = sm_message_set_text(&grant.base, SM_LIT("role"), sm_slice_str(role), &w.arena, &w.diag);
+    sm_err err = sm_message_set_text(&grant.base, SM_LIT("role"), sm_slice_str(role), &w.arena,
+                                     &w.diag);
     for (size_t i = 0; i < cli_count(args, "ca"); i++) {
         cas[grant.n_cas++] = text(&w, cli_at(args, "ca", i));
     }
@@ -324,12 +355,14 @@ static int run_token(struct cli_args *args)
     r.name = text(&w, cli_get(args, "name"));
     r.n_grants = 1;
     r.grants = grants;
-    if (validity != NULL && !sm_ok(sm_duration_parse(sm_slice_str(validity), &r.validity_seconds))) {
+    if (validity != NULL &&
+        !sm_ok(sm_duration_parse(sm_slice_str(validity), &r.validity_seconds))) {
         cli_usage("--validity wants a duration such as 30d");
     }
-    err = sm_ok(err) ? client_call(&w.target, CALLER_SERVICE "CreateToken", &r.base, &sealmill__v1__create_token_response__descriptor,
-                                   &w.arena, &m, &w.diag)
-                     : err;
+    err = sm_ok(err)
+              ? client_call(&w.target, CALLER_SERVICE "CreateToken", &r.base,
+                            &sealmill__v1__create_token_response__descriptor, &w.arena, &m, &w.diag)
+              : err;
     if (sm_ok(err) && cli_has(args, "json")) {
         err = client_print_json(m);
     } else if (sm_ok(err)) {
@@ -349,6 +382,11 @@ static const struct cli_option token_options[] = {
 };
 
 const struct cli_command command_token_create = {
-    "token create", NULL, "Make a bearer token; it is shown once",
-    "  sealmill token create --dir ./ca --name ci --role ra --ca issuing --profile device > token\n", token_options, run_token,
+    "token create",
+    NULL,
+    "Make a bearer token; it is shown once",
+    "  sealmill token create --dir ./ca --name ci --role ra --ca issuing --profile device > "
+    "token\n",
+    token_options,
+    run_token,
 };

@@ -103,7 +103,8 @@ static sm_err write_certificate(struct work *w, const Sealmill__V1__IssueRespons
     } else if (sm_ok(err)) {
         char until[SM_RFC3339_SIZE];
         (void)printf("issued %s, valid until %s, written to %s\n", r->serial,
-                     sm_clock_format(r->not_after == NULL ? 0 : r->not_after->seconds, until), path);
+                     sm_clock_format(r->not_after == NULL ? 0 : r->not_after->seconds, until),
+                     path);
     }
     sm_buf_deinit(&pem);
     return err;
@@ -116,7 +117,8 @@ static sm_err add_metadata(struct work *w, Sealmill__V1__IssueRequest *r)
     for (size_t i = 0; i < n && r->metadata != NULL; i++) {
         char *pair = text(w, cli_at(w->args, "metadata", i));
         char *equals = strchr(pair, '=');
-        Sealmill__V1__IssueRequest__MetadataEntry *e = SM_ARENA_NEW(&w->arena, Sealmill__V1__IssueRequest__MetadataEntry);
+        Sealmill__V1__IssueRequest__MetadataEntry *e = SM_ARENA_NEW(
+            &w->arena, Sealmill__V1__IssueRequest__MetadataEntry);
         if (equals == NULL || e == NULL) {
             cli_usage("--metadata wants KEY=VALUE");
         }
@@ -142,7 +144,8 @@ static sm_err add_sans(struct work *w, Sealmill__V1__IssueRequest *r)
         }
         *colon = '\0';
         sealmill__v1__subject_alt_name__init(m);
-        SM_TRY(sm_message_set_text(&m->base, sm_slice_str(pair), sm_slice_str(colon + 1), &w->arena, &w->diag));
+        SM_TRY(sm_message_set_text(&m->base, sm_slice_str(pair), sm_slice_str(colon + 1), &w->arena,
+                                   &w->diag));
         r->sans[r->n_sans++] = m;
     }
     return SM_NO_ERR;
@@ -165,7 +168,8 @@ static int run_issue(struct cli_args *args)
     sm_err err = read_csr(&w, &r.csr);
     err = sm_ok(err) ? add_metadata(&w, &r) : err;
     err = sm_ok(err) ? add_sans(&w, &r) : err;
-    err = sm_ok(err) ? client_call(&w.target, SERVICE "Issue", &r.base, &sealmill__v1__issue_response__descriptor, &w.arena, &m, &w.diag)
+    err = sm_ok(err) ? client_call(&w.target, SERVICE "Issue", &r.base,
+                                   &sealmill__v1__issue_response__descriptor, &w.arena, &m, &w.diag)
                      : err;
     err = sm_ok(err) ? write_certificate(&w, (const Sealmill__V1__IssueResponse *)(void *)m) : err;
     return end(&w, err);
@@ -186,10 +190,14 @@ static const struct cli_option issue_options[] = {
 };
 
 const struct cli_command command_issue = {
-    "issue", NULL, "Have a certificate issued",
+    "issue",
+    NULL,
+    "Have a certificate issued",
     "  sealmill issue --dir ./ca --profile device --csr dev.csr --out dev.pem\n"
-    "  sealmill issue --server 10.0.0.5:9000 --ca-file root.pem --cert ra.pem --key ra.key --profile device --csr dev.csr\n",
-    issue_options, run_issue,
+    "  sealmill issue --server 10.0.0.5:9000 --ca-file root.pem --cert ra.pem --key ra.key "
+    "--profile device --csr dev.csr\n",
+    issue_options,
+    run_issue,
 };
 
 static int run_renew(struct cli_args *args)
@@ -203,7 +211,8 @@ static int run_renew(struct cli_args *args)
     r.validity_seconds = validity(&w);
     r.revoke_old = cli_has(args, "revoke-old");
     sm_err err = cli_has(args, "csr") ? read_csr(&w, &r.csr) : SM_NO_ERR;
-    err = sm_ok(err) ? client_call(&w.target, SERVICE "Renew", &r.base, &sealmill__v1__issue_response__descriptor, &w.arena, &m, &w.diag)
+    err = sm_ok(err) ? client_call(&w.target, SERVICE "Renew", &r.base,
+                                   &sealmill__v1__issue_response__descriptor, &w.arena, &m, &w.diag)
                      : err;
     err = sm_ok(err) ? write_certificate(&w, (const Sealmill__V1__IssueResponse *)(void *)m) : err;
     return end(&w, err);
@@ -211,7 +220,8 @@ static int run_renew(struct cli_args *args)
 
 static const struct cli_option renew_options[] = {
     CLIENT_OPTIONS,
-    {"csr", "FILE", "Request with the new key (default: keep the key, where the profile allows it)"},
+    {"csr", "FILE",
+     "Request with the new key (default: keep the key, where the profile allows it)"},
     {"out", "FILE", "Where the certificate goes, PEM"},
     {"chain", NULL, "Write the chain behind it"},
     {"validity", "DURATION", "Such as 90d"},
@@ -220,7 +230,12 @@ static const struct cli_option renew_options[] = {
 };
 
 const struct cli_command command_renew = {
-    "renew", "SERIAL", "Renew a certificate", "  sealmill renew 4199... --dir ./ca --out dev.pem\n", renew_options, run_renew,
+    "renew",
+    "SERIAL",
+    "Renew a certificate",
+    "  sealmill renew 4199... --dir ./ca --out dev.pem\n",
+    renew_options,
+    run_renew,
 };
 
 /* ---- get, list ---- */
@@ -235,10 +250,12 @@ static void print_certificate(const Sealmill__V1__Certificate *c)
 {
     char from[SM_RFC3339_SIZE];
     char until[SM_RFC3339_SIZE];
-    (void)printf("serial     %s\nstate      %s\nsubject    %s\nca         %s\nprofile    %s\nvalid      %s to %s\nrequester  %s\n",
+    (void)printf("serial     %s\nstate      %s\nsubject    %s\nca         %s\nprofile    %s\nvalid "
+                 "     %s to %s\nrequester  %s\n",
                  c->serial, state_word(c->state), c->subject, c->ca, c->profile,
                  sm_clock_format(c->not_before == NULL ? 0 : c->not_before->seconds, from),
-                 sm_clock_format(c->not_after == NULL ? 0 : c->not_after->seconds, until), c->requester);
+                 sm_clock_format(c->not_after == NULL ? 0 : c->not_after->seconds, until),
+                 c->requester);
 }
 
 static sm_err show(struct work *w, const ProtobufCMessage *m)
@@ -258,7 +275,8 @@ static int run_get(struct cli_args *args)
     begin(&w, args, false);
     sealmill__v1__get_certificate_request__init(&r);
     r.serial = serial_word(&w);
-    sm_err err = client_call(&w.target, SERVICE "Get", &r.base, &sealmill__v1__certificate__descriptor, &w.arena, &m, &w.diag);
+    sm_err err = client_call(&w.target, SERVICE "Get", &r.base,
+                             &sealmill__v1__certificate__descriptor, &w.arena, &m, &w.diag);
     if (sm_ok(err) && cli_has(args, "pem")) {
         const Sealmill__V1__Certificate *c = (const Sealmill__V1__Certificate *)(void *)m;
         sm_buf pem = sm_buf_init(1U << 20);
@@ -278,14 +296,16 @@ static const struct cli_option get_options[] = {
 };
 
 const struct cli_command command_get = {
-    "get", "SERIAL", "Show one certificate", "  sealmill get 4199... --dir ./ca\n", get_options, run_get,
+    "get",       "SERIAL", "Show one certificate", "  sealmill get 4199... --dir ./ca\n",
+    get_options, run_get,
 };
 
 static void print_row(const Sealmill__V1__Certificate *c)
 {
     char until[SM_RFC3339_SIZE];
     (void)printf("%s  %-8s %s  %s\n", c->serial, state_word(c->state),
-                 sm_clock_format(c->not_after == NULL ? 0 : c->not_after->seconds, until), c->subject);
+                 sm_clock_format(c->not_after == NULL ? 0 : c->not_after->seconds, until),
+                 c->subject);
 }
 
 static int run_list(struct cli_args *args)
@@ -308,18 +328,22 @@ static int run_list(struct cli_args *args)
             }
             value = upper;
         }
-        err = value == NULL ? err : sm_message_set_text(&r.base, sm_slice_str(filters[i]), sm_slice_str(value), &w.arena, &w.diag);
+        err = value == NULL ? err
+                            : sm_message_set_text(&r.base, sm_slice_str(filters[i]),
+                                                  sm_slice_str(value), &w.arena, &w.diag);
     }
     do {
         ProtobufCMessage *m;
         r.page_size = left < 1000 ? (int32_t)left : 1000;
-        err = sm_ok(err) ? client_call(&w.target, SERVICE "List", &r.base, &sealmill__v1__list_certificates_response__descriptor,
+        err = sm_ok(err) ? client_call(&w.target, SERVICE "List", &r.base,
+                                       &sealmill__v1__list_certificates_response__descriptor,
                                        &w.arena, &m, &w.diag)
                          : err;
         if (!sm_ok(err)) {
             break;
         }
-        const Sealmill__V1__ListCertificatesResponse *page = (const Sealmill__V1__ListCertificatesResponse *)(void *)m;
+        const Sealmill__V1__ListCertificatesResponse *page =
+            (const Sealmill__V1__ListCertificatesResponse *)(void *)m;
         if (cli_has(args, "json")) {
             err = client_print_json(m);
         }
@@ -344,7 +368,8 @@ static const struct cli_option list_options[] = {
 };
 
 const struct cli_command command_list = {
-    "list", NULL, "List certificates", "  sealmill list --dir ./ca --state revoked\n", list_options, run_list,
+    "list",       NULL,     "List certificates", "  sealmill list --dir ./ca --state revoked\n",
+    list_options, run_list,
 };
 
 /* ---- revoke, release ---- */
@@ -365,9 +390,11 @@ static int run_revoke(struct cli_args *args)
         for (char *c = upper; *c != '\0'; c++) {
             *c = (char)(*c >= 'a' && *c <= 'z' ? *c - 32 : (*c == '-' ? '_' : *c));
         }
-        err = sm_message_set_text(&r.base, SM_LIT("reason"), sm_slice_str(upper), &w.arena, &w.diag);
+        err = sm_message_set_text(&r.base, SM_LIT("reason"), sm_slice_str(upper), &w.arena,
+                                  &w.diag);
     }
-    err = sm_ok(err) ? client_call(&w.target, SERVICE "Revoke", &r.base, &sealmill__v1__certificate__descriptor, &w.arena, &m, &w.diag)
+    err = sm_ok(err) ? client_call(&w.target, SERVICE "Revoke", &r.base,
+                                   &sealmill__v1__certificate__descriptor, &w.arena, &m, &w.diag)
                      : err;
     err = sm_ok(err) ? show(&w, m) : err;
     return end(&w, err);
@@ -375,13 +402,18 @@ static int run_revoke(struct cli_args *args)
 
 static const struct cli_option revoke_options[] = {
     CLIENT_OPTIONS,
-    {"reason", "REASON", "key-compromise, superseded, cessation-of-operation, certificate-hold, ..."},
+    {"reason", "REASON",
+     "key-compromise, superseded, cessation-of-operation, certificate-hold, ..."},
     {NULL, NULL, NULL},
 };
 
 const struct cli_command command_revoke = {
-    "revoke", "SERIAL", "Revoke a certificate, or put it on hold",
-    "  sealmill revoke 4199... --dir ./ca --reason key-compromise\n", revoke_options, run_revoke,
+    "revoke",
+    "SERIAL",
+    "Revoke a certificate, or put it on hold",
+    "  sealmill revoke 4199... --dir ./ca --reason key-compromise\n",
+    revoke_options,
+    run_revoke,
 };
 
 static int run_release(struct cli_args *args)
@@ -392,7 +424,8 @@ static int run_release(struct cli_args *args)
     begin(&w, args, false);
     sealmill__v1__release_request__init(&r);
     r.serial = serial_word(&w);
-    sm_err err = client_call(&w.target, SERVICE "Release", &r.base, &sealmill__v1__certificate__descriptor, &w.arena, &m, &w.diag);
+    sm_err err = client_call(&w.target, SERVICE "Release", &r.base,
+                             &sealmill__v1__certificate__descriptor, &w.arena, &m, &w.diag);
     err = sm_ok(err) ? show(&w, m) : err;
     return end(&w, err);
 }
@@ -400,5 +433,10 @@ static int run_release(struct cli_args *args)
 static const struct cli_option release_options[] = {CLIENT_OPTIONS, {NULL, NULL, NULL}};
 
 const struct cli_command command_release = {
-    "release", "SERIAL", "Take a certificate off hold", "  sealmill release 4199... --dir ./ca\n", release_options, run_release,
+    "release",
+    "SERIAL",
+    "Take a certificate off hold",
+    "  sealmill release 4199... --dir ./ca\n",
+    release_options,
+    run_release,
 };

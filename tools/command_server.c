@@ -32,7 +32,9 @@ static const struct cli_option serve_options[] = {
 };
 
 const struct cli_command command_serve = {
-    "serve", NULL, "Run the service", "  sealmill serve --config /etc/sealmill/sealmill.yaml\n", serve_options, run_serve,
+    "serve",           NULL,
+    "Run the service", "  sealmill serve --config /etc/sealmill/sealmill.yaml\n",
+    serve_options,     run_serve,
 };
 
 static int run_config_check(struct cli_args *args)
@@ -44,14 +46,19 @@ static int run_config_check(struct cli_args *args)
     sm_err err = config_load(need(args, "config"), &arena, &config, &diag);
     int rc = sm_ok(err) ? 0 : cli_fail(err, &diag);
     if (rc == 0) {
-        (void)printf("%s is good: %zu listeners, %zu profiles\n", cli_get(args, "config"), config->n_listeners, config->n_profiles);
+        (void)printf("%s is good: %zu listeners, %zu profiles\n", cli_get(args, "config"),
+                     config->n_listeners, config->n_profiles);
     }
     sm_arena_deinit(&arena);
     return rc;
 }
 
 const struct cli_command command_config_check = {
-    "config check", NULL, "Check a configuration file", "  sealmill config check --config sealmill.yaml\n", serve_options,
+    "config check",
+    NULL,
+    "Check a configuration file",
+    "  sealmill config check --config sealmill.yaml\n",
+    serve_options,
     run_config_check,
 };
 
@@ -71,7 +78,9 @@ static int backup_running(const struct cli_args *args)
     Sealmill__V1__BackupRequest request;
     sm_arena_init(&arena, 1U << 20);
     sealmill__v1__backup_request__init(&request);
-    char *name = cli_get(args, "name") == NULL ? NULL : sm_arena_strdup(&arena, sm_slice_str(cli_get(args, "name")));
+    char *name = cli_get(args, "name") == NULL
+                     ? NULL
+                     : sm_arena_strdup(&arena, sm_slice_str(cli_get(args, "name")));
     request.name = name == NULL ? request.name : name;
     client_target_from(args, true, &target);
     sm_err err = client_call(&target, "/sealmill.v1.MaintenanceService/Backup", &request.base,
@@ -79,8 +88,10 @@ static int backup_running(const struct cli_args *args)
     err = sm_ok(err) && cli_has(args, "json") ? client_print_json(answer) : err;
     int rc = sm_ok(err) ? 0 : cli_fail(err, &diag);
     if (rc == 0 && !cli_has(args, "json")) {
-        const Sealmill__V1__BackupResponse *r = (const Sealmill__V1__BackupResponse *)(const void *)answer;
-        (void)printf("backup made on the server in %s, up to record %lld of the log\n", r->path, (long long)r->last_sequence);
+        const Sealmill__V1__BackupResponse *r = (const Sealmill__V1__BackupResponse *)(const void *)
+            answer;
+        (void)printf("backup made on the server in %s, up to record %lld of the log\n", r->path,
+                     (long long)r->last_sequence);
     }
     sm_arena_deinit(&arena);
     return rc;
@@ -118,7 +129,8 @@ const struct cli_command command_backup = {
     NULL,
     "Copy the database, of a running server or of a stopped one",
     "  sealmill backup --dir ./ca\n"
-    "  sealmill backup --server ca.example:9000 --ca-file root.pem --cert admin.pem --key admin.key --name before-update\n"
+    "  sealmill backup --server ca.example:9000 --ca-file root.pem --cert admin.pem --key "
+    "admin.key --name before-update\n"
     "  sealmill backup --data-dir ./ca/db --out ./backup-1     # nothing runs on it\n",
     backup_options,
     run_backup,
@@ -151,7 +163,11 @@ static const struct cli_option restore_options[] = {
 };
 
 const struct cli_command command_restore = {
-    "restore", NULL, "Put a backup in place", "  sealmill restore --from ./backup-1 --data-dir ./ca/db\n", restore_options,
+    "restore",
+    NULL,
+    "Put a backup in place",
+    "  sealmill restore --from ./backup-1 --data-dir ./ca/db\n",
+    restore_options,
     run_restore,
 };
 
@@ -163,7 +179,8 @@ static void on_problem(void *ctx, const char *what)
 
 static int run_db_check(struct cli_args *args)
 {
-    static const char *const names[SM_FAMILY_COUNT] = {"meta", "cert", "state", "log", "index", "ocsp"};
+    static const char *const names[SM_FAMILY_COUNT] = {"meta", "cert",  "state",
+                                                       "log",  "index", "ocsp"};
     sm_store *store;
     sm_diag diag = {.reason = ""};
     struct sm_store_check result = {.problems = 0};
@@ -176,8 +193,8 @@ static int run_db_check(struct cli_args *args)
         return cli_fail(err, &diag);
     }
     for (int i = 0; i < SM_FAMILY_COUNT; i++) {
-        (void)printf("%-6s %12llu rows %14llu octets\n", names[i], (unsigned long long)result.rows[i],
-                     (unsigned long long)result.bytes[i]);
+        (void)printf("%-6s %12llu rows %14llu octets\n", names[i],
+                     (unsigned long long)result.rows[i], (unsigned long long)result.bytes[i]);
     }
     (void)printf("last sequence %llu, %llu problems\n", (unsigned long long)result.last_sequence,
                  (unsigned long long)result.problems);
@@ -190,6 +207,10 @@ static const struct cli_option check_options[] = {
 };
 
 const struct cli_command command_db_check = {
-    "db check", NULL, "Read a stopped server's whole database and report damage", "  sealmill db check --data-dir ./ca/db\n",
-    check_options, run_db_check,
+    "db check",
+    NULL,
+    "Read a stopped server's whole database and report damage",
+    "  sealmill db check --data-dir ./ca/db\n",
+    check_options,
+    run_db_check,
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The configuration file: YAML read into sealmill.config.v1.Config, with defaults filled in and paths made absolute.
+ * The configuration file: YAML read into sealmill.config.v1.Config, with defaults filled in and
+ * paths made absolute.
  *
  * Threads:   main.
  * Limits:    CONFIG_MAX octets.
@@ -17,10 +18,15 @@
 
 #define CONFIG_MAX (4U << 20)
 
-/* Reads and checks. Everything lives in `arena`. Errors: with "line N: ..." in diag where a line is to blame. */
-SM_FALLIBLE config_load(const char *path, sm_arena *arena, Sealmill__Config__V1__Config **out, sm_diag *diag);
+/* Reads and checks. Everything lives in `arena`. Errors: with "line N: ..." in diag where a line
+ * is to blame. */
+SM_FALLIBLE config_load(const char *path, sm_arena *arena, Sealmill__Config__V1__Config **out,
+                        sm_diag *diag);
 /* The limits of the listeners. */
-/* The pkcs11 section; `out` has room for SM_TOKENS_MAX, strings are the configuration's. Errors: INVALID, TOO_LARGE. */
-SM_FALLIBLE config_tokens(const Sealmill__Config__V1__Config *config, struct sm_token_config *out, sm_diag *diag);
+/* The pkcs11 section; `out` has room for SM_TOKENS_MAX, strings are the configuration's. Errors:
+ * INVALID, TOO_LARGE. */
+SM_FALLIBLE config_tokens(const Sealmill__Config__V1__Config *config, struct sm_token_config *out,
+                          sm_diag *diag);
 
-SM_FALLIBLE config_limits(const Sealmill__Config__V1__Config *config, struct sm_http_limits *out, sm_diag *diag);
+SM_FALLIBLE config_limits(const Sealmill__Config__V1__Config *config, struct sm_http_limits *out,
+                          sm_diag *diag);

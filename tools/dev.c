@@ -46,7 +46,8 @@ static sm_err write_text(struct dev *d, const char *name, sm_slice text, mode_t 
 /* ---- files ---- */
 
 static const char config_text[] =
-    "# Made by `sealmill dev`; yours to change. `sealmill config check --config sealmill.yaml` tells what is wrong with it.\n"
+    "# Made by `sealmill dev`; yours to change. `sealmill config check --config sealmill.yaml` "
+    "tells what is wrong with it.\n"
     "data_dir: db\n"
     "backup_dir: backups\n"
     "keys:\n"
@@ -105,7 +106,8 @@ static const char config_text[] =
 static sm_err write_config(struct dev *d, const char *admin_sha256, const char *ra_sha256)
 {
     sm_buf text = sm_buf_init(65536);
-    sm_buf_printf(&text, config_text, d->base, d->base + 2, d->base + 3, admin_sha256, ra_sha256, d->base + 2, d->base + 2);
+    sm_buf_printf(&text, config_text, d->base, d->base + 2, d->base + 3, admin_sha256, ra_sha256,
+                  d->base + 2, d->base + 2);
     sm_err err = sm_buf_err(&text);
     err = sm_ok(err) ? write_text(d, "sealmill.yaml", sm_buf_slice(&text), 0644) : err;
     sm_buf_deinit(&text);
@@ -115,14 +117,16 @@ static sm_err write_config(struct dev *d, const char *admin_sha256, const char *
 static sm_err write_env(struct dev *d)
 {
     sm_buf text = sm_buf_init(16384);
-    sm_buf_printf(&text,
-                  "# Source this in a shell: . %s/env\n"
-                  "SEALMILL_DIR='%s'\nSEALMILL_API=127.0.0.1:%ld\nSEALMILL_URL=https://127.0.0.1:%ld\n"
-                  "SEALMILL_PUBLIC_URL=http://127.0.0.1:%ld\nSEALMILL_OCSP_URL=http://127.0.0.1:%ld/ocsp\n"
-                  "SEALMILL_OPERATIONS_URL=http://127.0.0.1:%ld\nSEALMILL_CA_FILE='%s/pki/root.pem'\n"
-                  "SEALMILL_CERT='%s/pki/ra.pem'\nSEALMILL_KEY='%s/pki/ra.key'\n"
-                  "SEALMILL_ADMIN_CERT='%s/pki/admin.pem'\nSEALMILL_ADMIN_KEY='%s/pki/admin.key'\n",
-                  d->dir, d->dir, d->base, d->base, d->base + 2, d->base + 2, d->base + 3, d->dir, d->dir, d->dir, d->dir, d->dir);
+    sm_buf_printf(
+        &text,
+        "# Source this in a shell: . %s/env\n"
+        "SEALMILL_DIR='%s'\nSEALMILL_API=127.0.0.1:%ld\nSEALMILL_URL=https://127.0.0.1:%ld\n"
+        "SEALMILL_PUBLIC_URL=http://127.0.0.1:%ld\nSEALMILL_OCSP_URL=http://127.0.0.1:%ld/ocsp\n"
+        "SEALMILL_OPERATIONS_URL=http://127.0.0.1:%ld\nSEALMILL_CA_FILE='%s/pki/root.pem'\n"
+        "SEALMILL_CERT='%s/pki/ra.pem'\nSEALMILL_KEY='%s/pki/ra.key'\n"
+        "SEALMILL_ADMIN_CERT='%s/pki/admin.pem'\nSEALMILL_ADMIN_KEY='%s/pki/admin.key'\n",
+        d->dir, d->dir, d->base, d->base, d->base + 2, d->base + 2, d->base + 3, d->dir, d->dir,
+        d->dir, d->dir, d->dir);
     sm_err err = sm_buf_err(&text);
     err = sm_ok(err) ? write_text(d, "env", sm_buf_slice(&text), 0644) : err;
     sm_buf_deinit(&text);
@@ -216,8 +220,12 @@ static sm_err record_certificate(struct dev *d, const struct sm_ca *ca, sm_slice
     r.not_before = cert.not_before;
     r.not_after = cert.not_after;
     r.issued_at = sm_clock_wall_s();
-    const struct sm_audit audit = {.caller = requester, .action = "certificate.issue", .outcome = "ok", .profile = profile,
-                                   .serial = cert.serial, .ca_id = ca->id,
+    const struct sm_audit audit = {.caller = requester,
+                                   .action = "certificate.issue",
+                                   .outcome = "ok",
+                                   .profile = profile,
+                                   .serial = cert.serial,
+                                   .ca_id = ca->id,
                                    .kind = SEALMILL__V1__INVENTORY_EVENT__KIND__KIND_ISSUED};
     SM_TRY(sm_record_pack(&r.base, &d->arena, &value));
     SM_TRY(sm_audit_pack(&audit, &d->arena, &log));
@@ -226,7 +234,8 @@ static sm_err record_certificate(struct dev *d, const struct sm_ca *ca, sm_slice
     return sm_store_write_sync(d->store, &op);
 }
 
-static sm_err make_leaf(struct dev *d, const struct sm_ca *ca, const char *name, const char *subject, bool server, char sha256[65])
+static sm_err make_leaf(struct dev *d, const struct sm_ca *ca, const char *name,
+                        const char *subject, bool server, char sha256[65])
 {
     static const char server_auth[] = "\x2b\x06\x01\x05\x05\x07\x03\x01";
     static const char client_auth[] = "\x2b\x06\x01\x05\x05\x07\x03\x02";
@@ -255,7 +264,8 @@ static sm_err make_leaf(struct dev *d, const struct sm_ca *ca, const char *name,
     };
     char *key_path = sm_arena_printf(&d->arena, "%s/pki/%s.key", d->dir, name);
     char *pem = sm_arena_printf(&d->arena, "pki/%s.pem", name);
-    sm_err err = key_path == NULL || pem == NULL ? SM_ERR(NO_MEMORY) : sm_leaf_cert_make(&r, &d->arena, &der);
+    sm_err err = key_path == NULL || pem == NULL ? SM_ERR(NO_MEMORY)
+                                                 : sm_leaf_cert_make(&r, &d->arena, &der);
     err = sm_ok(err) ? record_certificate(d, ca, der) : err;
     err = sm_ok(err) ? sm_key_write_pem(key, key_path, &d->diag) : err;
     if (sm_ok(err)) {
@@ -282,8 +292,10 @@ static sm_err make_pki(struct dev *d, char admin[65], char ra[65])
     sm_err err = write_pem(d, "pki/root.pem", &chain[1], 1);
     err = sm_ok(err) ? write_pem(d, "pki/issuing.pem", chain, 1) : err;
     err = sm_ok(err) ? write_pem(d, "pki/chain.pem", chain, 2) : err;
-    err = sm_ok(err) ? make_leaf(d, issuing, "server", "O=sealmill dev,CN=localhost", true, server) : err;
-    err = sm_ok(err) ? make_leaf(d, issuing, "admin", "O=sealmill dev,CN=admin", false, admin) : err;
+    err = sm_ok(err) ? make_leaf(d, issuing, "server", "O=sealmill dev,CN=localhost", true, server)
+                     : err;
+    err = sm_ok(err) ? make_leaf(d, issuing, "admin", "O=sealmill dev,CN=admin", false, admin)
+                     : err;
     err = sm_ok(err) ? make_leaf(d, issuing, "ra", "O=sealmill dev,CN=ra", false, ra) : err;
     sm_world_detach(&world);
     return err;
@@ -292,11 +304,14 @@ static sm_err make_pki(struct dev *d, char admin[65], char ra[65])
 static sm_err open_core(struct dev *d, Sealmill__Config__V1__Config *empty)
 {
     sealmill__config__v1__config__init(empty);
-    const struct sm_keystore_config keys = {.dir = path_in(d, "keys"), .passphrase_file = path_in(d, "keys/passphrase")};
-    const struct sm_store_config store = {.dir = path_in(d, "db"), .create = true, .indexer = sm_api_index};
+    const struct sm_keystore_config keys = {.dir = path_in(d, "keys"),
+                                            .passphrase_file = path_in(d, "keys/passphrase")};
+    const struct sm_store_config store = {
+        .dir = path_in(d, "db"), .create = true, .indexer = sm_api_index};
     SM_TRY(sm_keystore_open(&keys, &d->keystore, &d->diag));
     SM_TRY(sm_store_open(&store, &d->store, &d->diag));
-    const struct sm_api_config api = {.config = empty, .store = d->store, .keystore = d->keystore, .service_threads = 1};
+    const struct sm_api_config api = {
+        .config = empty, .store = d->store, .keystore = d->keystore, .service_threads = 1};
     return sm_api_new(&api, &d->api, &d->diag);
 }
 
@@ -306,7 +321,9 @@ static sm_err refuse_leftovers(struct dev *d)
     char *db = path_in(d, "db");
     return db != NULL && sm_file_exists(db)
                ? sm_diag_set(&d->diag, SM_ERR(PRECONDITION), "dir",
-                             "%s has a database but no sealmill.yaml: an earlier start was broken off; remove the folder", d->dir)
+                             "%s has a database but no sealmill.yaml: an earlier start was broken "
+                             "off; remove the folder",
+                             d->dir)
                : SM_NO_ERR;
 }
 
@@ -337,7 +354,8 @@ static void say_ready(void *ctx)
                  "  OCSP                      http://127.0.0.1:%ld/ocsp\n"
                  "  health and metrics        http://127.0.0.1:%ld/metrics\n\n"
                  "Try:\n"
-                 "  openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout dev.key -subj /CN=dev1 -out dev.csr\n"
+                 "  openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "
+                 "dev.key -subj /CN=dev1 -out dev.csr\n"
                  "  sealmill issue --dir %s --profile device --csr dev.csr --out dev.pem\n"
                  "Stop with Ctrl-C; starting again on the same folder goes on with the same CA.\n",
                  d->dir, d->base, d->base + 2, d->base + 3, d->dir);
@@ -381,6 +399,10 @@ static const struct cli_option options[] = {
 };
 
 const struct cli_command command_dev = {
-    "dev", NULL, "Make and run a whole CA in one folder", "  sealmill dev --dir ./ca\n  sealmill dev --dir ./ca2 --port-base 9100\n",
-    options, run_dev,
+    "dev",
+    NULL,
+    "Make and run a whole CA in one folder",
+    "  sealmill dev --dir ./ca\n  sealmill dev --dir ./ca2 --port-base 9100\n",
+    options,
+    run_dev,
 };

@@ -41,11 +41,11 @@ struct request {
 struct load {
     struct client_target target;
     const char *profile;
-    const char *ca; /* "": the only one that issues the profile */
+    const char *ca;   /* "": the only one that issues the profile */
     sm_slice *bodies; /* framed IssueRequests */
     size_t body_count;
     size_t next_body;
-    uint64_t want;     /* calls in all; 0: until `end_ns` */
+    uint64_t want; /* calls in all; 0: until `end_ns` */
     uint64_t end_ns;
     uint64_t started;
     uint64_t done;
@@ -61,7 +61,8 @@ struct load {
 
 /* ---- requests made before the clock starts ---- */
 
-static sm_err make_body(const struct load *l, size_t number, enum sm_key_type type, sm_arena *scratch, sm_arena *keep, sm_slice *out)
+static sm_err make_body(const struct load *l, size_t number, enum sm_key_type type,
+                        sm_arena *scratch, sm_arena *keep, sm_slice *out)
 {
     char subject[64];
     struct sm_name name;
@@ -91,7 +92,8 @@ static sm_err make_body(const struct load *l, size_t number, enum sm_key_type ty
     r.csr.data = ptr.out;
     r.csr.len = csr.len;
     sm_buf framed = sm_buf_init(65536);
-    sm_grpc_frame_header(&framed, (uint32_t)sealmill__v1__issue_request__get_packed_size(&r), false);
+    sm_grpc_frame_header(&framed, (uint32_t)sealmill__v1__issue_request__get_packed_size(&r),
+                         false);
     err = sm_message_pack(&r.base, &framed);
     err = sm_ok(err) ? sm_arena_copy(keep, sm_buf_slice(&framed), out) : err;
     sm_buf_deinit(&framed);
@@ -128,7 +130,8 @@ static bool wants_more(const struct load *l)
     return l->want > 0 ? l->started < l->want : sm_clock_mono_ns() < l->end_ns;
 }
 
-static void on_headers(void *ctx, sm_http_call *call, unsigned status, const sm_http_header *headers, size_t count)
+static void on_headers(void *ctx, sm_http_call *call, unsigned status,
+                       const sm_http_header *headers, size_t count)
 {
     struct request *r = ctx;
     (void)call;
@@ -162,8 +165,9 @@ static void write_serial(struct request *r)
 {
     Sealmill__V1__IssueResponse *m = r->answer.len < SM_GRPC_FRAME_HEADER
                                          ? NULL
-                                         : sealmill__v1__issue_response__unpack(NULL, r->answer.len - SM_GRPC_FRAME_HEADER,
-                                                                                r->answer.ptr + SM_GRPC_FRAME_HEADER);
+                                         : sealmill__v1__issue_response__unpack(
+                                               NULL, r->answer.len - SM_GRPC_FRAME_HEADER,
+                                               r->answer.ptr + SM_GRPC_FRAME_HEADER);
     if (m != NULL) {
         (void)fprintf(r->connection->load->serials, "%s\n", m->serial);
         (void)fflush(r->connection->load->serials);
@@ -213,15 +217,17 @@ static bool start_call(struct connection *c)
         return false;
     }
     (void)snprintf(authorization, sizeof(authorization), "Bearer %s", l->target.token);
-    const sm_http_header headers[] = {SM_HEADER("content-type", SM_LIT("application/grpc")), SM_HEADER("te", SM_LIT("trailers")),
+    const sm_http_header headers[] = {SM_HEADER("content-type", SM_LIT("application/grpc")),
+                                      SM_HEADER("te", SM_LIT("trailers")),
                                       SM_HEADER("authorization", sm_slice_str(authorization))};
     size_t count = l->target.token[0] == '\0' ? 2 : 3;
     r->connection = c;
     r->start_ns = sm_clock_mono_ns();
     r->answer = sm_buf_init(1U << 20);
     sm_slice body = l->bodies[l->next_body++ % l->body_count];
-    if (!sm_ok(sm_http_call_start(c->client, SM_LIT("POST"), SM_LIT("/sealmill.v1.CertificateService/Issue"), headers, count, body,
-                                  true, &call_ops, r, &call))) {
+    if (!sm_ok(sm_http_call_start(c->client, SM_LIT("POST"),
+                                  SM_LIT("/sealmill.v1.CertificateService/Issue"), headers, count,
+                                  body, true, &call_ops, r, &call))) {
         sm_free(r);
         return false;
     }
@@ -288,16 +294,19 @@ static void report(struct load *l, uint64_t ns, bool json)
     double rate = seconds > 0 ? (double)l->done / seconds : 0;
     qsort(l->latencies_us, n, sizeof(*l->latencies_us), compare);
     if (json) {
-        (void)printf("{\"certificates_per_second\":%.1f,\"certificates\":%llu,\"seconds\":%.3f,\"errors\":%llu,"
+        (void)printf("{\"certificates_per_second\":%.1f,\"certificates\":%llu,\"seconds\":%.3f,"
+                     "\"errors\":%llu,"
                      "\"latency_us\":{\"p50\":%u,\"p90\":%u,\"p99\":%u,\"p999\":%u,\"max\":%u}}\n",
-                     rate, (unsigned long long)l->done, seconds, (unsigned long long)l->errors, percentile(l, n, 500),
-                     percentile(l, n, 900), percentile(l, n, 990), percentile(l, n, 999), percentile(l, n, 1000));
+                     rate, (unsigned long long)l->done, seconds, (unsigned long long)l->errors,
+                     percentile(l, n, 500), percentile(l, n, 900), percentile(l, n, 990),
+                     percentile(l, n, 999), percentile(l, n, 1000));
         return;
     }
     (void)printf("%llu certificates in %.2f s: %.0f a second, %llu errors\n"
                  "latency: p50 %u us, p90 %u us, p99 %u us, p99.9 %u us, max %u us\n",
-                 (unsigned long long)l->done, seconds, rate, (unsigned long long)l->errors, percentile(l, n, 500),
-                 percentile(l, n, 900), percentile(l, n, 990), percentile(l, n, 999), percentile(l, n, 1000));
+                 (unsigned long long)l->done, seconds, rate, (unsigned long long)l->errors,
+                 percentile(l, n, 500), percentile(l, n, 900), percentile(l, n, 990),
+                 percentile(l, n, 999), percentile(l, n, 1000));
     if (l->errors > 0) {
         (void)printf("first error: %s\n", l->first_error.reason);
     }
@@ -313,15 +322,16 @@ static sm_err run(struct load *l, sm_tls_client *tls, uint64_t *ns)
     sm_err err = SM_NO_ERR;
     for (size_t i = 0; i < l->connection_count && sm_ok(err); i++) {
         l->connections[i].load = l;
-        err = sm_http_client_connect(loop, l->target.server, tls, &client_ops, &l->connections[i], &l->connections[i].client,
-                                     &l->first_error);
+        err = sm_http_client_connect(loop, l->target.server, tls, &client_ops, &l->connections[i],
+                                     &l->connections[i].client, &l->first_error);
     }
     while (sm_ok(err) && !all_closed(l)) {
         sm_loop_turn(loop, 100);
         uint64_t now = sm_clock_mono_ns();
         if (isatty(2) == 1 && now - told > SM_NS_PER_S / 4) {
             told = now;
-            (void)fprintf(stderr, "\r%llu certificates, %llu errors", (unsigned long long)l->done, (unsigned long long)l->errors);
+            (void)fprintf(stderr, "\r%llu certificates, %llu errors", (unsigned long long)l->done,
+                          (unsigned long long)l->errors);
         }
     }
     *ns = sm_clock_mono_ns() - start;
@@ -351,7 +361,8 @@ static int run_load(struct cli_args *args)
     l.end_ns = (uint64_t)seconds * SM_NS_PER_S;
     l.connection_count = (size_t)cli_number(args, "connections", 8, 1, CONNECTIONS_MAX);
     l.in_flight_max = (size_t)cli_number(args, "in-flight", 64, 1, IN_FLIGHT_MAX);
-    l.body_count = (size_t)cli_number(args, "csrs", l.want > 0 && l.want < 1000000 ? (long)l.want : CSRS_DEFAULT, 1, 10000000);
+    l.body_count = (size_t)cli_number(
+        args, "csrs", l.want > 0 && l.want < 1000000 ? (long)l.want : CSRS_DEFAULT, 1, 10000000);
     l.latency_room = l.want > 0 ? (size_t)l.want : 50000000;
     if (key_type == SM_KEY_NONE) {
         cli_usage("--key-type wants p256, p384, rsa-2048, ...");
@@ -393,7 +404,11 @@ static const struct cli_option load_options[] = {
 };
 
 const struct cli_command command_load = {
-    "load", NULL, "Measure: have many certificates issued",
-    "  sealmill load --dir ./ca --count 20000\n  sealmill load --dir ./ca --seconds 10 --connections 8 --in-flight 64 --json\n",
-    load_options, run_load,
+    "load",
+    NULL,
+    "Measure: have many certificates issued",
+    "  sealmill load --dir ./ca --count 20000\n  sealmill load --dir ./ca --seconds 10 "
+    "--connections 8 --in-flight 64 --json\n",
+    load_options,
+    run_load,
 };

@@ -135,7 +135,8 @@ static sm_err start_loop(struct loop_slot *slot)
         e->slot = slot;
         e->services = s->listeners[i].services;
         const struct sm_http_handler handler = {on_request, e};
-        SM_TRY(sm_http_server_start(slot->loop, s->listeners[i].listener, slot->index, handler, &e->http));
+        SM_TRY(sm_http_server_start(slot->loop, s->listeners[i].listener, slot->index, handler,
+                                    &e->http));
     }
     return SM_NO_ERR;
 }
@@ -169,7 +170,8 @@ static unsigned parse_services(const Sealmill__Config__V1__Listener *l, sm_diag 
     static const struct {
         const char *name;
         unsigned bit;
-    } known[] = {{"api", SERVICE_API}, {"public", SERVICE_PUBLIC}, {"operations", SERVICE_OPERATIONS}};
+    } known[] = {
+        {"api", SERVICE_API}, {"public", SERVICE_PUBLIC}, {"operations", SERVICE_OPERATIONS}};
     unsigned bits = 0;
     for (size_t i = 0; i < l->n_services; i++) {
         unsigned bit = 0;
@@ -177,8 +179,8 @@ static unsigned parse_services(const Sealmill__Config__V1__Listener *l, sm_diag 
             bit |= strcmp(known[j].name, l->services[i]) == 0 ? known[j].bit : 0;
         }
         if (bit == 0) {
-            *err = sm_diag_set(diag, SM_ERR(INVALID), "listeners.services", "\"%.40s\" is not one of api, public, operations",
-                               l->services[i]);
+            *err = sm_diag_set(diag, SM_ERR(INVALID), "listeners.services",
+                               "\"%.40s\" is not one of api, public, operations", l->services[i]);
         }
         bits |= bit;
     }
@@ -196,7 +198,8 @@ static sm_err parse_client_auth(const char *text, enum sm_tls_client_auth *out, 
         }
     }
     return text[0] == '\0' ? SM_NO_ERR
-                           : sm_diag_set(diag, SM_ERR(INVALID), "tls.client_certificates", "none, optional or required is wanted");
+                           : sm_diag_set(diag, SM_ERR(INVALID), "tls.client_certificates",
+                                         "none, optional or required is wanted");
 }
 
 static const char *or_null(const char *s)
@@ -207,9 +210,11 @@ static const char *or_null(const char *s)
 static sm_err open_tls(const Sealmill__Config__V1__Tls *tls, sm_tls_server **out, sm_diag *diag)
 {
     struct sm_tls_files files[SM_TLS_CERTIFICATES_MAX];
-    size_t count = tls->n_certificates < SM_TLS_CERTIFICATES_MAX ? tls->n_certificates : SM_TLS_CERTIFICATES_MAX;
+    size_t count = tls->n_certificates < SM_TLS_CERTIFICATES_MAX ? tls->n_certificates
+                                                                 : SM_TLS_CERTIFICATES_MAX;
     for (size_t i = 0; i < count; i++) {
-        files[i] = (struct sm_tls_files){tls->certificates[i]->certificate_file, tls->certificates[i]->key_file};
+        files[i] = (struct sm_tls_files){tls->certificates[i]->certificate_file,
+                                         tls->certificates[i]->key_file};
     }
     struct sm_tls_server_config config = {
         .certificates = files,
@@ -221,27 +226,31 @@ static sm_err open_tls(const Sealmill__Config__V1__Tls *tls, sm_tls_server **out
     };
     SM_TRY(parse_client_auth(tls->client_certificates, &config.client_auth, diag));
     if (config.client_auth != SM_TLS_CLIENT_NONE && config.client_ca_file == NULL) {
-        return sm_diag_set(diag, SM_ERR(INVALID), "tls.client_ca_file", "it is needed to verify client certificates");
+        return sm_diag_set(diag, SM_ERR(INVALID), "tls.client_ca_file",
+                           "it is needed to verify client certificates");
     }
     return sm_tls_server_new(&config, out, diag);
 }
 
-static sm_err open_listener(struct server *s, const Sealmill__Config__V1__Listener *l, sm_diag *diag)
+static sm_err open_listener(struct server *s, const Sealmill__Config__V1__Listener *l,
+                            sm_diag *diag)
 {
     if (s->listener_count == SERVE_LISTENERS_MAX) {
-        return sm_diag_set(diag, SM_ERR(TOO_LARGE), "listeners", "more than %d", SERVE_LISTENERS_MAX);
+        return sm_diag_set(diag, SM_ERR(TOO_LARGE), "listeners", "more than %d",
+                           SERVE_LISTENERS_MAX);
     }
     struct listening *out = &s->listeners[s->listener_count];
     sm_err err = SM_NO_ERR;
     out->services = parse_services(l, diag, &err);
     SM_TRY(err);
-    struct sm_listener_config config = {.name = l->name, .address = l->address, .inherited_fd = -1, .loops = s->loop_count};
+    struct sm_listener_config config = {
+        .name = l->name, .address = l->address, .inherited_fd = -1, .loops = s->loop_count};
     SM_TRY(config_limits(s->config, &config.limits, diag));
     if (l->systemd_socket[0] != '\0') {
         config.inherited_fd = systemd_socket(l->systemd_socket);
         if (config.inherited_fd < 0) {
-            return sm_diag_set(diag, SM_ERR(NOT_FOUND), "listeners.systemd_socket", "systemd passed no socket named %.60s",
-                               l->systemd_socket);
+            return sm_diag_set(diag, SM_ERR(NOT_FOUND), "listeners.systemd_socket",
+                               "systemd passed no socket named %.60s", l->systemd_socket);
         }
     }
     if (l->tls != NULL) {
@@ -255,7 +264,8 @@ static sm_err open_listener(struct server *s, const Sealmill__Config__V1__Listen
     }
     s->listener_count++;
     sm_log(SM_LOG_INFO, "listening", SM_KS("listener", l->name), SM_KS("address", l->address),
-           SM_KU("port", sm_listener_port(out->listener)), SM_KS("tls", l->tls == NULL ? "no" : "yes"), SM_KEND);
+           SM_KU("port", sm_listener_port(out->listener)),
+           SM_KS("tls", l->tls == NULL ? "no" : "yes"), SM_KEND);
     return SM_NO_ERR;
 }
 
@@ -341,10 +351,12 @@ static void reload(struct server *s, const char *path)
     Sealmill__Config__V1__Config *fresh;
     sm_err err = SM_NO_ERR;
     for (size_t i = 0; i < s->listener_count && sm_ok(err); i++) {
-        err = s->listeners[i].tls == NULL ? SM_NO_ERR : sm_tls_server_reload(s->listeners[i].tls, &diag);
+        err = s->listeners[i].tls == NULL ? SM_NO_ERR
+                                          : sm_tls_server_reload(s->listeners[i].tls, &diag);
     }
     if (sm_ok(err)) {
-        err = config_load(path, &s->arena, &fresh, &diag); /* the old one stays in memory: requests may still use it */
+        err = config_load(path, &s->arena, &fresh,
+                          &diag); /* the old one stays in memory: requests may still use it */
     }
     if (sm_ok(err)) {
         configure_log(fresh);
@@ -354,7 +366,8 @@ static void reload(struct server *s, const char *path)
         s->config = fresh;
         sm_log(SM_LOG_INFO, "reloaded", SM_KS("config", path), SM_KEND);
     } else {
-        sm_log(SM_LOG_ERROR, "reload_failed", SM_KE("error", err), SM_KS("field", diag.field), SM_KS("reason", diag.reason), SM_KEND);
+        sm_log(SM_LOG_ERROR, "reload_failed", SM_KE("error", err), SM_KS("field", diag.field),
+               SM_KS("reason", diag.reason), SM_KEND);
     }
 }
 
@@ -369,7 +382,8 @@ static void tick(struct server *s, unsigned ticks)
     sm_api_retry_keys(s->api);
     sm_err err = ticks % RESPONDER_CHECK_TICKS == 0 ? renew_responders(s, &diag) : SM_NO_ERR;
     if (!sm_ok(err)) {
-        sm_log(SM_LOG_ERROR, "responder_renewal_failed", SM_KE("error", err), SM_KS("reason", diag.reason), SM_KEND);
+        sm_log(SM_LOG_ERROR, "responder_renewal_failed", SM_KE("error", err),
+               SM_KS("reason", diag.reason), SM_KEND);
     }
 }
 
@@ -431,10 +445,13 @@ static sm_err start(struct server *s, const char *path, sm_diag *diag)
     unsigned wanted = s->config->threads == 0 ? sm_thread_cpu_count() : s->config->threads;
     s->loop_count = wanted > SERVE_LOOPS_MAX ? SERVE_LOOPS_MAX : wanted;
     const Sealmill__Config__V1__Limits *l = s->config->limits;
-    s->message_max = l == NULL || l->message_bytes == 0 ? SM_GRPC_MESSAGE_DEFAULT : l->message_bytes;
+    s->message_max = l == NULL || l->message_bytes == 0 ? SM_GRPC_MESSAGE_DEFAULT
+                                                        : l->message_bytes;
     s->body_max = s->message_max;
     for (size_t i = 0; i < s->config->n_listeners; i++) {
-        SM_TRY(open_listener(s, s->config->listeners[i], diag)); /* first: a port that is taken is found before anything is opened */
+        SM_TRY(open_listener(
+            s, s->config->listeners[i],
+            diag)); /* first: a port that is taken is found before anything is opened */
     }
     SM_TRY(open_core(s, diag));
     SM_TRY(renew_responders(s, diag));
@@ -455,7 +472,8 @@ int serve_run(const char *config_path, void (*on_ready)(void *ctx), void *ctx)
     sm_err err = start(&s, config_path, &diag);
     if (sm_ok(err)) {
         sm_health_set(true);
-        sm_log(SM_LOG_INFO, "ready", SM_KS("version", SM_VERSION), SM_KU("loops", s.loop_count), SM_KEND);
+        sm_log(SM_LOG_INFO, "ready", SM_KS("version", SM_VERSION), SM_KU("loops", s.loop_count),
+               SM_KEND);
         systemd_notify("READY=1");
         if (on_ready != NULL) {
             on_ready(ctx);

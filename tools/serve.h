@@ -2,7 +2,8 @@
 /*
  * The running server: builds every object and wires them; signals, reload, drain.
  *
- * Threads:   main waits for signals; one thread a loop; the store's, the service's and the sign pool's workers.
+ * Threads:   main waits for signals; one thread a loop; the store's, the service's and the sign
+ *            pool's workers.
  * Limits:    SERVE_LOOPS_MAX loops, SERVE_LISTENERS_MAX listeners.
  * Security:  see the unit file in tools/systemd.
  * Standards: sd_notify(3), sd_listen_fds(3).
@@ -14,5 +15,6 @@
 #define SERVE_LOOPS_MAX 64
 #define SERVE_LISTENERS_MAX 16
 
-/* Serves until SIGTERM or SIGINT. `on_ready` (may be NULL) is called once when the listeners are open. Returns the exit code. */
+/* Serves until SIGTERM or SIGINT. `on_ready` (may be NULL) is called once when the listeners are
+ * open. Returns the exit code. */
 int serve_run(const char *config_path, void (*on_ready)(void *ctx), void *ctx);

@@ -38,7 +38,8 @@ int systemd_socket(const char *name)
     const char *pid = getenv("LISTEN_PID");
     const char *names = getenv("LISTEN_FDNAMES");
     uint64_t number;
-    if (pid == NULL || names == NULL || !sm_ok(sm_decimal_parse(sm_slice_str(pid), &number)) || number != (uint64_t)getpid()) {
+    if (pid == NULL || names == NULL || !sm_ok(sm_decimal_parse(sm_slice_str(pid), &number)) ||
+        number != (uint64_t)getpid()) {
         return -1;
     }
     sm_slice rest = sm_slice_str(names);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The CSR reader beside OpenSSL's: what we accept, OpenSSL accepts with the same subject and key. */
+/* The CSR reader beside OpenSSL's: what we accept, OpenSSL accepts with the same subject and
+ * key. */
 #include "sign/csr.h"
 
 #include <openssl/x509.h>

@@ -20,7 +20,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             sm_arena arena;
             ProtobufCMessage *m;
             sm_arena_init(&arena, 1U << 20);
-            (void)sm_ok(sm_message_unpack(&sealmill__v1__issue_stream_request__descriptor, message, &arena, &m));
+            (void)sm_ok(sm_message_unpack(&sealmill__v1__issue_stream_request__descriptor, message,
+                                          &arena, &m));
             sm_arena_deinit(&arena);
         }
         if (!sm_ok(err)) {

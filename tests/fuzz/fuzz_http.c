@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Both HTTP sessions, by octets alone: the first one of the input says how it is cut into pieces, HTTP/2 is found by its preface. The handler
- * answers each request at once. */
+/* Both HTTP sessions, by octets alone: the first one of the input says how it is cut into
+ * pieces, HTTP/2 is found by its preface. The handler answers each request at once. */
 #include "io/exchange_p.h"
 #include "io/session.h"
 
@@ -41,7 +41,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct sm_http_limits limits;
     sm_session *s;
     sm_http_limits_default(&limits);
-    sm_session_host host = {.limits = &limits, .handler = {on_request, NULL}, .want_output = want_output};
+    sm_session_host host = {
+        .limits = &limits, .handler = {on_request, NULL}, .want_output = want_output};
     if (size == 0) {
         return 0;
     }

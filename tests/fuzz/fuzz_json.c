@@ -18,7 +18,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     sm_buf a = sm_buf_init(16U << 20);
     sm_buf b = sm_buf_init(16U << 20);
     sm_arena_init(&arena, 64U << 20);
-    if (size < 65536 && sm_ok(sm_message_from_json(type, sm_slice_of(data, size), &arena, &first, &diag)) &&
+    if (size < 65536 &&
+        sm_ok(sm_message_from_json(type, sm_slice_of(data, size), &arena, &first, &diag)) &&
         sm_ok(sm_message_to_json(first, NULL, &text))) {
         if (!sm_ok(sm_message_from_json(type, sm_buf_slice(&text), &arena, &second, &diag)) ||
             !sm_ok(sm_message_pack(first, &a)) || !sm_ok(sm_message_pack(second, &b)) ||

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Runs a fuzz target over every file of the folders named: how corpora are replayed where libFuzzer is not linked.
+ * Runs a fuzz target over every file of the folders named: how corpora are replayed where
+ * libFuzzer is not linked.
  */
 #include <dirent.h>
 #include <stdint.h>

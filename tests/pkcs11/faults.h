@@ -3,20 +3,25 @@
  * What the faulty module is told to do: the text of its control file, and the faults read from it.
  * A line is empty, a comment (#), a fault, or a word of its own:
  *
- *     <function|*>[@token] CKR_NAME [n]          answer so, without forwarding
- *     <function|*>[@token] late CKR_NAME [n]     forward, then answer so: the work is done, the
- * answer lost <function|*>[@token] delay MS [n]          first sleep <function|*>[@token] hang
- * [CKR_NAME] [n]   wait until a new control file has no `hang` for it, then forward, or answer so
- *     <function|*>[@token] session-lost [n]      close the session in truth;
- * CKR_SESSION_HANDLE_INVALID <function|*>[@token] sessions-lost [n]     close all of the token's;
- * CKR_SESSION_HANDLE_INVALID <function|*>[@token] login-lost [n]        log out in truth;
- * CKR_USER_NOT_LOGGED_IN C_Sign[@token] corrupt|short|long [n]      a signature with a bit turned,
- * an octet less or more (C_SignFinal too) removed[@token]                            no token in
- * the slot, sessions closed: CKR_DEVICE_REMOVED from sessions, CKR_TOKEN_NOT_PRESENT from the slot
- *     serial [count]                             C_Initialize refuses threads (CKR_CANT_LOCK); two
- * threads in the module at once abort it, or are counted counts write the counts when this is read
- *     clear                                      forget the lines above
+ *     FN CKR_NAME [n]              answer so, without forwarding
+ *     FN late CKR_NAME [n]         forward, then answer so: the work is done, the answer lost
+ *     FN delay MS [n]              first sleep
+ *     FN hang [CKR_NAME] [n]       wait until a new control file has no `hang` for it, then
+ *                                  forward, or answer so
+ *     FN session-lost [n]          close the session in truth; CKR_SESSION_HANDLE_INVALID
+ *     FN sessions-lost [n]         close all of the token's; CKR_SESSION_HANDLE_INVALID
+ *     FN login-lost [n]            log out in truth; CKR_USER_NOT_LOGGED_IN
+ *     C_Sign[@token] corrupt|short|long [n]
+ *                                  a signature with a bit turned, an octet less or more
+ *                                  (C_SignFinal too)
+ *     removed[@token]              no token in the slot, sessions closed: CKR_DEVICE_REMOVED from
+ *                                  sessions, CKR_TOKEN_NOT_PRESENT from the slot
+ *     serial [count]               C_Initialize refuses threads (CKR_CANT_LOCK); two threads in
+ *                                  the module at once abort it, or are counted
+ *     counts                       write the counts when this is read
+ *     clear                        forget the lines above
  *
+ * FN is `function[@token]` or `*[@token]`.
  * `*` is every function that has a slot or a session; `token` is a label without spaces; `n` says
  * how many calls, all when absent. The first fault that fits a call is taken; delays before it add
  * up. CKR_NAME may be a number (0x80000001).

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What every test program shares: cmocka with its prerequisites, assertions on errors, temporary folders.
+ * What every test program shares: cmocka with its prerequisites, assertions on errors, temporary
+ * folders.
  *
  * Threads:   a test's own.
  * Limits:    none.
@@ -19,13 +20,13 @@
 
 #include "base/err.h"
 
-#define assert_sm_ok(e)                                                                            \
-    do {                                                                                           \
-        sm_err e_ = (e);                                                                           \
-        if (!sm_ok(e_)) {                                                                          \
-            print_error("%s\n", sm_err_name(e_));                                                  \
-        }                                                                                          \
-        assert_true(sm_ok(e_));                                                                    \
+#define assert_sm_ok(e)                           \
+    do {                                          \
+        sm_err e_ = (e);                          \
+        if (!sm_ok(e_)) {                         \
+            print_error("%s\n", sm_err_name(e_)); \
+        }                                         \
+        assert_true(sm_ok(e_));                   \
     } while (0)
 
 #define assert_sm_err(e, name) assert_string_equal(sm_err_name(e), sm_err_name(SM_ERR(name)))
