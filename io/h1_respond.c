@@ -178,15 +178,16 @@ void sm_h1_bare_answer(struct h1_server *h, unsigned status)
                   strlen(words) + 1, words);
 }
 
-void sm_h1_expect_continue(struct h1_server *h)
+bool sm_h1_expects_continue(const struct h1_server *h)
 {
-    sm_http_exchange *x = h->current;
+    const sm_http_exchange *x = h->current;
     sm_slice expect = sm_http_header_get(x, SM_LIT("expect"));
-    bool too_large = x->content_length > 0 && (uint64_t)x->content_length > x->body_max;
-    if (x->version == SM_HTTP_1_1 && !too_large &&
-        sm_slice_equal_nocase(expect, SM_LIT("100-continue"))) {
-        sm_buf_put_str(&h->out, "HTTP/1.1 100 Continue\r\n\r\n");
-    }
+    return x->version == SM_HTTP_1_1 && sm_slice_equal_nocase(expect, SM_LIT("100-continue"));
+}
+
+void sm_h1_put_continue(struct h1_server *h)
+{
+    sm_buf_put_str(&h->out, "HTTP/1.1 100 Continue\r\n\r\n");
 }
 
 #define CHUNK_MAX 16384 /* one TLS record */

@@ -132,6 +132,19 @@ static bool take_host(sm_http_exchange *x)
     return true;
 }
 
+/* RFC 9110 10.1.1: who waits to be told so before it sends the body is told, unless the answer is
+ * known already; then nobody can say whether the body still comes, and the connection ends. */
+static void begin(struct h1_server *h, sm_http_exchange *x, bool keep_alive)
+{
+    bool expects = sm_h1_expects_continue(h);
+    h->keep_alive = keep_alive && !expects;
+    sm_exchange_begin(x);
+    if (expects && !x->started && !x->closed) {
+        h->keep_alive = keep_alive;
+        sm_h1_put_continue(h);
+    }
+}
+
 static int on_headers_complete(llhttp_t *parser)
 {
     struct h1_server *h = server(parser);
@@ -166,12 +179,10 @@ static int on_headers_complete(llhttp_t *parser)
     if (has_coding && (!chunked || x->version == SM_HTTP_1_0)) {
         return refuse(h, has_coding && !chunked ? 501 : 400);
     }
-    h->keep_alive = llhttp_should_keep_alive(parser) != 0 && !h->draining;
     h->in_trailers = true;
     sm_list_push_back(&h->exchanges, &x->node);
-    sm_h1_expect_continue(h);
     x->holds++;
-    sm_exchange_begin(x);
+    begin(h, x, llhttp_should_keep_alive(parser) != 0 && !h->draining);
     sm_http_release(x);
     return 0;
 }

@@ -44,6 +44,7 @@ extern const struct exchange_transport sm_h1_transport;
 bool sm_h1_produce(sm_session *s, sm_buf *out, size_t max);
 /* An answer without an exchange, before the connection ends. */
 void sm_h1_bare_answer(struct h1_server *h, unsigned status);
-/* 100 Continue, if it is expected (RFC 9110 10.1.1). */
-void sm_h1_expect_continue(struct h1_server *h);
+/* Whether the client waits for 100 Continue (RFC 9110 10.1.1). */
+bool sm_h1_expects_continue(const struct h1_server *h);
+void sm_h1_put_continue(struct h1_server *h);
 void sm_h1_continue_parsing(struct h1_server *h);

@@ -84,6 +84,25 @@ static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint
     return 0;
 }
 
+/* RFC 9110 10.1.1: who waits to be told so before it sends the body, unless the answer is known
+ * already. */
+static void expect_continue(struct h2_server *h, sm_http_exchange *x)
+{
+    static const char name[] = ":status", value[] = "100";
+    union {
+        const char *in;
+        uint8_t *out; /* nghttp2 only reads it */
+    } n = {name}, v = {value};
+    const nghttp2_nv status = {n.out, v.out, sizeof(name) - 1, sizeof(value) - 1,
+                               NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE};
+    sm_slice expect = sm_http_header_get(x, SM_LIT("expect"));
+    if (!x->started && !x->closed && sm_slice_equal_nocase(expect, SM_LIT("100-continue"))) {
+        (void)nghttp2_submit_headers(h->ng, NGHTTP2_FLAG_NONE, x->stream_id, NULL, &status, 1,
+                                     NULL);
+        want_output(h);
+    }
+}
+
 static void begin_request(sm_http_exchange *x)
 {
     sm_slice length = sm_http_header_get(x, SM_LIT("content-length"));
@@ -99,9 +118,23 @@ static void begin_request(sm_http_exchange *x)
     sm_exchange_begin(x);
 }
 
+static int on_settings(struct h2_server *h, const nghttp2_frame *frame)
+{
+    uint32_t error = (frame->hd.flags & NGHTTP2_FLAG_ACK) != 0
+                         ? NGHTTP2_NO_ERROR
+                         : sm_h2_strict_settings(&h->strict, h->ng);
+    if (error != NGHTTP2_NO_ERROR) {
+        (void)nghttp2_session_terminate_session(h->ng, error);
+    }
+    return 0;
+}
+
 static int on_frame_recv(nghttp2_session *ng, const nghttp2_frame *frame, void *ctx)
 {
-    (void)ctx;
+    struct h2_server *h = ctx;
+    if (frame->hd.type == NGHTTP2_SETTINGS) {
+        return on_settings(h, frame);
+    }
     sm_http_exchange *x = nghttp2_session_get_stream_user_data(ng, frame->hd.stream_id);
     if (x == NULL || (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA)) {
         return 0;
@@ -109,6 +142,9 @@ static int on_frame_recv(nghttp2_session *ng, const nghttp2_frame *frame, void *
     x->holds++; /* the handler may close it inside */
     if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
         begin_request(x);
+        if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0) {
+            expect_continue(h, x);
+        }
     }
     if ((frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0) {
         sm_exchange_end(x);
@@ -151,9 +187,12 @@ static int on_stream_close(nghttp2_session *ng, int32_t stream_id, uint32_t erro
 static int on_begin_frame(nghttp2_session *ng, const nghttp2_frame_hd *hd, void *ctx)
 {
     struct h2_server *h = ctx;
+    uint32_t error = sm_h2_strict_begin(&h->strict, ng, hd, &h->exchanges);
     if (!sm_h2_guard_frame(&h->guard, hd, h->now_ns)) {
-        /* ENHANCE_YOUR_CALM (RFC 9113 7): said, then the connection ends. */
-        (void)nghttp2_session_terminate_session(ng, NGHTTP2_ENHANCE_YOUR_CALM);
+        error = NGHTTP2_ENHANCE_YOUR_CALM; /* RFC 9113 7: said, then the connection ends */
+    }
+    if (error != NGHTTP2_NO_ERROR) {
+        (void)nghttp2_session_terminate_session(ng, error);
     }
     return 0;
 }
@@ -323,12 +362,12 @@ sm_err sm_h2_server_new(sm_session_host *host, sm_session **out)
     h->base.host = host;
     sm_list_init(&h->exchanges);
     sm_h2_guard_init(&h->guard, now_of(h));
+    sm_h2_strict_init(&h->strict);
     (void)pthread_once(&callbacks_once, make_callbacks);
     nghttp2_option *option = NULL;
     int rc = callbacks == NULL ? NGHTTP2_ERR_NOMEM : nghttp2_option_new(&option);
     if (rc == 0) {
         nghttp2_option_set_no_auto_window_update(option, 1);
-        nghttp2_option_set_no_closed_streams(option, 1);
         nghttp2_option_set_max_outbound_ack(option, 100);
         nghttp2_option_set_max_settings(option, 32);
         rc = nghttp2_session_server_new2(&h->ng, callbacks, h, option);

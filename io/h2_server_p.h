@@ -11,6 +11,7 @@
 
 #include "io/exchange_p.h"
 #include "io/h2_guard_p.h"
+#include "io/h2_strict_p.h"
 
 #include <nghttp2/nghttp2.h>
 
@@ -20,6 +21,7 @@ struct h2_server {
     sm_list exchanges;
     size_t active;
     struct h2_guard guard;
+    struct h2_strict strict;
     uint64_t now_ns;
     bool draining;
     bool failed;
