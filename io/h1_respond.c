@@ -121,7 +121,7 @@ static void start(sm_http_exchange *x)
     if (!framed && !h->chunked && !(x->finished && x->headers_only)) {
         h->keep_alive = false; /* HTTP/1.0: the end of the connection is the end of the body */
     }
-    if (x->refused && !x->in_ended) {
+    if ((x->refused && !x->in_ended) || (h->eof && h->input.len == 0)) {
         h->keep_alive = false;
     }
     put_status(&h->out, x->version, x->status);
@@ -226,7 +226,7 @@ static void end_exchange(struct h1_server *h, sm_http_exchange *x)
     h->current = NULL;
     h->request_done = false;
     h->unconsumed = 0;
-    if (!h->keep_alive || !whole_request) {
+    if (!h->keep_alive || !whole_request || (h->eof && h->input.len == 0)) {
         h->ended = true;
         h->failed = true;
     }

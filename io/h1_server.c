@@ -241,12 +241,15 @@ static void make_settings(void)
 static void fail(struct h1_server *h)
 {
     unsigned status = h->error_status == 0 ? 400 : h->error_status;
-    if (h->current != NULL && !h->current->started && h->current->node.next == &h->current->node) {
-        sm_exchange_close(h->current, SM_ERR(MALFORMED));
+    sm_http_exchange *x = h->current;
+    if (x != NULL && !x->started) {
         h->current = NULL;
-    }
-    if (h->current == NULL) {
+        sm_exchange_close(x, SM_ERR(MALFORMED));
         sm_h1_bare_answer(h, status);
+    } else if (x == NULL) {
+        sm_h1_bare_answer(h, status);
+    } else if (!x->finished) {
+        x->user = x; /* it may wait for the rest of the body: produce ends it */
     }
     h->keep_alive = false;
     h->failed = true;
@@ -282,6 +285,19 @@ static void parse_waiting(struct h1_server *h)
     }
 }
 
+/* The peer has closed its side: what it sent whole is answered, what broke off is not. */
+static void end_of_input(struct h1_server *h)
+{
+    if (!h->eof || h->input.len > 0 || (h->current != NULL && h->request_done)) {
+        return;
+    }
+    h->keep_alive = false;
+    h->failed = true;
+    if (h->current != NULL && !h->current->started) {
+        h->current->user = h->current; /* produce ends it */
+    }
+}
+
 static void update_pause(struct h1_server *h)
 {
     bool pause = h->input.len > 0;
@@ -295,6 +311,7 @@ void sm_h1_continue_parsing(struct h1_server *h)
 {
     if (!h->parsing) {
         parse_waiting(h);
+        end_of_input(h);
         update_pause(h);
     }
 }
@@ -320,10 +337,7 @@ static void h1_on_eof(sm_session *s)
 {
     struct h1_server *h = of(s);
     h->eof = true;
-    h->keep_alive = false;
-    if (h->current == NULL || !h->request_done) {
-        h->failed = true;
-    }
+    end_of_input(h);
     want_output(h);
 }
 
