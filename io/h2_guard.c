@@ -30,8 +30,6 @@ static const char *const defence_labels[SM_H2_DEFENCE_COUNT] = {
     "reason=\"continuation_flood\"",
 };
 
-#define CONTINUATIONS_MAX 8U /* 9 frames of 16 KiB hold any header section that we take */
-
 static sm_metric bucket_metrics[H2_BUCKET_COUNT];
 static sm_metric defence_metrics[SM_H2_DEFENCE_COUNT];
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -52,7 +50,6 @@ void sm_h2_guard_init(struct h2_guard *g, uint64_t now_ns)
 {
     (void)pthread_once(&once, register_metrics);
     g->filled_ns = now_ns;
-    g->continuations = 0;
     for (int i = 0; i < H2_BUCKET_COUNT; i++) {
         g->left[i] = budgets[i].burst;
     }
@@ -102,7 +99,6 @@ static enum h2_bucket bucket_of(const nghttp2_frame_hd *hd)
         return hd->length == 0 && (hd->flags & NGHTTP2_FLAG_END_STREAM) == 0 ? H2_BUCKET_EMPTY
                                                                              : H2_BUCKET_COUNT;
     case NGHTTP2_HEADERS:
-    case NGHTTP2_CONTINUATION:
         return hd->length == 0 && (hd->flags & NGHTTP2_FLAG_END_HEADERS) == 0 ? H2_BUCKET_EMPTY
                                                                               : H2_BUCKET_COUNT;
     default:
@@ -112,11 +108,6 @@ static enum h2_bucket bucket_of(const nghttp2_frame_hd *hd)
 
 bool sm_h2_guard_frame(struct h2_guard *g, const nghttp2_frame_hd *hd, uint64_t now_ns)
 {
-    g->continuations = hd->type == NGHTTP2_CONTINUATION ? g->continuations + 1 : 0;
-    if (g->continuations > CONTINUATIONS_MAX) {
-        sm_h2_count_defence(SM_H2_DEFENCE_CONTINUATION);
-        return false;
-    }
     enum h2_bucket bucket = bucket_of(hd);
     return bucket == H2_BUCKET_COUNT || spend(g, bucket, now_ns);
 }

@@ -39,7 +39,6 @@ enum sm_h2_defence {
 struct h2_guard {
     uint64_t filled_ns;
     uint32_t left[H2_BUCKET_COUNT];
-    uint32_t continuations; /* of the header block under way */
 };
 
 void sm_h2_guard_init(struct h2_guard *g, uint64_t now_ns);

@@ -224,9 +224,13 @@ static sm_err h2_receive(sm_session *s, sm_slice bytes)
     if (n >= 0) {
         return SM_NO_ERR;
     }
-    if (n == NGHTTP2_ERR_BAD_CLIENT_MAGIC) {
-        (void)nghttp2_session_terminate_session(h->ng, NGHTTP2_PROTOCOL_ERROR);
+    /* nghttp2 gives up here; the peer still hears why (RFC 9113 5.4.1). */
+    bool flood = n == NGHTTP2_ERR_FLOODED || n == NGHTTP2_ERR_TOO_MANY_CONTINUATIONS;
+    if (n == NGHTTP2_ERR_TOO_MANY_CONTINUATIONS) {
+        sm_h2_count_defence(SM_H2_DEFENCE_CONTINUATION);
     }
+    (void)nghttp2_session_terminate_session(h->ng, flood ? NGHTTP2_ENHANCE_YOUR_CALM
+                                                         : NGHTTP2_PROTOCOL_ERROR);
     h->failed = true;
     return n == NGHTTP2_ERR_NOMEM ? SM_ERR(NO_MEMORY) : SM_ERR(MALFORMED);
 }
@@ -324,6 +328,17 @@ static const struct sm_session_ops h2_ops = {
 static nghttp2_session_callbacks *callbacks;
 static pthread_once_t callbacks_once = PTHREAD_ONCE_INIT;
 
+/* Frames of unknown types are passed over (RFC 9113 5.5), but nghttp2 tells of them only if
+ * somebody wants them. */
+static int on_extension(nghttp2_session *ng, void **payload, const nghttp2_frame_hd *hd, void *ctx)
+{
+    (void)ng;
+    (void)payload;
+    (void)hd;
+    (void)ctx;
+    return NGHTTP2_ERR_CANCEL; /* on_begin_frame has counted it */
+}
+
 static void make_callbacks(void)
 {
     if (nghttp2_session_callbacks_new(&callbacks) != 0) {
@@ -335,6 +350,7 @@ static void make_callbacks(void)
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data_chunk);
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
     nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, on_begin_frame);
+    nghttp2_session_callbacks_set_unpack_extension_callback(callbacks, on_extension);
     nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks, on_invalid_frame);
 }
 
@@ -352,6 +368,9 @@ static bool submit_settings(struct h2_server *h)
                                                  (int32_t)limits->connection_window) == 0;
 }
 
+#define CONTINUATIONS_MAX 8   /* 9 frames of 16 KiB hold any header section that we take */
+#define FIRST_EXTENSION 0x0aU /* RFC 9113 6 ends with 0x09 */
+
 sm_err sm_h2_server_new(sm_session_host *host, sm_session **out)
 {
     struct h2_server *h = sm_calloc(1, sizeof(*h));
@@ -368,8 +387,11 @@ sm_err sm_h2_server_new(sm_session_host *host, sm_session **out)
     int rc = callbacks == NULL ? NGHTTP2_ERR_NOMEM : nghttp2_option_new(&option);
     if (rc == 0) {
         nghttp2_option_set_no_auto_window_update(option, 1);
-        nghttp2_option_set_max_outbound_ack(option, 100);
         nghttp2_option_set_max_settings(option, 32);
+        nghttp2_option_set_max_continuations(option, CONTINUATIONS_MAX);
+        for (unsigned type = FIRST_EXTENSION; type <= UINT8_MAX; type++) {
+            nghttp2_option_set_user_recv_extension_type(option, (uint8_t)type);
+        }
         rc = nghttp2_session_server_new2(&h->ng, callbacks, h, option);
         nghttp2_option_del(option);
     }
