@@ -14,6 +14,32 @@ static bool bit_string_is_good(sm_slice v)
     return unused < 8 && (v.ptr[v.len - 1] & ((1U << unused) - 1)) == 0;
 }
 
+static bool are_digits(sm_slice v)
+{
+    for (size_t i = 0; i < v.len; i++) {
+        if (v.ptr[i] < '0' || v.ptr[i] > '9') {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* X.690 11.7 and 11.8: seconds and 'Z' are always there, a fraction (GeneralizedTime's alone)
+ * neither is empty nor ends in 0. Whether there is such a day is not asked. */
+static bool time_is_good(uint8_t tag, sm_slice v)
+{
+    size_t digits = tag == SM_DER_UTC_TIME ? 12 : 14;
+    if (v.len <= digits || v.ptr[v.len - 1] != 'Z' || !are_digits(sm_slice_first(v, digits))) {
+        return false;
+    }
+    sm_slice fraction = sm_slice_first(sm_slice_from(v, digits), v.len - digits - 1);
+    if (fraction.len == 0) {
+        return true;
+    }
+    return tag == SM_DER_GENERALIZED_TIME && fraction.len > 1 && fraction.ptr[0] == '.' &&
+           fraction.ptr[fraction.len - 1] != '0' && are_digits(sm_slice_from(fraction, 1));
+}
+
 /* A universal type's content, as far as DER has rules for it. The alphabets of strings are not
  * among them, their width is. */
 static bool primitive_is_good(uint8_t tag, sm_slice v)
@@ -30,6 +56,9 @@ static bool primitive_is_good(uint8_t tag, sm_slice v)
         return v.len == 0;
     case SM_DER_OID:
         return sm_oid_is_good(v);
+    case SM_DER_UTC_TIME:
+    case SM_DER_GENERALIZED_TIME:
+        return time_is_good(tag, v);
     case SM_DER_BMP_STRING:
         return v.len % 2 == 0;
     case SM_DER_UNIVERSAL_STRING:

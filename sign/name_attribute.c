@@ -77,7 +77,7 @@ sm_err sm_attribute_oid(sm_slice type, sm_arena *arena, sm_slice *oid)
 {
     for (size_t i = 0; i < SM_ARRAY_LEN(rows); i++) {
         if (sm_slice_equal_nocase(sm_slice_str(rows[i].name), type) ||
-            sm_slice_equal_nocase(sm_slice_str(rows[i].other), type)) {
+            (rows[i].other != NULL && sm_slice_equal_nocase(sm_slice_str(rows[i].other), type))) {
             *oid = rows[i].oid;
             return SM_NO_ERR;
         }

@@ -121,9 +121,22 @@ static sm_err take_pair(sm_slice *text, uint8_t *scratch, sm_arena *arena,
     return SM_NO_ERR;
 }
 
+/* Without the white space around it, but with a last space that a backslash keeps. */
+static sm_slice trim(sm_slice text)
+{
+    sm_slice t = sm_slice_trim(text);
+    size_t slashes = 0;
+    while (slashes < t.len && t.ptr[t.len - 1 - slashes] == '\\') {
+        slashes++;
+    }
+    bool more = slashes % 2 == 1 && t.ptr + t.len < text.ptr + text.len;
+    t.len += more && t.ptr[t.len] == ' ';
+    return t;
+}
+
 sm_err sm_name_from_text(sm_slice text, sm_arena *arena, struct sm_name *out, sm_diag *diag)
 {
-    text = sm_slice_trim(text);
+    text = trim(text);
     uint8_t *scratch = sm_arena_alloc(arena, text.len + 1);
     if (scratch == NULL) {
         return SM_ERR(NO_MEMORY);
