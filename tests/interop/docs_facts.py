@@ -227,7 +227,7 @@ def man_sections():
 
 
 def options_in(text):
-    return {name: value for name, value in re.findall(r"--([\w-]+)(?: ([A-Z][A-Z:=]*)\b)?", text)}
+    return dict(re.findall(r"^\.B --([\w-]+)(?: ([A-Z][A-Z:=]*))?$", text, re.M))
 
 
 def check_man(program):

@@ -63,9 +63,9 @@ class Shell:
         until = time.monotonic() + BLOCK_TIMEOUT_S
         while not select.select([self.done], [], [], 0.2)[0] or os.read(self.done, 1) == b"":
             if self.bash.poll() is not None:
-                raise Failed(read_from(self.log, begin))
+                raise Failed(read_from(self.log, begin)[-3000:])
             if time.monotonic() > until:
-                raise Failed("no end after %d s\n%s" % (BLOCK_TIMEOUT_S, read_from(self.log, begin)))
+                raise Failed("no end after %d s\n%s" % (BLOCK_TIMEOUT_S, read_from(self.log, begin)[-3000:]))
         return read_from(self.log, begin)
 
     def close(self):
