@@ -131,7 +131,7 @@ def check_folder(folder):
         if not any(fnmatch.fnmatch(stem, p) or fnmatch.fnmatch(stem + "_p", p) for p in patterns):
             yield "%s does not name %s" % (path, stem)
     for name in named:
-        if re.fullmatch(r"[\w*-]+\.[ch]", name) and not fnmatch.filter(files, name) and not glob.glob("*/" + name):
+        if re.fullmatch(r"[\w*-]+\.[ch]", name) and not fnmatch.filter(files, name) and not glob.glob("*/" + name) and not glob.glob("tests/*/" + name):
             yield "%s: there is no %s" % (path, name)
 
 
