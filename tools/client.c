@@ -73,7 +73,10 @@ void client_target_from(const struct cli_args *args, bool admin, struct client_t
     set(out->key, sizeof(out->key), cli_get(args, "key"));
     if (cli_get(args, "token-file") != NULL) {
         read_token(cli_get(args, "token-file"), out->token, sizeof(out->token));
-        out->cert[0] = cli_has(args, "cert") ? out->cert[0] : '\0';
+        if (!cli_has(args, "cert")) { /* instead of the dev instance's identity */
+            out->cert[0] = '\0';
+            out->key[0] = '\0';
+        }
     }
     if (out->server[0] == '\0') {
         cli_usage("say which server: --dir DIR for a dev instance, or --server ADDRESS --ca-file "

@@ -80,6 +80,7 @@ sm token create --name ci --role reader >"$dir/token"
 id=$(sm token list | sed -n 's/.*"id": "\([0-9a-f]*\)".*/\1/p' | head -1)
 ask=("$SEALMILL" whoami --server "$SEALMILL_API" --ca-file "$SEALMILL_CA_FILE" --token-file "$dir/token")
 contains "$("${ask[@]}")" '"method": "token"'
+contains "$(sm whoami --token-file "$dir/token")" '"name": "ci"' # instead of the dev instance's certificate
 contains "$(sm token revoke "$id")" '{'
 if "${ask[@]}" 2>"$dir/out"; then fail "a revoked token works"; fi
 contains "$(cat "$dir/out")" "unknown or revoked"
