@@ -7,9 +7,10 @@
  * and so are the extensions that every certificate has alike: made anew from their configuration
  * text in each turn they cost 40 % of the rate.
  *
- *     openssl_loop [--seconds N] [--csrs N] [--print]
+ *     openssl_loop [--seconds N] [--csrs N] [--print | --requests]
  *
- * Prints one line of JSON, or with --print one certificate in PEM, to look at.
+ * Prints one line of JSON; with --print one certificate in PEM, to look at; with --requests the
+ * requests in PEM, for another peer's load.
  */
 #include <openssl/ec.h>
 #include <openssl/err.h>
@@ -37,7 +38,7 @@ struct der {
 struct ca {
     EVP_PKEY *key;
     X509 *cert;
-    const EVP_MD *sha256;                  /* fetched once, not at each signature */
+    EVP_MD *sha256;                        /* fetched once, not at each signature */
     X509_EXTENSION *same[SAME_EXTENSIONS]; /* in every certificate of this CA alike */
 };
 
@@ -222,42 +223,67 @@ static void measure(const struct ca *ca, const struct der *csrs, int count, doub
                  OpenSSL_version(OPENSSL_VERSION_STRING));
 }
 
-int main(int argc, char **argv)
+static void print_requests(const struct der *csrs, int count)
 {
-    double seconds = 5;
-    int count = 20000;
-    int print = 0;
+    for (int i = 0; i < count; i++) {
+        require(PEM_write(stdout, PEM_STRING_X509_REQ, "", csrs[i].ptr, csrs[i].len) > 0,
+                "request's PEM");
+    }
+}
+
+struct options {
+    double seconds;
+    int count;
+    int print;
+    int requests;
+};
+
+static struct options parse(int argc, char **argv)
+{
+    struct options o = {5, 20000, 0, 0};
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--seconds") == 0 && i + 1 < argc) {
-            seconds = strtod(argv[++i], NULL);
+            o.seconds = strtod(argv[++i], NULL);
         } else if (strcmp(argv[i], "--csrs") == 0 && i + 1 < argc) {
-            count = (int)strtol(argv[++i], NULL, 10);
+            o.count = (int)strtol(argv[++i], NULL, 10);
         } else if (strcmp(argv[i], "--print") == 0) {
-            print = 1;
+            o.print = 1;
+        } else if (strcmp(argv[i], "--requests") == 0) {
+            o.requests = 1;
         } else {
-            (void)fprintf(stderr, "usage: %s [--seconds N] [--csrs N] [--print]\n", argv[0]);
-            return 2;
+            (void)fprintf(stderr, "usage: %s [--seconds N] [--csrs N] [--print | --requests]\n",
+                          argv[0]);
+            exit(2);
         }
     }
-    count = print || count < 1 ? 1 : count;
+    o.count = o.print || o.count < 1 ? 1 : o.count;
+    return o;
+}
+
+int main(int argc, char **argv)
+{
+    struct options o = parse(argc, argv);
     struct ca ca = make_ca();
-    struct der *csrs = calloc((size_t)count, sizeof(*csrs));
+    struct der *csrs = calloc((size_t)o.count, sizeof(*csrs));
     require(csrs != NULL, "memory");
-    for (int i = 0; i < count; i++) {
+    for (int i = 0; i < o.count; i++) {
         csrs[i] = make_csr(i);
     }
-    if (print) {
+    if (o.print) {
         print_one(&ca, csrs[0]);
+    } else if (o.requests) {
+        print_requests(csrs, o.count);
     } else {
-        measure(&ca, csrs, count, seconds);
+        measure(&ca, csrs, o.count, o.seconds);
     }
-    for (int i = 0; i < count; i++) {
+    for (int i = 0; i < o.count; i++) {
         OPENSSL_free(csrs[i].ptr);
     }
     free(csrs);
     for (int i = 0; i < SAME_EXTENSIONS; i++) {
         X509_EXTENSION_free(ca.same[i]);
     }
+    EVP_MD_free(ca.sha256);
     X509_free(ca.cert);
     EVP_PKEY_free(ca.key);
     return 0;
