@@ -89,7 +89,7 @@ void sm_call_finish(sm_call *call, sm_err err)
     if (!sm_ok(err)) {
         log_failure(call, err);
         if (sm_err_is(err, SM_E_FORBIDDEN)) {
-            sm_refusal_record(call, err);
+            sm_refusal_record(call, err, &call->diag);
         }
     }
     if (!call->gone) {

@@ -63,6 +63,8 @@ struct sm_call {
     sm_arena arena;
     sm_world *world; /* of the caller's grants */
     struct sm_caller caller;
+    uint64_t seen_world; /* what the caller was confirmed with last */
+    uint64_t seen_changes;
     sm_diag diag;
     sm_slice correlation_id;
     void *user;    /* the handler's */

@@ -58,6 +58,9 @@ static sm_err by_token(const sm_world *world, sm_slice authorization, struct sm_
         return sm_diag_set(diag, SM_ERR(UNAUTHENTICATED), "authorization", "the token has expired");
     }
     set(out, record->token->name, "token", record->token->grants, record->token->n_grants);
+    if (record->token->expires_at != NULL) {
+        out->expires_at = record->token->expires_at->seconds - 1;
+    }
     return SM_NO_ERR;
 }
 

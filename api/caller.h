@@ -30,7 +30,7 @@ struct sm_caller {
     Sealmill__V1__Grant *const *grants;
     size_t grant_count;
     uint32_t number;    /* for fairness */
-    int64_t expires_at; /* of a client certificate: its notAfter, unix seconds */
+    int64_t expires_at; /* the last second that the credentials are good for, unix */
 };
 
 /* What a connection and a request bring. */

@@ -3,7 +3,9 @@
 #include "api/certificate_p.h"
 
 #include "api/issue.h"
+#include "api/known_caller.h"
 #include "api/record.h"
+#include "api/refusal.h"
 #include "api/world.h"
 #include "base/mem.h"
 #include "proto/grpc.h"
@@ -241,6 +243,9 @@ static void on_item_issued(sm_issue *issue)
     sm_call *call = item->call;
     struct stream *s = call->user;
     answer_item(call, item->id, issue, issue->err, &issue->diag);
+    if (sm_err_is(issue->err, SM_E_FORBIDDEN)) {
+        sm_refusal_record(call, issue->err, &issue->diag);
+    }
     s->in_flight--;
     sm_arena_deinit(&item->arena);
     sm_free(item);
@@ -263,8 +268,12 @@ void sm_issue_stream_message(sm_call *call, const ProtobufCMessage *message, sm_
     const Sealmill__V1__IssueStreamRequest *m =
         (const Sealmill__V1__IssueStreamRequest *)(const void *)message;
     sm_diag diag = {.reason = ""};
-    sm_err err = SM_NO_ERR;
     struct stream_item *item = NULL;
+    sm_err err = sm_known_caller_confirm(call);
+    if (!sm_ok(err)) {
+        sm_call_finish(call, err); /* what is under way was asked for in time; it is in the log */
+        return;
+    }
     if (m->request == NULL) {
         err = sm_diag_set(&diag, SM_ERR(INVALID), "request", "it is missing");
     } else if (s->in_flight >= STREAM_IN_FLIGHT_MAX) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* CertificateService.Watch: the log from a cursor, then live. */
 #include "api/certificate_p.h"
+#include "api/known_caller.h"
 #include "api/record.h"
 #include "api/world.h"
 #include "base/clock.h"
@@ -88,7 +89,11 @@ static void on_rows(sm_store_scan *scan)
 {
     struct watch *w = SM_CONTAINER_OF(scan, struct watch, scan);
     w->scanning = false;
-    for (size_t i = 0; i < scan->row_count && !w->ended; i++) {
+    sm_err err = scan->err;
+    if (sm_ok(err) && !w->ended) {
+        err = sm_known_caller_confirm(w->call);
+    }
+    for (size_t i = 0; sm_ok(err) && i < scan->row_count && !w->ended; i++) {
         sm_arena arena;
         ProtobufCMessage *m;
         sm_arena_init(&arena, BYTES_AT_ONCE * 4);
@@ -102,9 +107,8 @@ static void on_rows(sm_store_scan *scan)
         sm_arena_deinit(&arena);
     }
     bool more = scan->row_count > 0;
-    sm_err err = scan->err;
     sm_buf_deinit(&scan->bytes);
-    if (!sm_ok(err)) {
+    if (!sm_ok(err) && !w->ended) {
         sm_call_finish(w->call, err);
         w->ended = true;
     }

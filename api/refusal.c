@@ -3,6 +3,7 @@
 
 #include "api/api_p.h"
 #include "api/record.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/metrics.h"
@@ -42,7 +43,7 @@ static void on_written(sm_store_write *op)
     free_refusal(r);
 }
 
-static sm_err pack(struct refusal *r, const sm_call *call, sm_err err)
+static sm_err pack(struct refusal *r, const sm_call *call, sm_err err, const sm_diag *diag)
 {
     char action[128];
     (void)snprintf(action, sizeof(action), "%s/%s", call->method->service, call->method->name);
@@ -50,13 +51,13 @@ static sm_err pack(struct refusal *r, const sm_call *call, sm_err err)
         .caller = call->caller.name,
         .action = action,
         .outcome = sm_err_name(err),
-        .detail = call->diag.reason,
+        .detail = diag->reason,
         .correlation_id = call->correlation_id,
     };
     return sm_audit_pack(&audit, &r->arena, &r->log);
 }
 
-static void write_record(const sm_call *call, sm_err why)
+static void write_record(const sm_call *call, sm_err why, const sm_diag *diag)
 {
     struct refusal *r = sm_calloc(1, sizeof(*r));
     if (r == NULL) {
@@ -66,7 +67,7 @@ static void write_record(const sm_call *call, sm_err why)
     sm_arena_init(&r->arena, 65536);
     r->loop = call->loop;
     r->loop->pending++; /* the loop waits for it at its end */
-    sm_err err = pack(r, call, why);
+    sm_err err = pack(r, call, why, diag);
     r->write = (sm_store_write){
         .home = sm_api_loop_home(call->loop), .log = &r->log, .log_count = 1, .done = on_written};
     err = sm_ok(err) ? sm_store_submit_write(sm_api_store(sm_api_of(call->loop)), &r->write) : err;
@@ -76,14 +77,15 @@ static void write_record(const sm_call *call, sm_err why)
     }
 }
 
-void sm_refusal_record(const sm_call *call, sm_err err)
+void sm_refusal_record(const sm_call *call, sm_err err, const sm_diag *diag)
 {
     (void)pthread_once(&once, register_metrics);
     if (call->caller.name == NULL || strcmp(call->caller.method, "none") == 0) {
         return;
     }
-    if (sm_rate_take(&sm_api_of(call->loop)->refusals, SM_REFUSALS_PER_SECOND, call->start_ns)) {
-        write_record(call, err);
+    if (sm_rate_take(&sm_api_of(call->loop)->refusals, SM_REFUSALS_PER_SECOND,
+                     sm_clock_mono_ns())) {
+        write_record(call, err, diag);
     } else {
         sm_metric_inc(suppressed);
     }

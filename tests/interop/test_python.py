@@ -1,7 +1,9 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """Debian's python3-grpcio against the real server: unary, streams, health, reflection, deadlines, gzip, errors."""
+import json
 import os
+import queue
 import subprocess
 import sys
 import tempfile
@@ -43,8 +45,9 @@ def check(condition, what):
         raise SystemExit("FAILED: " + what)
 
 
+program = os.environ["SEALMILL"]
 log = open(os.path.join(folder, "log"), "w")
-server = subprocess.Popen([os.environ["SEALMILL"], "dev", "--dir", os.path.join(folder, "ca"), "--port-base", str(base)],
+server = subprocess.Popen([program, "dev", "--dir", os.path.join(folder, "ca"), "--port-base", str(base)],
                           stdout=log, stderr=log)
 try:
     for _ in range(300):
@@ -127,6 +130,50 @@ try:
     except grpc.RpcError as error:
         check(error.code() == grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline of a stream")
     check(len(events) >= count - count // 10 and events == sorted(set(events)), "events in order, each once")
+
+    # a stream ends when its caller is no longer who it was when the stream began; what comes in between is answered
+    def command(*words):
+        return subprocess.run([program, *words, "--dir", folder + "/ca"], check=True, capture_output=True, text=True).stdout
+
+    def ends(code, stub, begin, message, **options):
+        feed = queue.Queue()
+        answers = stub(iter(feed.get, None), **options)
+        feed.put(message)
+        check(next(answers).HasField("response"), "a stream's first answer")
+        begin()
+        feed.put(message)
+        try:
+            next(answers)
+            check(False, "a stream goes on without its caller")
+        except grpc.RpcError as error:
+            check(error.code() == code, "%s, not %s" % (code, error.code()))
+        feed.put(None)
+
+    one = cert.IssueStreamRequest(id=1, request=cert.IssueRequest(profile="device", csr=csr))
+    secret = command("token", "create", "--name", "ci", "--role", "ra", "--ca", "issuing", "--profile", "device").strip()
+    token = json.loads(command("token", "list"))["tokens"][0]["id"]
+    plain = grpc.secure_channel("127.0.0.1:%d" % base, grpc.ssl_channel_credentials(read("root.pem")))
+    by_token = plain.stream_stream("/sealmill.v1.CertificateService/IssueStream", request_serializer=lambda m: m.SerializeToString(),
+                                   response_deserializer=cert.IssueStreamResponse.FromString)
+    ends(grpc.StatusCode.UNAUTHENTICATED, by_token, lambda: command("token", "revoke", token), one,
+         metadata=[("authorization", "Bearer " + secret)])
+    serial = subprocess.run(["openssl", "x509", "-in", folder + "/ca/pki/ra.pem", "-noout", "-serial"], check=True, capture_output=True,
+                            text=True).stdout.strip().split("=")[1]
+    hold = ["--cert", folder + "/ca/pki/admin.pem", "--key", folder + "/ca/pki/admin.key"]
+    ends(grpc.StatusCode.UNAUTHENTICATED, stream, lambda: command("revoke", serial, "--reason", "certificate-hold", *hold), one)
+    command("release", serial, *hold)
+
+    # what is refused inside a stream is audited
+    item = next(stream(iter([cert.IssueStreamRequest(id=1, request=cert.IssueRequest(ca="root", profile="device", csr=csr))])))
+    check(item.error.code == grpc.StatusCode.PERMISSION_DENIED.value[0], "a CA without a right: %s" % item.error)
+    refused, after = [], 0
+    deadline = time.monotonic() + 20
+    while not refused and time.monotonic() < deadline:  # the record is written behind the answer
+        for record in json.loads(command("audit", "--after", str(after), "--limit", "1000")).get("records", []):
+            after = int(record["sequence"])
+            if record["action"].endswith("/IssueStream"):
+                refused.append(record)
+    check(refused and refused[-1]["outcome"] == "forbidden", "a refusal inside a stream in the audit: %s" % refused)
 
     # health, and reflection without files
     check(unary("/grpc.health.v1.Health/Check", health.HealthCheckResponse)(health.HealthCheckRequest()).status == 1, "serving")
