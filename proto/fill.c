@@ -2,6 +2,7 @@
 /* Messages from trees: the one place that knows how a field's value is written in JSON and YAML. */
 #include "proto/value_p.h"
 
+#include "base/check.h"
 #include "base/clock.h"
 #include "base/text.h"
 #include "proto/utf8.h"
@@ -95,15 +96,29 @@ static sm_err set_bool(struct fill *fill, const struct value *v, void *to, const
     return SM_NO_ERR;
 }
 
-/* "ec-p256" for KEY_TYPE_EC_P256: the value's name ends with it, case and '-' aside, right
- * behind the enum's prefix. */
-static bool short_name_matches(const char *name, sm_slice given)
+/* Octets of what every value's name begins with: "KEY_TYPE_". */
+static size_t enum_prefix(const ProtobufCEnumDescriptor *type)
 {
-    size_t len = strlen(name);
-    if (given.len == 0 || given.len + 1 > len || name[len - given.len - 1] != '_') {
+    const char *first = type->values[0].name;
+    size_t len = strlen(first);
+    for (unsigned i = 1; i < type->n_values; i++) {
+        while (strncmp(first, type->values[i].name, len) != 0) {
+            len--;
+        }
+    }
+    while (len > 0 && first[len - 1] != '_') {
+        len--;
+    }
+    return len;
+}
+
+/* "ec-p256" for KEY_TYPE_EC_P256: all behind the prefix, case and '-' aside. Less would guess:
+ * "compromise" could be a key's or a CA's. */
+static bool short_name_matches(const char *tail, sm_slice given)
+{
+    if (strlen(tail) != given.len) {
         return false;
     }
-    const char *tail = name + len - given.len;
     for (size_t i = 0; i < given.len; i++) {
         uint8_t c = given.ptr[i];
         c = (uint8_t)(c >= 'a' && c <= 'z' ? c - 32 : (c == '-' ? '_' : c));
@@ -117,18 +132,14 @@ static bool short_name_matches(const char *name, sm_slice given)
 static const ProtobufCEnumValue *find_enum(const ProtobufCEnumDescriptor *type,
                                            const struct value *v)
 {
-    const ProtobufCEnumValue *found = NULL;
+    size_t prefix = enum_prefix(type);
     for (unsigned i = 0; i < type->n_values; i++) {
-        if (sm_slice_equal(sm_slice_str(type->values[i].name), v->text)) {
+        if (sm_slice_equal(sm_slice_str(type->values[i].name), v->text) ||
+            short_name_matches(type->values[i].name + prefix, v->text)) {
             return &type->values[i];
         }
-        /* Of two that end alike the shorter prefix is meant: it is the enum's own. */
-        if (short_name_matches(type->values[i].name, v->text) &&
-            (found == NULL || strlen(type->values[i].name) < strlen(found->name))) {
-            found = &type->values[i];
-        }
     }
-    return found;
+    return NULL;
 }
 
 static sm_err set_enum(struct fill *fill, const ProtobufCFieldDescriptor *f, const struct value *v,
@@ -381,8 +392,9 @@ static const char *nearest(const ProtobufCMessageDescriptor *type, sm_slice name
     return best;
 }
 
+/* `seen` has a bit for each field that came already, by whichever of its two names. */
 static sm_err fill_member(struct fill *fill, ProtobufCMessage *m, const struct value *v,
-                          const char *path)
+                          const char *path, uint64_t *seen)
 {
     char shown[48];
     const ProtobufCFieldDescriptor *f = sm_find_field(m->descriptor, v->key);
@@ -395,6 +407,11 @@ static sm_err fill_member(struct fill *fill, ProtobufCMessage *m, const struct v
     }
     char inner[PATH_MAX_TEXT];
     (void)snprintf(inner, sizeof(inner), "%.30s%s%.30s", path, path[0] == '\0' ? "" : ".", f->name);
+    uint64_t bit = UINT64_C(1) << (f - m->descriptor->fields);
+    if ((*seen & bit) != 0) {
+        return refuse(fill, v, inner, "the key comes twice");
+    }
+    *seen |= bit;
     return fill_field(fill, m, f, v, inner, false);
 }
 
@@ -407,13 +424,10 @@ static sm_err fill_message(struct fill *fill, ProtobufCMessage *m, const struct 
     if (++fill->depth > SM_MESSAGE_DEPTH_MAX) {
         return refuse(fill, v, path, "nested too deeply");
     }
+    uint64_t seen = 0;
+    SM_CHECK(m->descriptor->n_fields <= 64);
     for (const struct value *it = v->first; it != NULL; it = it->next) {
-        for (const struct value *other = v->first; other != it; other = other->next) {
-            if (sm_slice_equal(other->key, it->key)) {
-                return refuse(fill, it, path, "a key comes twice");
-            }
-        }
-        SM_TRY(fill_member(fill, m, it, path));
+        SM_TRY(fill_member(fill, m, it, path, &seen));
     }
     fill->depth--;
     return SM_NO_ERR;

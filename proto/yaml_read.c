@@ -80,6 +80,20 @@ static sm_err read_members(struct reader *r, struct value *v, unsigned depth)
     }
 }
 
+static bool has_anchor_or_tag(const yaml_event_t *event)
+{
+    switch (event->type) {
+    case YAML_SCALAR_EVENT:
+        return event->data.scalar.anchor != NULL || event->data.scalar.tag != NULL;
+    case YAML_SEQUENCE_START_EVENT:
+        return event->data.sequence_start.anchor != NULL || event->data.sequence_start.tag != NULL;
+    case YAML_MAPPING_START_EVENT:
+        return event->data.mapping_start.anchor != NULL || event->data.mapping_start.tag != NULL;
+    default:
+        return false;
+    }
+}
+
 static sm_err read_value(struct reader *r, yaml_event_t *event, unsigned depth, struct value **out)
 {
     struct value *v = sm_arena_zalloc(r->arena, sizeof(*v));
@@ -92,11 +106,11 @@ static sm_err read_value(struct reader *r, yaml_event_t *event, unsigned depth, 
     if (depth > SM_MESSAGE_DEPTH_MAX) {
         return complain(r, &event->start_mark, "nested too deeply");
     }
+    if (has_anchor_or_tag(event)) {
+        return complain(r, &event->start_mark, "anchors and tags are not used here");
+    }
     switch (event->type) {
     case YAML_SCALAR_EVENT:
-        if (event->data.scalar.anchor != NULL || event->data.scalar.tag != NULL) {
-            return complain(r, &event->start_mark, "anchors and tags are not used here");
-        }
         return take_scalar(r, event, v);
     case YAML_SEQUENCE_START_EVENT:
         v->kind = VALUE_LIST;
