@@ -16,15 +16,6 @@
 typedef Sealmill__Record__V1__CaRecord ca_record;
 typedef Sealmill__Record__V1__CaGeneration ca_generation;
 
-static ProtobufCBinaryData binary(sm_slice s)
-{
-    union {
-        const uint8_t *in;
-        uint8_t *out;
-    } ptr = {s.ptr};
-    return (ProtobufCBinaryData){s.len, ptr.out};
-}
-
 static bool name_is_good(const char *name)
 {
     size_t len = strlen(name);
@@ -121,7 +112,7 @@ static sm_err make_responder(const struct sm_admin *a, const char *name, ca_gene
     sm_err err = sm_ocsp_cert_make(&issuer, ca_key, key, responder_validity(a->api), a->arena,
                                    &der);
     if (sm_ok(err)) {
-        g->ocsp_certificate = binary(der);
+        g->ocsp_certificate = sm_binary(der);
         g->ocsp_key_uri = sm_text(a->arena, sm_slice_str(sm_key_uri(key)));
         err = sm_map_put(a->api->keys, sm_slice_str(sm_key_uri(key)), key,
                          NULL); /* the cache holds it now */
@@ -215,9 +206,9 @@ static sm_err use_parent(const struct sm_admin *a, const char *parent, ca_genera
     if (g->chain == NULL) {
         return SM_ERR(NO_MEMORY);
     }
-    g->chain[g->n_chain++] = binary(p->cert.der);
+    g->chain[g->n_chain++] = sm_binary(p->cert.der);
     for (size_t i = 0; i < p->chain_count; i++) {
-        g->chain[g->n_chain++] = binary(p->chain[i]);
+        g->chain[g->n_chain++] = sm_binary(p->chain[i]);
     }
     return SM_NO_ERR;
 }
@@ -242,7 +233,7 @@ static sm_err fill_generation(const struct sm_admin *a, ca_record *record, ca_ge
         SM_TRY(use_parent(a, r->parent, g, &request));
     }
     SM_TRY(sm_ca_cert_make(&request, a->arena, &der, a->diag));
-    g->certificate = binary(der);
+    g->certificate = sm_binary(der);
     record->ca->state = SEALMILL__V1__CA_STATE__CA_STATE_ACTIVE;
     return make_responder(a, record->ca->name, g, key);
 }
@@ -362,7 +353,7 @@ static sm_err import(const struct sm_admin *a, const Sealmill__V1__ImportCaCerti
                            fits ? "it is not a CA certificate (basicConstraints)"
                                 : "it is for another key");
     }
-    g->certificate = binary(copy);
+    g->certificate = sm_binary(copy);
     g->chain = r->chain;
     g->n_chain = r->n_chain;
     record->ca->state = SEALMILL__V1__CA_STATE__CA_STATE_ACTIVE;

@@ -32,3 +32,6 @@ void sm_pseudo_csr_write(sm_buf *out, sm_slice subject, sm_slice spki, sm_slice 
 /* The certificate's message from its record and state. */
 SM_FALLIBLE sm_describe_certificate(sm_call *call, sm_slice serial, bool brief,
                                     Sealmill__V1__Certificate **out);
+/* The same from the record's octets. */
+SM_FALLIBLE sm_describe_record(sm_call *call, sm_slice serial, bool brief, sm_slice packed,
+                               Sealmill__V1__Certificate **out);

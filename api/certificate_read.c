@@ -1,17 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* CertificateService: Get and List. */
+/* CertificateService.Get, and what a certificate looks like to callers. */
 #include "api/certificate_p.h"
-#include "api/indexer.h"
 #include "api/record.h"
 #include "api/world.h"
 #include "base/clock.h"
 #include "base/text.h"
 #include "sign/der.h"
 #include "sign/oids.h"
-
-#define PAGE_DEFAULT 100
-#define PAGE_MAX 1000
-#define EXAMINED_MAX 20000 /* index rows that one List looks at before it hands back a page token */
 
 void sm_pseudo_csr_write(sm_buf *out, sm_slice subject, sm_slice spki, sm_slice san_value,
                          enum sm_sig_alg alg)
@@ -104,17 +99,14 @@ static sm_err describe_metadata(Sealmill__V1__Certificate *c,
     return SM_NO_ERR;
 }
 
-sm_err sm_describe_certificate(sm_call *call, sm_slice serial, bool brief,
-                               Sealmill__V1__Certificate **out)
+static sm_err describe(sm_call *call, sm_slice serial, bool brief,
+                       const Sealmill__Record__V1__CertificateRecord *r,
+                       Sealmill__V1__Certificate **out)
 {
     sm_store *store = sm_api_store(sm_api_of(call->loop));
     sm_arena *arena = &call->arena;
     ProtobufCMessage *m;
     struct sm_cert cert;
-    SM_TRY(sm_record_get(store, SM_FAMILY_CERT, serial,
-                         &sealmill__record__v1__certificate_record__descriptor, arena, &m));
-    const Sealmill__Record__V1__CertificateRecord *r =
-        (const Sealmill__Record__V1__CertificateRecord *)(void *)m;
     SM_TRY(sm_cert_parse(sm_slice_of(r->certificate.data, r->certificate.len), &cert, NULL));
     Sealmill__V1__Certificate *c = SM_ARENA_NEW(arena, Sealmill__V1__Certificate);
     char *hex = sm_arena_alloc(arena, 2 * serial.len + 1);
@@ -147,13 +139,24 @@ sm_err sm_describe_certificate(sm_call *call, sm_slice serial, bool brief,
     return SM_NO_ERR;
 }
 
-static ProtobufCBinaryData binary(sm_slice s)
+sm_err sm_describe_certificate(sm_call *call, sm_slice serial, bool brief,
+                               Sealmill__V1__Certificate **out)
 {
-    union {
-        const uint8_t *in;
-        uint8_t *out;
-    } ptr = {s.ptr};
-    return (ProtobufCBinaryData){s.len, ptr.out};
+    ProtobufCMessage *m;
+    SM_TRY(sm_record_get(sm_api_store(sm_api_of(call->loop)), SM_FAMILY_CERT, serial,
+                         &sealmill__record__v1__certificate_record__descriptor, &call->arena, &m));
+    return describe(call, serial, brief, (const Sealmill__Record__V1__CertificateRecord *)(void *)m,
+                    out);
+}
+
+sm_err sm_describe_record(sm_call *call, sm_slice serial, bool brief, sm_slice packed,
+                          Sealmill__V1__Certificate **out)
+{
+    ProtobufCMessage *m;
+    SM_TRY(sm_record_unpack(packed, &sealmill__record__v1__certificate_record__descriptor,
+                            &call->arena, &m));
+    return describe(call, serial, brief, (const Sealmill__Record__V1__CertificateRecord *)(void *)m,
+                    out);
 }
 
 sm_err sm_work_get(sm_call *call, const ProtobufCMessage *request, ProtobufCMessage **response)
@@ -176,192 +179,11 @@ sm_err sm_work_get(sm_call *call, const ProtobufCMessage *request, ProtobufCMess
         if (c->chain == NULL) {
             return SM_ERR(NO_MEMORY);
         }
-        c->chain[c->n_chain++] = binary(g->cert.der);
+        c->chain[c->n_chain++] = sm_binary(g->cert.der);
         for (size_t i = 0; i + 1 < g->chain_count; i++) {
-            c->chain[c->n_chain++] = binary(g->chain[i]);
+            c->chain[c->n_chain++] = sm_binary(g->chain[i]);
         }
     }
     *response = &c->base;
-    return SM_NO_ERR;
-}
-
-/* ---- List ---- */
-
-struct listing {
-    sm_call *call;
-    const Sealmill__V1__ListCertificatesRequest *request;
-    /* Of the page's candidates, SM_SERIAL_LEN or shorter each, with a length octet. */
-    sm_buf serials;
-    sm_slice last_key;
-    uint8_t last_key_bytes[SM_INDEX_KEY_MAX + SM_SERIAL_LEN];
-    Sealmill__V1__ListCertificatesResponse *response;
-    size_t wanted;
-    size_t examined;
-    size_t prefix_len; /* octets before the serial */
-    bool more;
-    sm_err err;
-};
-
-static bool same(const char *filter, const char *value)
-{
-    return filter[0] == '\0' || strcmp(filter, value) == 0;
-}
-
-static bool has_san(const Sealmill__V1__Certificate *c, const char *want)
-{
-    for (size_t i = 0; i < c->n_sans; i++) {
-        const Sealmill__V1__SubjectAltName *s = c->sans[i];
-        const char *text = s->name_case == SEALMILL__V1__SUBJECT_ALT_NAME__NAME_IP      ? s->ip
-                           : s->name_case == SEALMILL__V1__SUBJECT_ALT_NAME__NAME_EMAIL ? s->email
-                           : s->name_case == SEALMILL__V1__SUBJECT_ALT_NAME__NAME_URI   ? s->uri
-                           : s->name_case == SEALMILL__V1__SUBJECT_ALT_NAME__NAME_DNS   ? s->dns
-                                                                                        : "";
-        if (strcmp(text, want) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Index rows are hints (hashes may meet, states change): every filter is checked on the
- * certificate itself. */
-static bool passes(const Sealmill__V1__ListCertificatesRequest *r,
-                   const Sealmill__V1__Certificate *c)
-{
-    return (r->state == 0 || r->state == c->state) && same(r->ca, c->ca) &&
-           same(r->profile, c->profile) && same(r->subject, c->subject) &&
-           same(r->key_sha256, c->key_sha256) && (r->san[0] == '\0' || has_san(c, r->san)) &&
-           (r->expires_after == NULL || c->not_after->seconds >= r->expires_after->seconds) &&
-           (r->expires_before == NULL || c->not_after->seconds < r->expires_before->seconds);
-}
-
-static bool on_row(void *ctx, sm_slice key, sm_slice value)
-{
-    struct listing *l = ctx;
-    (void)value;
-    if (key.len <= l->prefix_len || key.len > sizeof(l->last_key_bytes)) {
-        return true;
-    }
-    if (l->response->n_certificates == l->wanted || ++l->examined > EXAMINED_MAX) {
-        l->more = true;
-        return false;
-    }
-    memcpy(l->last_key_bytes, key.ptr, key.len);
-    l->last_key = sm_slice_of(l->last_key_bytes, key.len);
-    Sealmill__V1__Certificate *c;
-    sm_slice serial;
-    l->err = sm_arena_copy(&l->call->arena, sm_slice_from(key, l->prefix_len), &serial);
-    if (sm_ok(l->err)) {
-        l->err = sm_describe_certificate(l->call, serial, l->request->brief, &c);
-    }
-    if (sm_ok(l->err) && passes(l->request, c)) {
-        l->response->certificates[l->response->n_certificates++] = c;
-    }
-    return sm_ok(l->err);
-}
-
-/* The most selective index for the filters: key prefix and, for times, an end. */
-static sm_err choose_index(struct listing *l, uint8_t from[SM_INDEX_KEY_MAX], size_t *from_len,
-                           uint8_t to[SM_INDEX_KEY_MAX], size_t *to_len)
-{
-    const Sealmill__V1__ListCertificatesRequest *r = l->request;
-    uint8_t hash[SM_INDEX_HASH];
-    char kind = 'a';
-    sm_slice value = SM_SLICE_NONE;
-    sm_buf bytes = sm_buf_init(64);
-    if (r->key_sha256[0] != '\0') {
-        if (!sm_ok(sm_hex_decode(&bytes, sm_slice_str(r->key_sha256), true)) || bytes.len != 32) {
-            sm_buf_deinit(&bytes);
-            return sm_diag_set(&l->call->diag, SM_ERR(INVALID), "key_sha256",
-                               "64 hexadecimal digits are wanted");
-        }
-        kind = 'k';
-        memcpy(hash, bytes.ptr, SM_INDEX_HASH);
-        value = sm_slice_of(hash, sizeof(hash));
-    } else if (r->san[0] != '\0') {
-        kind = 'n';
-        sm_index_hash(sm_slice_str(r->san), hash);
-        value = sm_slice_of(hash, sizeof(hash));
-    } else if (r->state == SEALMILL__V1__CERTIFICATE_STATE__CERTIFICATE_STATE_REVOKED ||
-               r->state == SEALMILL__V1__CERTIFICATE_STATE__CERTIFICATE_STATE_ON_HOLD) {
-        kind = 'r';
-    } else if (r->expires_after != NULL || r->expires_before != NULL) {
-        kind = 'e';
-    }
-    sm_buf_deinit(&bytes);
-    l->prefix_len = kind == 'e' ? 9 : 1 + value.len;
-    *from_len = sm_index_prefix(from, kind, value);
-    *to_len = sm_index_prefix(to, kind, value);
-    if (kind == 'e' && r->expires_after != NULL) {
-        *from_len = sm_index_prefix_time(from, r->expires_after->seconds);
-    }
-    if (kind == 'e' && r->expires_before != NULL) {
-        *to_len = sm_index_prefix_time(to, r->expires_before->seconds);
-    } else {
-        size_t i = *to_len; /* the first key behind all with this prefix */
-        while (i > 0 && ++to[i - 1] == 0) {
-            i--;
-        }
-    }
-    return SM_NO_ERR;
-}
-
-static sm_err run_listing(struct listing *l)
-{
-    uint8_t from[SM_INDEX_KEY_MAX];
-    uint8_t to[SM_INDEX_KEY_MAX];
-    size_t from_len = 0;
-    size_t to_len = 0;
-    SM_TRY(choose_index(l, from, &from_len, to, &to_len));
-    sm_slice start = sm_slice_of(from, from_len);
-    sm_buf token = sm_buf_init(256);
-    sm_err err = SM_NO_ERR;
-    if (l->request->page_token[0] != '\0') {
-        err = sm_base64_decode(&token, sm_slice_str(l->request->page_token),
-                               SM_BASE64_URL | SM_BASE64_NO_PAD);
-        if (!sm_ok(err) || token.len < 1 || token.ptr[0] != from[0]) {
-            err = sm_diag_set(&l->call->diag, SM_ERR(INVALID), "page_token",
-                              "it does not belong to these filters");
-        } else {
-            sm_buf_put_byte(&token, 0); /* behind the last key */
-            start = sm_buf_slice(&token);
-        }
-    }
-    if (sm_ok(err)) {
-        err = sm_store_scan_sync(sm_api_store(sm_api_of(l->call->loop)), SM_FAMILY_INDEX, start,
-                                 sm_slice_of(to, to_len), on_row, l);
-    }
-    sm_buf_deinit(&token);
-    return sm_ok(err) ? l->err : err;
-}
-
-sm_err sm_work_list(sm_call *call, const ProtobufCMessage *request, ProtobufCMessage **response)
-{
-    const Sealmill__V1__ListCertificatesRequest *r =
-        (const Sealmill__V1__ListCertificatesRequest *)(const void *)request;
-    struct listing l = {.call = call, .request = r};
-    if (r->page_size < 0 || r->page_size > PAGE_MAX) {
-        return sm_diag_set(&call->diag, SM_ERR(OUT_OF_RANGE), "page_size", "1 to %d", PAGE_MAX);
-    }
-    l.wanted = r->page_size == 0 ? PAGE_DEFAULT : (size_t)r->page_size;
-    l.response = SM_ARENA_NEW(&call->arena, Sealmill__V1__ListCertificatesResponse);
-    if (l.response == NULL) {
-        return SM_ERR(NO_MEMORY);
-    }
-    sealmill__v1__list_certificates_response__init(l.response);
-    l.response->certificates = sm_arena_alloc(&call->arena,
-                                              l.wanted * sizeof(*l.response->certificates));
-    if (l.response->certificates == NULL) {
-        return SM_ERR(NO_MEMORY);
-    }
-    SM_TRY(sm_index_wait(sm_api_store(sm_api_of(call->loop))));
-    SM_TRY(run_listing(&l));
-    if (l.more) {
-        sm_buf token = sm_buf_init(256);
-        sm_base64url_encode(&token, l.last_key);
-        l.response->next_page_token = sm_text(&call->arena, sm_buf_slice(&token));
-        sm_buf_deinit(&token);
-    }
-    *response = &l.response->base;
     return SM_NO_ERR;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The durable write of a certificate, and what to do when one of its conditions fails. */
 #include "api/api_p.h"
+#include "api/indexer.h"
 #include "api/issue_p.h"
 #include "api/record.h"
 #include "base/clock.h"
@@ -59,15 +60,6 @@ void sm_issue_stage(sm_issue *issue, enum sm_issue_stage stage)
     issue->stage_ns = now;
 }
 
-static ProtobufCBinaryData binary(sm_slice s)
-{
-    union {
-        const uint8_t *in;
-        uint8_t *out;
-    } ptr = {s.ptr};
-    return (ProtobufCBinaryData){s.len, ptr.out};
-}
-
 /* ---- the answer ---- */
 
 static sm_err fill_response(sm_issue *issue, sm_slice cert, sm_slice serial, int64_t not_before,
@@ -80,11 +72,11 @@ static sm_err fill_response(sm_issue *issue, sm_slice cert, sm_slice serial, int
     if (hex == NULL || r->chain == NULL) {
         return SM_ERR(NO_MEMORY);
     }
-    r->certificate = binary(cert);
+    r->certificate = sm_binary(cert);
     r->serial = sm_hex_format(serial, hex);
-    r->chain[r->n_chain++] = binary(g->cert.der);
+    r->chain[r->n_chain++] = sm_binary(g->cert.der);
     for (size_t i = 0; i + 1 < g->chain_count; i++) { /* without the root, which is the last */
-        r->chain[r->n_chain++] = binary(g->chain[i]);
+        r->chain[r->n_chain++] = sm_binary(g->chain[i]);
     }
     r->not_before = sm_timestamp(issue->arena, not_before);
     r->not_after = sm_timestamp(issue->arena, not_after);
@@ -127,13 +119,13 @@ void sm_issue_complete(sm_issue *issue)
             sm_slice_of(issue->response.certificate.data, issue->response.certificate.len), &copy);
         issue->err = err;
         if (sm_ok(err)) {
-            issue->response.certificate = binary(copy);
+            issue->response.certificate = sm_binary(copy);
         }
         for (size_t i = 0; sm_ok(issue->err) && i < issue->response.n_chain; i++) {
             sm_slice der = sm_slice_of(issue->response.chain[i].data, issue->response.chain[i].len);
             issue->err = sm_arena_copy(issue->arena, der,
                                        &copy); /* the world may change before the answer leaves */
-            issue->response.chain[i] = binary(copy);
+            issue->response.chain[i] = sm_binary(copy);
         }
     }
     sm_buf_deinit(&issue->cert);
@@ -151,13 +143,13 @@ static sm_err pack_certificate(sm_issue *issue, sm_slice *out)
     r.ca_id = issue->ca->id;
     r.ca_generation = sm_ca_current(issue->ca)->number;
     r.profile = issue->profile->message->name;
-    r.certificate = binary(sm_buf_slice(&issue->cert));
+    r.certificate = sm_binary(sm_buf_slice(&issue->cert));
     r.not_before = issue->params.not_before;
     r.not_after = issue->params.not_after;
     r.issued_at = sm_clock_wall_s();
     r.requester = sm_text(issue->arena, sm_slice_str(issue->caller->name));
     r.correlation_id = sm_text(issue->arena, issue->correlation_id);
-    r.renews = binary(issue->renews);
+    r.renews = sm_binary(issue->renews);
     size_t n = issue->request->n_metadata;
     if (n > 0) {
         r.metadata = sm_arena_alloc(issue->arena, n * sizeof(*r.metadata));
@@ -178,6 +170,10 @@ static sm_err pack_certificate(sm_issue *issue, sm_slice *out)
 
 static sm_err pack_log(sm_issue *issue, sm_slice *out)
 {
+    const struct sm_cert_params *params = &issue->params;
+    sm_buf keys = sm_buf_init(SM_CERT_MAX);
+    sm_err err = sm_index_keys(params->subject, params->key->spki, params->sans, params->san_count,
+                               &keys);
     const struct sm_audit audit = {
         .caller = issue->caller->name,
         .action = issue->renews.len > 0 ? "certificate.renew" : "certificate.issue",
@@ -187,8 +183,12 @@ static sm_err pack_log(sm_issue *issue, sm_slice *out)
         .serial = sm_slice_of(issue->serial, sizeof(issue->serial)),
         .ca_id = issue->ca->id,
         .kind = SEALMILL__V1__INVENTORY_EVENT__KIND__KIND_ISSUED,
+        .index_keys = sm_buf_slice(&keys),
+        .not_after = params->not_after,
     };
-    return sm_audit_pack(&audit, issue->arena, out);
+    err = sm_ok(err) ? sm_audit_pack(&audit, issue->arena, out) : err;
+    sm_buf_deinit(&keys);
+    return err;
 }
 
 /* ---- conditions: idempotency, duplicates ---- */
@@ -200,8 +200,8 @@ static sm_err add_guard(sm_issue *issue, sm_slice key)
     Sealmill__Record__V1__IdempotencyRecord r;
     sealmill__record__v1__idempotency_record__init(&r);
     r.version = SM_RECORD_VERSION;
-    r.request_sha256 = binary(issue->request_hash);
-    r.serial = binary(sm_slice_of(issue->serial, sizeof(issue->serial)));
+    r.request_sha256 = sm_binary(issue->request_hash);
+    r.serial = sm_binary(sm_slice_of(issue->serial, sizeof(issue->serial)));
     bool idempotency = sm_slice_starts_with(key, SM_LIT("idem/"));
     r.expires_at = idempotency ? sm_clock_wall_s() + IDEMPOTENCY_LIFE_S : issue->params.not_after;
     sm_slice value;

@@ -1,12 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/record.h"
 
+#include "api/indexer.h"
 #include "base/clock.h"
 #include "base/text.h"
 #include "proto/message.h"
 #include "sign/cert.h"
 
 static char empty[] = "";
+
+ProtobufCBinaryData sm_binary(sm_slice s)
+{
+    union {
+        const uint8_t *in;
+        uint8_t *out;
+    } ptr = {s.ptr};
+    return (ProtobufCBinaryData){s.len, ptr.out};
+}
 
 char *sm_text(sm_arena *arena, sm_slice s)
 {
@@ -43,20 +53,25 @@ sm_err sm_record_get(sm_store *store, enum sm_store_family family, sm_slice key,
 {
     sm_buf bytes = sm_buf_init(RECORD_MAX);
     sm_err err = sm_store_get_sync(store, family, key, &bytes);
-    ProtobufCMessage *m = NULL;
-    if (sm_ok(err) && !sm_ok(sm_message_unpack(type, sm_buf_slice(&bytes), arena, &m))) {
-        err = SM_ERR(CORRUPT);
-    }
+    err = sm_ok(err) ? sm_record_unpack(sm_buf_slice(&bytes), type, arena, out) : err;
     sm_buf_deinit(&bytes);
-    if (sm_ok(err)) {
-        uint32_t version; /* the first field of every record */
-        memcpy(&version, (const uint8_t *)m + type->fields[0].offset, sizeof(version));
-        if (version != SM_RECORD_VERSION) {
-            return SM_ERR(CORRUPT);
-        }
-        *out = m;
-    }
     return err;
+}
+
+sm_err sm_record_unpack(sm_slice packed, const ProtobufCMessageDescriptor *type, sm_arena *arena,
+                        ProtobufCMessage **out)
+{
+    ProtobufCMessage *m;
+    uint32_t version; /* the first field of every record */
+    if (!sm_ok(sm_message_unpack(type, packed, arena, &m))) {
+        return SM_ERR(CORRUPT);
+    }
+    memcpy(&version, (const uint8_t *)m + type->fields[0].offset, sizeof(version));
+    if (version != SM_RECORD_VERSION) {
+        return SM_ERR(CORRUPT);
+    }
+    *out = m;
+    return SM_NO_ERR;
 }
 
 sm_err sm_record_key(const char *prefix, sm_slice name, sm_arena *arena, sm_slice *out)
@@ -83,15 +98,10 @@ sm_err sm_audit_pack(const struct sm_audit *audit, sm_arena *arena, sm_slice *ou
 {
     Sealmill__Record__V1__LogRecord log;
     sealmill__record__v1__log_record__init(&log);
-    union {
-        const uint8_t *in;
-        uint8_t *out;
-    } serial = {audit->serial.ptr};
     log.version = SM_RECORD_VERSION;
     log.time_ms = sm_clock_wall_ms();
     log.kind = audit->kind;
-    log.serial.data = serial.out;
-    log.serial.len = audit->serial.len;
+    log.serial = sm_binary(audit->serial);
     log.ca_id = audit->ca_id;
     log.profile = text_of(arena, audit->profile);
     log.caller = text_of(arena, audit->caller);
@@ -101,6 +111,11 @@ sm_err sm_audit_pack(const struct sm_audit *audit, sm_arena *arena, sm_slice *ou
     log.detail = text_of(arena, audit->detail);
     log.correlation_id = sm_text(arena, audit->correlation_id);
     log.reason = audit->reason;
+    if (audit->index_keys.len > 0) {
+        log.index_rules = SM_INDEX_RULES;
+        log.not_after = audit->not_after;
+        log.index_keys = sm_binary(audit->index_keys);
+    }
     return sm_record_pack(&log.base, arena, out);
 }
 

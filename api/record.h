@@ -25,6 +25,11 @@ SM_FALLIBLE sm_record_pack(const ProtobufCMessage *message, sm_arena *arena, sm_
 SM_FALLIBLE sm_record_get(sm_store *store, enum sm_store_family family, sm_slice key,
                           const ProtobufCMessageDescriptor *type, sm_arena *arena,
                           ProtobufCMessage **out);
+/* Unpacks what was read. Errors: CORRUPT, as above. */
+SM_FALLIBLE sm_record_unpack(sm_slice packed, const ProtobufCMessageDescriptor *type,
+                             sm_arena *arena, ProtobufCMessage **out);
+/* protobuf-c's octets, which are not const, borrowing a slice's. */
+ProtobufCBinaryData sm_binary(sm_slice s);
 /* A key of META: prefix and name, in the arena. */
 SM_FALLIBLE sm_record_key(const char *prefix, sm_slice name, sm_arena *arena, sm_slice *out);
 
@@ -41,6 +46,8 @@ struct sm_audit {
     uint32_t ca_id;
     uint32_t kind; /* sealmill.v1.InventoryEvent.Kind */
     uint32_t reason;
+    sm_slice index_keys; /* of a certificate, and when it expires (indexer.h) */
+    int64_t not_after;
 };
 
 /* Packs a LogRecord into the arena. */

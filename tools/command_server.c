@@ -64,7 +64,8 @@ const struct cli_command command_config_check = {
 
 static sm_err open_store(const char *dir, sm_store **out, sm_diag *diag)
 {
-    const struct sm_store_config config = {.dir = dir, .create = false, .indexer = sm_api_index};
+    const struct sm_store_config config = {
+        .dir = dir, .create = false, .indexer = sm_api_index, .indexer_version = SM_INDEX_RULES};
     return sm_store_open(&config, out, diag);
 }
 

@@ -303,6 +303,7 @@ static sm_err open_core(struct server *s, sm_diag *diag)
         .write_buffer_mib = c->store == NULL ? 0 : c->store->write_buffer_mib,
         .create = true,
         .indexer = sm_api_index,
+        .indexer_version = SM_INDEX_RULES,
     };
     SM_TRY(sm_methods_init());
     SM_TRY(sm_sign_init(diag));
