@@ -34,6 +34,9 @@ void sm_p11_remember(struct sm_token_key *key, struct sm_token *token,
     if (found->generation != token->generation) {
         return; /* what was found is void already */
     }
+    if (h->absent && h->generation == found->generation && sm_clock_mono_ns() < h->then_ns) {
+        return; /* left out meanwhile */
+    }
     h->proven = h->proven && h->generation == found->generation;
     h->generation = found->generation;
     h->absent = false;
