@@ -163,26 +163,32 @@ static void on_done(sm_crypt_job *job)
     struct pool_job *j = SM_CONTAINER_OF(job, struct pool_job, job);
     j->answers++;
     j->answered_us = pool_now_us();
-    j->pool->answered++;
+    j->place = j->pool->answered++;
+}
+
+sm_err pool_try(struct pool *p, sm_key *key, enum sm_sig_alg alg)
+{
+    assert_true(p->asked < POOL_JOBS_MAX);
+    struct pool_job *j = &p->jobs[p->asked];
+    int len = snprintf((char *)j->message, sizeof(j->message), "message %u", p->asked);
+    j->pool = p;
+    j->job = (sm_crypt_job){.op = SM_CRYPT_SIGN,
+                            .alg = alg,
+                            .message = sm_slice_of(j->message, (size_t)len),
+                            .key = key,
+                            .out = j->out,
+                            .out_room = sizeof(j->out),
+                            .caller = p->first_caller + p->asked % 5,
+                            .done = on_done};
+    sm_err err = sm_batcher_submit(p->batcher, &j->job);
+    p->asked += sm_ok(err);
+    return err;
 }
 
 void pool_ask(struct pool *p, sm_key *key, enum sm_sig_alg alg, unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
-        assert_true(p->asked < POOL_JOBS_MAX);
-        struct pool_job *j = &p->jobs[p->asked];
-        int len = snprintf((char *)j->message, sizeof(j->message), "message %u", p->asked);
-        j->pool = p;
-        j->job = (sm_crypt_job){.op = SM_CRYPT_SIGN,
-                                .alg = alg,
-                                .message = sm_slice_of(j->message, (size_t)len),
-                                .key = key,
-                                .out = j->out,
-                                .out_room = sizeof(j->out),
-                                .caller = i % 5,
-                                .done = on_done};
-        assert_sm_ok(sm_batcher_submit(p->batcher, &j->job));
-        p->asked++;
+        assert_sm_ok(pool_try(p, key, alg));
     }
 }
 

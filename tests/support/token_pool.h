@@ -27,6 +27,7 @@ struct pool_job {
     uint8_t out[SM_SIGNATURE_MAX];
     uint8_t message[16];
     unsigned answers;
+    unsigned place; /* in the order of the answers */
     uint64_t answered_us;
     struct pool *pool;
 };
@@ -40,6 +41,7 @@ struct pool {
     unsigned asked;
     unsigned answered;
     unsigned tallied;
+    uint32_t first_caller; /* requests come from five callers in turn, from this one on */
 };
 
 /* What came of the signatures asked since the last count. */
@@ -67,6 +69,8 @@ sm_key *pool_key(struct pool *p, const char *uri);
 /* New orders to the module. */
 void pool_order(struct pool *p, const char *text);
 
+/* One more request, or why it was not taken. */
+SM_FALLIBLE pool_try(struct pool *p, sm_key *key, enum sm_sig_alg alg);
 void pool_ask(struct pool *p, sm_key *key, enum sm_sig_alg alg, unsigned count);
 /* Waits until every request has its answer; fails when one has not after `ms`. */
 void pool_wait(struct pool *p, unsigned ms);
