@@ -315,6 +315,17 @@ static sm_err fill_list(struct fill *fill, ProtobufCMessage *m, const ProtobufCF
     return SM_NO_ERR;
 }
 
+/* jansson refuses a key that comes twice, libyaml does not. YAML's maps are a person's: short. */
+static bool comes_before(const struct value *first, const struct value *member)
+{
+    for (const struct value *it = first; member->yaml && it != member; it = it->next) {
+        if (sm_slice_equal(it->key, member->key)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static sm_err fill_map(struct fill *fill, ProtobufCMessage *m, const ProtobufCFieldDescriptor *f,
                        const struct value *v, const char *path)
 {
@@ -326,6 +337,9 @@ static sm_err fill_map(struct fill *fill, ProtobufCMessage *m, const ProtobufCFi
         return SM_ERR(NO_MEMORY);
     }
     for (const struct value *it = v->first; it != NULL; it = it->next, at += sizeof(void *)) {
+        if (comes_before(v->first, it)) {
+            return refuse(fill, it, path, "the key comes twice");
+        }
         ProtobufCMessage *entry = sm_message_new(f->descriptor, fill->arena);
         if (entry == NULL) {
             return SM_ERR(NO_MEMORY);
