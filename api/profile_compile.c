@@ -76,6 +76,56 @@ static sm_err compile_validity(const Sealmill__V1__ValidityRules *rules, struct 
     return SM_NO_ERR;
 }
 
+static bool san_kind_of(const char *name, unsigned *bit)
+{
+    for (unsigned i = 0; i <= SM_SAN_REGISTERED_ID; i++) {
+        if (strcmp(name, sm_san_kind_name((enum sm_san_kind)i)) == 0) {
+            *bit = 1U << i;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What stands between '{' and '}': a source that there is, and a name that it can have. */
+static bool placeholder_is_good(sm_slice name, sm_arena *arena)
+{
+    unsigned bit;
+    sm_slice oid;
+    sm_slice source = sm_slice_split(&name, '.');
+    if (sm_slice_equal(source, SM_LIT("csr"))) {
+        return sm_ok(sm_attribute_oid(name, arena, &oid));
+    }
+    if (sm_slice_equal(source, SM_LIT("san"))) {
+        char *z = sm_arena_strdup(arena, name);
+        return z != NULL && san_kind_of(z, &bit);
+    }
+    return sm_slice_equal(source, SM_LIT("metadata")) ? name.len > 0
+                                                      : sm_slice_equal(source, SM_LIT("caller"));
+}
+
+static sm_err check_template(const char *text, sm_arena *arena, const char *field, sm_diag *diag)
+{
+    sm_slice rest = sm_slice_str(text);
+    for (;;) {
+        char shown[48];
+        rest = sm_slice_from(rest, sm_slice_find(rest, '{'));
+        if (rest.len == 0) {
+            return SM_NO_ERR;
+        }
+        rest = sm_slice_from(rest, 1);
+        size_t close = sm_slice_find(rest, '}');
+        sm_slice name = sm_slice_first(rest, close);
+        if (close == rest.len || !placeholder_is_good(name, arena)) {
+            return sm_diag_set(
+                diag, SM_ERR(INVALID), field,
+                "\"{%s\" is not one of {csr.CN}, {metadata.key}, {san.dns}, {caller}",
+                sm_diag_escape(name, shown, sizeof(shown)));
+        }
+        rest = sm_slice_from(rest, close + 1);
+    }
+}
+
 static sm_err compile_subject(const Sealmill__V1__SubjectRules *rules, sm_arena *arena,
                               struct sm_profile *out, sm_diag *diag)
 {
@@ -91,6 +141,7 @@ static sm_err compile_subject(const Sealmill__V1__SubjectRules *rules, sm_arena 
         return sm_diag_set(diag, SM_ERR(INVALID), "subject.template",
                            "it is needed with source: template");
     }
+    SM_TRY(check_template(rules->template_, arena, "subject.template", diag));
     for (size_t i = 0; i < rules->n_rules; i++) {
         sm_slice oid;
         if (!sm_ok(sm_attribute_oid(sm_slice_str(rules->rules[i]->type), arena, &oid))) {
@@ -104,19 +155,8 @@ static sm_err compile_subject(const Sealmill__V1__SubjectRules *rules, sm_arena 
     return SM_NO_ERR;
 }
 
-static bool san_kind_of(const char *name, unsigned *bit)
-{
-    for (unsigned i = 0; i <= SM_SAN_REGISTERED_ID; i++) {
-        if (strcmp(name, sm_san_kind_name((enum sm_san_kind)i)) == 0) {
-            *bit = 1U << i;
-            return true;
-        }
-    }
-    return false;
-}
-
-static sm_err compile_sans(const Sealmill__V1__SanRules *rules, struct sm_profile *out,
-                           sm_diag *diag)
+static sm_err compile_sans(const Sealmill__V1__SanRules *rules, sm_arena *arena,
+                           struct sm_profile *out, sm_diag *diag)
 {
     out->san_kinds = DEFAULT_SAN_KINDS;
     if (rules == NULL) {
@@ -125,6 +165,9 @@ static sm_err compile_sans(const Sealmill__V1__SanRules *rules, struct sm_profil
     if (rules->n_patterns > SM_PROFILE_RULES_MAX) {
         return sm_diag_set(diag, SM_ERR(TOO_LARGE), "sans.patterns", "more than %d patterns",
                            SM_PROFILE_RULES_MAX);
+    }
+    for (size_t i = 0; i < rules->n_templates; i++) {
+        SM_TRY(check_template(rules->templates[i], arena, "sans.templates", diag));
     }
     if (rules->n_types > 0) {
         out->san_kinds = 0;
@@ -403,7 +446,7 @@ static sm_err compile(Sealmill__V1__Profile *m, sm_arena *arena, struct sm_profi
     }
     SM_TRY(compile_validity(m->validity, out, diag));
     SM_TRY(compile_subject(m->subject, arena, out, diag));
-    SM_TRY(compile_sans(m->sans, out, diag));
+    SM_TRY(compile_sans(m->sans, arena, out, diag));
     SM_TRY(compile_honoured(m, arena, out, diag));
     return add_all(m, arena, out, diag);
 }
