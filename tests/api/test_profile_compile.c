@@ -136,6 +136,24 @@ static void profile__subject(void **state)
     accept("subject: {source: template, template: 'CN={metadata.serial},O=Acme'}");
     accept("subject: {rules: [{type: CN, pattern: '[a-z]+'}, {type: 2.5.4.10, fixed: Acme}]}");
     refuse("subject: {source: template}", "subject.template");
+    static const char *const bad[] = {"CN={csr.CN",
+                                      "CN={",
+                                      "CN={}",
+                                      "CN={csr}",
+                                      "CN={csr.Nonsense}",
+                                      "CN={metadata}",
+                                      "CN={metadata.}",
+                                      "CN={san.host}",
+                                      "CN={unknown.x}",
+                                      "CN={caller},O={Caller}"};
+    for (size_t i = 0; i < SM_ARRAY_LEN(bad); i++) {
+        char text[120];
+        (void)snprintf(text, sizeof(text), "subject: {source: template, template: '%s'}", bad[i]);
+        refuse(text, "subject.template");
+        (void)snprintf(text, sizeof(text), "sans: {templates: ['dns:a', '%s']}", bad[i]);
+        refuse(text, "sans.templates");
+    }
+    accept("subject: {source: template, template: 'CN={csr.2.5.4.3}-{san.ip}}{caller}'}");
     refuse("subject: {rules: [{type: CN, pattern: '['}]}", "subject.rules.pattern");
     refuse("subject: {rules: [{type: CN, pattern: 'a('}]}", "subject.rules.pattern");
     refuse("subject: {rules: [{pattern: a}]}", "subject.rules.type");
