@@ -151,7 +151,9 @@ static sm_err check_token_request(sm_call *call, const Sealmill__V1__CreateToken
         return sm_diag_set(&call->diag, SM_ERR(OUT_OF_RANGE), "validity_seconds", "at most a year");
     }
     for (size_t i = 0; i < r->n_grants; i++) {
-        if (r->grants[i]->role == SEALMILL__V1__ROLE__ROLE_UNSPECIFIED) {
+        if (r->grants[i]->role == SEALMILL__V1__ROLE__ROLE_UNSPECIFIED ||
+            protobuf_c_enum_descriptor_get_value(&sealmill__v1__role__descriptor,
+                                                 (int)r->grants[i]->role) == NULL) {
             return sm_diag_set(&call->diag, SM_ERR(INVALID), "grants.role", "a role is wanted");
         }
     }

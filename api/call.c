@@ -4,6 +4,7 @@
 #include "api/known_caller.h"
 #include "api/record.h"
 #include "api/refusal.h"
+#include "base/check.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/metrics.h"
@@ -134,6 +135,7 @@ static void work_done(sm_errand *errand)
 
 void sm_call_run(sm_call *call, const ProtobufCMessage *request)
 {
+    SM_CHECK(!call->finished); /* who was refused must not get here */
     if (call->method->start != NULL) {
         call->method->start(call, request);
         return;

@@ -220,6 +220,15 @@ static const char *role_words(unsigned roles, char out[80])
     return out;
 }
 
+/* Protobuf lets any number stand in an enum's field: those without a name give no right. */
+static unsigned role_bit(Sealmill__V1__Role role)
+{
+    return (int)role > SEALMILL__V1__ROLE__ROLE_UNSPECIFIED &&
+                   (int)role <= SEALMILL__V1__ROLE__ROLE_READER
+               ? 1U << (unsigned)role
+               : 0;
+}
+
 sm_err sm_caller_require(const struct sm_caller *caller, unsigned roles, sm_diag *diag)
 {
     char words[80];
@@ -227,7 +236,7 @@ sm_err sm_caller_require(const struct sm_caller *caller, unsigned roles, sm_diag
         return SM_NO_ERR;
     }
     for (size_t i = 0; i < caller->grant_count; i++) {
-        if ((roles >> (unsigned)caller->grants[i]->role & 1U) != 0) {
+        if ((roles & role_bit(caller->grants[i]->role)) != 0) {
             return SM_NO_ERR;
         }
     }

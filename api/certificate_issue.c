@@ -64,6 +64,7 @@ struct renewal {
     Sealmill__V1__IssueRequest issue_request;
     sm_slice serial;
     bool same_key;
+    bool old_is_revoked;
     sm_err err;
 };
 
@@ -94,8 +95,11 @@ static sm_err load_old(struct renewal *r, struct sm_cert *cert)
     r->issue_request.profile = old->profile;
     sm_err state = sm_record_get(store, SM_FAMILY_STATE, r->serial,
                                  &sealmill__record__v1__state_record__descriptor, &call->arena, &m);
-    if (sm_ok(state) && ((const Sealmill__Record__V1__StateRecord *)(void *)m)->state ==
-                            SEALMILL__V1__CERTIFICATE_STATE__CERTIFICATE_STATE_REVOKED) {
+    r->old_is_revoked = sm_ok(state) &&
+                        ((const Sealmill__Record__V1__StateRecord *)(void *)m)->state ==
+                            SEALMILL__V1__CERTIFICATE_STATE__CERTIFICATE_STATE_REVOKED;
+    /* With an idempotency key this may be the renewal that revoked it, asked for again. */
+    if (r->old_is_revoked && r->request->idempotency_key[0] == '\0') {
         return sm_diag_set(&call->diag, SM_ERR(PRECONDITION), "serial",
                            "the certificate is revoked");
     }
@@ -164,6 +168,7 @@ static void renew_done(sm_errand *errand)
     }
     issue->renews = r->serial;
     issue->revoke_renewed = r->request->revoke_old;
+    issue->repeat_only = r->old_is_revoked;
     issue->without_proof = r->same_key;
     sm_issue_start(issue); /* on_issued releases the hold */
 }

@@ -31,6 +31,8 @@ struct sm_issue {
     sm_slice correlation_id;
     sm_slice renews;     /* serial that this renews; empty: none */
     bool revoke_renewed; /* as superseded, in the same write */
+    /* What it renews is revoked: only the answer that its idempotency key had before will do. */
+    bool repeat_only;
     /* The request was authenticated otherwise (renewal with the same key): no CSR signature. */
     bool without_proof;
     void (*done)(sm_issue *issue);

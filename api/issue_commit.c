@@ -11,6 +11,7 @@
 #include "proto/message.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #define IDEMPOTENCY_LIFE_S (24 * 3600)
 
@@ -208,6 +209,10 @@ static sm_err add_guard(sm_issue *issue, sm_slice key)
     SM_TRY(sm_record_pack(&r.base, issue->arena, &value));
     issue->conds[issue->write.cond_count++] = (struct sm_store_cond){SM_COND_ABSENT, SM_FAMILY_META,
                                                                      key, SM_SLICE_NONE};
+    if (issue->repeat_only) {
+        /* No record is empty: the write never happens, and resolve looks for the earlier one. */
+        issue->conds[issue->write.cond_count - 1].kind = SM_COND_EQUALS;
+    }
     issue->puts[issue->write.put_count++] = (struct sm_store_put){SM_PUT, SM_FAMILY_META, key,
                                                                   value};
     return SM_NO_ERR;
@@ -227,12 +232,48 @@ static sm_err hashed_key(sm_issue *issue, const char *prefix, sm_slice a, sm_sli
     return sm_record_key(prefix, sm_slice_of(digest, 32), issue->arena, out);
 }
 
+static int compare_entries(const void *a, const void *b)
+{
+    const Sealmill__V1__IssueRequest__MetadataEntry *x = *(
+        Sealmill__V1__IssueRequest__MetadataEntry *const *)a;
+    const Sealmill__V1__IssueRequest__MetadataEntry *y = *(
+        Sealmill__V1__IssueRequest__MetadataEntry *const *)b;
+    int order = strcmp(x->key, y->key);
+    return order != 0 ? order : strcmp(x->value, y->value);
+}
+
+/* The request's octets, with its map in one order: protobuf has none, and clients send it in
+ * another one each time. */
+static sm_err pack_request(const sm_issue *issue, sm_slice *out)
+{
+    Sealmill__V1__IssueRequest r = *issue->request;
+    if (r.n_metadata > 1) {
+        size_t size = r.n_metadata * sizeof(*r.metadata);
+        r.metadata = sm_arena_alloc(issue->arena, size);
+        if (r.metadata == NULL) {
+            return SM_ERR(NO_MEMORY);
+        }
+        memcpy(r.metadata, issue->request->metadata, size);
+        qsort(r.metadata, r.n_metadata, sizeof(*r.metadata), compare_entries);
+    }
+    return sm_record_pack(&r.base, issue->arena, out);
+}
+
+/* A renewal is another request when it renews another certificate, or revokes it too. */
 static sm_err hash_request(sm_issue *issue)
 {
     uint8_t digest[SM_DIGEST_MAX];
     sm_slice packed;
-    SM_TRY(sm_record_pack(&issue->request->base, issue->arena, &packed));
-    SM_TRY(sm_digest_compute(SM_SHA256, packed, digest));
+    SM_TRY(pack_request(issue, &packed));
+    sm_buf text = sm_buf_init(packed.len + issue->renews.len + 8);
+    sm_buf_put_u32be(&text, (uint32_t)packed.len);
+    sm_buf_put(&text, packed);
+    sm_buf_put(&text, issue->renews);
+    sm_buf_put_byte(&text, issue->revoke_renewed ? 1 : 0);
+    sm_err err = sm_buf_err(&text);
+    err = sm_ok(err) ? sm_digest_compute(SM_SHA256, sm_buf_slice(&text), digest) : err;
+    sm_buf_deinit(&text);
+    SM_TRY(err);
     return sm_arena_copy(issue->arena, sm_slice_of(digest, 32), &issue->request_hash);
 }
 
@@ -299,6 +340,11 @@ static sm_err repeat_answer(sm_issue *issue, sm_store *store,
                          r->not_before, r->not_after);
 }
 
+static sm_err nothing_to_repeat(sm_issue *issue)
+{
+    return sm_diag_set(&issue->diag, SM_ERR(PRECONDITION), "serial", "the certificate is revoked");
+}
+
 static sm_err resolve(sm_issue *issue, bool *retry)
 {
     sm_store *store = sm_api_store(sm_api_of(issue->loop));
@@ -314,6 +360,9 @@ static sm_err resolve(sm_issue *issue, bool *retry)
     }
     sm_buf_deinit(&bytes);
     if (sm_err_is(err, SM_E_NOT_FOUND)) { /* gone meanwhile */
+        if (issue->repeat_only) {
+            return nothing_to_repeat(issue);
+        }
         cond->kind = SM_COND_ABSENT;
         *retry = true;
         return SM_NO_ERR;
@@ -328,6 +377,9 @@ static sm_err resolve(sm_issue *issue, bool *retry)
         live = holder->expires_at > sm_clock_wall_s();
     } else {
         SM_TRY(holder_is_live(store, holder, issue->arena, &live));
+    }
+    if (!live && issue->repeat_only) {
+        return nothing_to_repeat(issue);
     }
     if (!live) { /* its time is over: replaced, unless another does so first */
         cond->kind = SM_COND_EQUALS;

@@ -329,8 +329,9 @@ void sm_json_serve(sm_api_loop *loop, sm_http_exchange *x, uint64_t body_max)
     }
     sm_err err = sm_call_init(&j->call, &json_skin, method, loop, x);
     sm_http_on_free(x, on_memory_end, j);
-    sm_http_collect_stream(x, body_max, on_body, on_close, on_writable, j);
     if (!sm_ok(err)) {
-        sm_call_finish(&j->call, err);
+        sm_call_finish(&j->call, err); /* its body is passed over: nothing of it may be done */
+        return;
     }
+    sm_http_collect_stream(x, body_max, on_body, on_close, on_writable, j);
 }

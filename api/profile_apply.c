@@ -365,7 +365,11 @@ static sm_err apply_validity(struct apply *a)
             return sm_diag_set(a->diag, SM_ERR(POLICY), "not_before",
                                "the profile does not let requests set it");
         }
-        start = request->not_before->seconds;
+        start = request->not_before->seconds; /* any number: the sum below must fit */
+        if (start > a->in->ca_not_after) {
+            return sm_diag_set(a->diag, SM_ERR(POLICY), "not_before",
+                               "it is after the end of the CA's own certificate");
+        }
         a->out->not_before = start;
     }
     if (a->out->not_before < a->in->ca_not_before) {

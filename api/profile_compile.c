@@ -22,6 +22,13 @@ static bool given(const char *s)
     return s != NULL && s[0] != '\0';
 }
 
+/* What is over a limit is refused: a list cut short would be another rule than the one written. */
+static sm_err check_count(size_t count, size_t max, const char *field, sm_diag *diag)
+{
+    return count <= max ? SM_NO_ERR
+                        : sm_diag_set(diag, SM_ERR(TOO_LARGE), field, "more than %zu entries", max);
+}
+
 static sm_err compile_pattern(const char *text, struct sm_pattern *out, const char *field,
                               sm_diag *diag)
 {
@@ -69,8 +76,58 @@ static sm_err compile_validity(const Sealmill__V1__ValidityRules *rules, struct 
     return SM_NO_ERR;
 }
 
-static sm_err compile_subject(const Sealmill__V1__SubjectRules *rules, struct sm_profile *out,
-                              sm_diag *diag)
+static bool san_kind_of(const char *name, unsigned *bit)
+{
+    for (unsigned i = 0; i <= SM_SAN_REGISTERED_ID; i++) {
+        if (strcmp(name, sm_san_kind_name((enum sm_san_kind)i)) == 0) {
+            *bit = 1U << i;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What stands between '{' and '}': a source that there is, and a name that it can have. */
+static bool placeholder_is_good(sm_slice name, sm_arena *arena)
+{
+    unsigned bit;
+    sm_slice oid;
+    sm_slice source = sm_slice_split(&name, '.');
+    if (sm_slice_equal(source, SM_LIT("csr"))) {
+        return sm_ok(sm_attribute_oid(name, arena, &oid));
+    }
+    if (sm_slice_equal(source, SM_LIT("san"))) {
+        char *z = sm_arena_strdup(arena, name);
+        return z != NULL && san_kind_of(z, &bit);
+    }
+    return sm_slice_equal(source, SM_LIT("metadata")) ? name.len > 0
+                                                      : sm_slice_equal(source, SM_LIT("caller"));
+}
+
+static sm_err check_template(const char *text, sm_arena *arena, const char *field, sm_diag *diag)
+{
+    sm_slice rest = sm_slice_str(text);
+    for (;;) {
+        char shown[48];
+        rest = sm_slice_from(rest, sm_slice_find(rest, '{'));
+        if (rest.len == 0) {
+            return SM_NO_ERR;
+        }
+        rest = sm_slice_from(rest, 1);
+        size_t close = sm_slice_find(rest, '}');
+        sm_slice name = sm_slice_first(rest, close);
+        if (close == rest.len || !placeholder_is_good(name, arena)) {
+            return sm_diag_set(
+                diag, SM_ERR(INVALID), field,
+                "\"{%s\" is not one of {csr.CN}, {metadata.key}, {san.dns}, {caller}",
+                sm_diag_escape(name, shown, sizeof(shown)));
+        }
+        rest = sm_slice_from(rest, close + 1);
+    }
+}
+
+static sm_err compile_subject(const Sealmill__V1__SubjectRules *rules, sm_arena *arena,
+                              struct sm_profile *out, sm_diag *diag)
 {
     if (rules == NULL) {
         return SM_NO_ERR;
@@ -84,26 +141,22 @@ static sm_err compile_subject(const Sealmill__V1__SubjectRules *rules, struct sm
         return sm_diag_set(diag, SM_ERR(INVALID), "subject.template",
                            "it is needed with source: template");
     }
+    SM_TRY(check_template(rules->template_, arena, "subject.template", diag));
     for (size_t i = 0; i < rules->n_rules; i++) {
+        sm_slice oid;
+        if (!sm_ok(sm_attribute_oid(sm_slice_str(rules->rules[i]->type), arena, &oid))) {
+            return sm_diag_set(diag, SM_ERR(INVALID), "subject.rules.type",
+                               "\"%.40s\" is neither an attribute's name nor a dotted OID",
+                               rules->rules[i]->type);
+        }
         SM_TRY(compile_pattern(rules->rules[i]->pattern, &out->subject_patterns[i],
                                "subject.rules.pattern", diag));
     }
     return SM_NO_ERR;
 }
 
-static bool san_kind_of(const char *name, unsigned *bit)
-{
-    for (unsigned i = 0; i <= SM_SAN_REGISTERED_ID; i++) {
-        if (strcmp(name, sm_san_kind_name((enum sm_san_kind)i)) == 0) {
-            *bit = 1U << i;
-            return true;
-        }
-    }
-    return false;
-}
-
-static sm_err compile_sans(const Sealmill__V1__SanRules *rules, struct sm_profile *out,
-                           sm_diag *diag)
+static sm_err compile_sans(const Sealmill__V1__SanRules *rules, sm_arena *arena,
+                           struct sm_profile *out, sm_diag *diag)
 {
     out->san_kinds = DEFAULT_SAN_KINDS;
     if (rules == NULL) {
@@ -112,6 +165,9 @@ static sm_err compile_sans(const Sealmill__V1__SanRules *rules, struct sm_profil
     if (rules->n_patterns > SM_PROFILE_RULES_MAX) {
         return sm_diag_set(diag, SM_ERR(TOO_LARGE), "sans.patterns", "more than %d patterns",
                            SM_PROFILE_RULES_MAX);
+    }
+    for (size_t i = 0; i < rules->n_templates; i++) {
+        SM_TRY(check_template(rules->templates[i], arena, "sans.templates", diag));
     }
     if (rules->n_types > 0) {
         out->san_kinds = 0;
@@ -170,7 +226,8 @@ static sm_err add_usages(const Sealmill__V1__Profile *m, sm_arena *arena, struct
     }
     if (m->n_extended_key_usage > 0) {
         sm_slice oids[64];
-        size_t count = m->n_extended_key_usage < 64 ? m->n_extended_key_usage : 64;
+        size_t count = m->n_extended_key_usage;
+        SM_TRY(check_count(count, SM_ARRAY_LEN(oids), "extended_key_usage", diag));
         for (size_t i = 0; i < count; i++) {
             SM_TRY(sm_eku_parse(m->extended_key_usage[i], arena, &oids[i], diag));
         }
@@ -193,8 +250,10 @@ static sm_err add_constraints(const Sealmill__V1__Profile *m, sm_arena *arena,
     }
     struct sm_san permitted[64];
     struct sm_san excluded[64];
-    size_t np = m->name_constraints->n_permitted < 64 ? m->name_constraints->n_permitted : 64;
-    size_t ne = m->name_constraints->n_excluded < 64 ? m->name_constraints->n_excluded : 64;
+    size_t np = m->name_constraints->n_permitted;
+    size_t ne = m->name_constraints->n_excluded;
+    SM_TRY(check_count(np, SM_ARRAY_LEN(permitted), "name_constraints.permitted", diag));
+    SM_TRY(check_count(ne, SM_ARRAY_LEN(excluded), "name_constraints.excluded", diag));
     for (size_t i = 0; i < np; i++) {
         SM_TRY(sm_san_from_message(m->name_constraints->permitted[i], arena, &permitted[i], diag));
     }
@@ -206,29 +265,33 @@ static sm_err add_constraints(const Sealmill__V1__Profile *m, sm_arena *arena,
                          diag); /* RFC 5280 4.2.1.10: critical */
 }
 
-static size_t to_slices(char *const *texts, size_t count, sm_slice out[16])
+#define URLS_MAX 16
+#define POLICIES_MAX 16
+
+static sm_err to_slices(char *const *texts, size_t count, sm_slice out[URLS_MAX], const char *field,
+                        sm_diag *diag)
 {
-    size_t n = count < 16 ? count : 16;
-    for (size_t i = 0; i < n; i++) {
+    SM_TRY(check_count(count, URLS_MAX, field, diag));
+    for (size_t i = 0; i < count; i++) {
         out[i] = sm_slice_str(texts[i]);
     }
-    return n;
+    return SM_NO_ERR;
 }
 
 static sm_err add_pointers(const Sealmill__V1__Profile *m, sm_arena *arena, struct sm_profile *out,
                            sm_buf *value, sm_diag *diag)
 {
-    sm_slice a[16];
-    sm_slice b[16];
-    size_t na = to_slices(m->ocsp_urls, m->n_ocsp_urls, a);
-    size_t nb = to_slices(m->ca_issuer_urls, m->n_ca_issuer_urls, b);
-    if (na + nb > 0) {
-        SM_TRY(sm_ext_aia(value, a, na, b, nb));
+    sm_slice a[URLS_MAX];
+    sm_slice b[URLS_MAX];
+    SM_TRY(to_slices(m->ocsp_urls, m->n_ocsp_urls, a, "ocsp_urls", diag));
+    SM_TRY(to_slices(m->ca_issuer_urls, m->n_ca_issuer_urls, b, "ca_issuer_urls", diag));
+    if (m->n_ocsp_urls + m->n_ca_issuer_urls > 0) {
+        SM_TRY(sm_ext_aia(value, a, m->n_ocsp_urls, b, m->n_ca_issuer_urls));
         SM_TRY(add_extension(out, arena, SM_OID_AIA, false, value, diag));
     }
-    na = to_slices(m->crl_urls, m->n_crl_urls, a);
-    if (na > 0) {
-        SM_TRY(sm_ext_crl_dp(value, a, na));
+    SM_TRY(to_slices(m->crl_urls, m->n_crl_urls, a, "crl_urls", diag));
+    if (m->n_crl_urls > 0) {
+        SM_TRY(sm_ext_crl_dp(value, a, m->n_crl_urls));
         SM_TRY(add_extension(out, arena, SM_OID_CRL_DP, false, value, diag));
     }
     return SM_NO_ERR;
@@ -249,19 +312,30 @@ static sm_err oid_of(const char *text, sm_arena *arena, sm_slice *out, const cha
 static sm_err add_policies(const Sealmill__V1__Profile *m, sm_arena *arena, struct sm_profile *out,
                            sm_buf *value, sm_diag *diag)
 {
-    struct sm_policy policies[16];
-    sm_slice cps[16][16];
-    size_t count = m->n_policies < 16 ? m->n_policies : 16;
+    struct sm_policy policies[POLICIES_MAX];
+    sm_slice cps[POLICIES_MAX][URLS_MAX];
+    size_t count = m->n_policies;
     if (count == 0) {
         return SM_NO_ERR;
     }
+    SM_TRY(check_count(count, POLICIES_MAX, "policies", diag));
     for (size_t i = 0; i < count; i++) {
         SM_TRY(oid_of(m->policies[i]->oid, arena, &policies[i].oid, "policies.oid", diag));
         policies[i].cps = cps[i];
-        policies[i].cps_count = to_slices(m->policies[i]->cps, m->policies[i]->n_cps, cps[i]);
+        policies[i].cps_count = m->policies[i]->n_cps;
+        SM_TRY(to_slices(m->policies[i]->cps, m->policies[i]->n_cps, cps[i], "policies.cps", diag));
     }
     SM_TRY(sm_ext_policies(value, policies, count));
     return add_extension(out, arena, SM_OID_CERTIFICATE_POLICIES, false, value, diag);
+}
+
+/* These come from the request or the CA: from a second place they would stand in the certificate
+ * twice (RFC 5280 4.2: MUST NOT). */
+static bool has_its_own_place(sm_slice oid)
+{
+    return sm_slice_equal(oid, SM_OID_SUBJECT_ALT_NAME) ||
+           sm_slice_equal(oid, SM_OID_SUBJECT_KEY_ID) ||
+           sm_slice_equal(oid, SM_OID_AUTHORITY_KEY_ID);
 }
 
 static sm_err add_custom(const Sealmill__V1__Profile *m, sm_arena *arena, struct sm_profile *out,
@@ -270,6 +344,11 @@ static sm_err add_custom(const Sealmill__V1__Profile *m, sm_arena *arena, struct
     for (size_t i = 0; i < m->n_extensions; i++) {
         sm_slice oid;
         SM_TRY(oid_of(m->extensions[i]->oid, arena, &oid, "extensions.oid", diag));
+        if (has_its_own_place(oid)) {
+            return sm_diag_set(diag, SM_ERR(INVALID), "extensions.oid",
+                               "%s is written by itself, from the request or the CA",
+                               m->extensions[i]->oid);
+        }
         if (!sm_ok(sm_hex_decode(value, sm_slice_str(m->extensions[i]->der_hex), true))) {
             return sm_diag_set(diag, SM_ERR(INVALID), "extensions.der_hex", "not hexadecimal");
         }
@@ -297,7 +376,9 @@ static sm_err compile_honoured(const Sealmill__V1__Profile *m, sm_arena *arena,
                  {"extendedKeyUsage", &SM_OID_EKU},
                  {"certificatePolicies", &SM_OID_CERTIFICATE_POLICIES},
                  {"tlsfeature", &SM_OID_TLS_FEATURE}};
-    for (size_t i = 0; i < m->n_honour_csr_extensions && i < SM_PROFILE_RULES_MAX; i++) {
+    SM_TRY(check_count(m->n_honour_csr_extensions, SM_PROFILE_RULES_MAX, "honour_csr_extensions",
+                       diag));
+    for (size_t i = 0; i < m->n_honour_csr_extensions; i++) {
         sm_slice *to = &out->honoured[out->honoured_count++];
         size_t n = 0;
         while (n < SM_ARRAY_LEN(known) && strcmp(known[n].name, m->honour_csr_extensions[i]) != 0) {
@@ -307,6 +388,11 @@ static sm_err compile_honoured(const Sealmill__V1__Profile *m, sm_arena *arena,
             *to = *known[n].oid;
         } else {
             SM_TRY(oid_of(m->honour_csr_extensions[i], arena, to, "honour_csr_extensions", diag));
+        }
+        if (has_its_own_place(*to)) {
+            return sm_diag_set(diag, SM_ERR(INVALID), "honour_csr_extensions",
+                               "%s is written by itself, from the request or the CA",
+                               m->honour_csr_extensions[i]);
         }
     }
     return SM_NO_ERR;
@@ -325,6 +411,27 @@ static sm_err add_all(const Sealmill__V1__Profile *m, sm_arena *arena, struct sm
     return err;
 }
 
+/* Protobuf lets any number stand in an enum's field. */
+static bool has_name(const ProtobufCEnumDescriptor *type, int number)
+{
+    return protobuf_c_enum_descriptor_get_value(type, number) != NULL;
+}
+
+static sm_err compile_key_types(const Sealmill__V1__Profile *m, struct sm_profile *out,
+                                sm_diag *diag)
+{
+    for (size_t i = 0; i < m->n_key_types; i++) {
+        int type = (int)m->key_types[i];
+        if (type == SM_KEY_NONE || !has_name(&sealmill__v1__key_type__descriptor, type)) {
+            return sm_diag_set(diag, SM_ERR(INVALID), "key_types", "%d is no key type's number",
+                               type);
+        }
+        out->key_types |= 1U << (unsigned)type;
+    }
+    out->key_types = m->n_key_types == 0 ? DEFAULT_KEY_TYPES : out->key_types;
+    return SM_NO_ERR;
+}
+
 static sm_err compile(Sealmill__V1__Profile *m, sm_arena *arena, struct sm_profile *out,
                       sm_diag *diag)
 {
@@ -332,13 +439,14 @@ static sm_err compile(Sealmill__V1__Profile *m, sm_arena *arena, struct sm_profi
         return sm_diag_set(diag, SM_ERR(INVALID), "name",
                            "a profile needs a name of 1 to 63 characters");
     }
-    for (size_t i = 0; i < m->n_key_types; i++) {
-        out->key_types |= 1U << (unsigned)m->key_types[i];
+    SM_TRY(compile_key_types(m, out, diag));
+    if (!has_name(&sealmill__v1__digest_algorithm__descriptor, (int)m->signature_digest)) {
+        return sm_diag_set(diag, SM_ERR(INVALID), "signature_digest", "%d is no digest's number",
+                           (int)m->signature_digest);
     }
-    out->key_types = m->n_key_types == 0 ? DEFAULT_KEY_TYPES : out->key_types;
     SM_TRY(compile_validity(m->validity, out, diag));
-    SM_TRY(compile_subject(m->subject, out, diag));
-    SM_TRY(compile_sans(m->sans, out, diag));
+    SM_TRY(compile_subject(m->subject, arena, out, diag));
+    SM_TRY(compile_sans(m->sans, arena, out, diag));
     SM_TRY(compile_honoured(m, arena, out, diag));
     return add_all(m, arena, out, diag);
 }

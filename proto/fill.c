@@ -167,10 +167,15 @@ static sm_err set_enum(struct fill *fill, const ProtobufCFieldDescriptor *f, con
     return refuse(fill, v, path, "one of %s is wanted", names);
 }
 
+/* JSON's numbers and booleans are no text; in YAML a word without quotes is. */
+static bool is_text(const struct value *v)
+{
+    return v->kind == VALUE_STRING || (v->kind == VALUE_PLAIN && v->yaml);
+}
+
 static sm_err set_string(struct fill *fill, const struct value *v, void *to, const char *path)
 {
-    bool good = v->kind == VALUE_STRING || (v->kind == VALUE_PLAIN && v->yaml);
-    if (!good || sm_slice_find(v->text, 0) < v->text.len || !sm_utf8_is_valid(v->text)) {
+    if (!is_text(v) || sm_slice_find(v->text, 0) < v->text.len || !sm_utf8_is_valid(v->text)) {
         return refuse(fill, v, path, "a string (UTF-8 without NUL) is wanted");
     }
     char *copy = sm_arena_strdup(fill->arena, v->text);
@@ -184,9 +189,9 @@ static sm_err set_string(struct fill *fill, const struct value *v, void *to, con
 static sm_err set_bytes(struct fill *fill, const struct value *v, void *to, const char *path)
 {
     sm_buf bytes = sm_buf_init(v->text.len + 4);
-    sm_err err = is_scalar(v) ? sm_base64_decode(&bytes, v->text,
-                                                 SM_BASE64_URL | SM_BASE64_NO_PAD | SM_BASE64_SPACE)
-                              : SM_ERR(INVALID);
+    sm_err err = is_text(v) ? sm_base64_decode(&bytes, v->text,
+                                               SM_BASE64_URL | SM_BASE64_NO_PAD | SM_BASE64_SPACE)
+                            : SM_ERR(INVALID);
     sm_slice copy = SM_SLICE_NONE;
     if (!sm_ok(err)) {
         err = refuse(fill, v, path, "base64 is wanted");
@@ -310,6 +315,17 @@ static sm_err fill_list(struct fill *fill, ProtobufCMessage *m, const ProtobufCF
     return SM_NO_ERR;
 }
 
+/* jansson refuses a key that comes twice, libyaml does not. YAML's maps are a person's: short. */
+static bool comes_before(const struct value *first, const struct value *member)
+{
+    for (const struct value *it = first; member->yaml && it != member; it = it->next) {
+        if (sm_slice_equal(it->key, member->key)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static sm_err fill_map(struct fill *fill, ProtobufCMessage *m, const ProtobufCFieldDescriptor *f,
                        const struct value *v, const char *path)
 {
@@ -321,6 +337,9 @@ static sm_err fill_map(struct fill *fill, ProtobufCMessage *m, const ProtobufCFi
         return SM_ERR(NO_MEMORY);
     }
     for (const struct value *it = v->first; it != NULL; it = it->next, at += sizeof(void *)) {
+        if (comes_before(v->first, it)) {
+            return refuse(fill, it, path, "the key comes twice");
+        }
         ProtobufCMessage *entry = sm_message_new(f->descriptor, fill->arena);
         if (entry == NULL) {
             return SM_ERR(NO_MEMORY);

@@ -7,8 +7,10 @@ static sm_err descend(ProtobufCMessage **m, sm_slice *path, sm_arena *arena)
     while (sm_slice_find(*path, '.') < path->len) {
         sm_slice part = sm_slice_split(path, '.');
         const ProtobufCFieldDescriptor *f = sm_find_field((*m)->descriptor, part);
+        /* Alternatives share their memory: what stands there may be another one's. */
         if (f == NULL || f->type != PROTOBUF_C_TYPE_MESSAGE ||
-            f->label == PROTOBUF_C_LABEL_REPEATED) {
+            f->label == PROTOBUF_C_LABEL_REPEATED ||
+            (f->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) != 0) {
             return SM_ERR(NOT_FOUND);
         }
         ProtobufCMessage **inner = (ProtobufCMessage **)(void *)((uint8_t *)*m + f->offset);

@@ -63,6 +63,9 @@ static sm_err add_message(const char *scope, const message_proto *m, struct file
     for (size_t i = 0; i < m->n_field; i++) {
         SM_TRY(add_symbol(inner, m->field[i]->name, file));
     }
+    for (size_t i = 0; i < m->n_oneof_decl; i++) {
+        SM_TRY(add_symbol(inner, m->oneof_decl[i]->name, file));
+    }
     for (size_t i = 0; i < m->n_enum_type; i++) {
         SM_TRY(add_enum(inner, m->enum_type[i], file));
     }

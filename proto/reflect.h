@@ -16,8 +16,8 @@
 SM_FALLIBLE sm_reflect_init(void);
 /* The serialized FileDescriptorProto of a file ("sealmill/v1/ca.proto"). Errors: NOT_FOUND. */
 SM_FALLIBLE sm_reflect_file(sm_slice name, sm_slice *out);
-/* The file that defines a symbol: a service, method ("pkg.Service.Method"), message, enum, field
- * or nested type. Errors: NOT_FOUND. */
+/* The file that defines a symbol: a service, method ("pkg.Service.Method"), message, enum, field,
+ * oneof or nested type. Errors: NOT_FOUND. */
 SM_FALLIBLE sm_reflect_symbol(sm_slice symbol, sm_slice *out);
 /* The names of files that `file` imports, so that a client can be sent all at once: calls `dep`
  * for each serialized dependency, transitive, each once, the file itself first. */

@@ -6,6 +6,7 @@
 
 struct reader {
     yaml_parser_t parser;
+    sm_slice text;
     sm_arena *arena;
     sm_diag *diag;
 };
@@ -15,13 +16,28 @@ static sm_err complain(struct reader *r, const yaml_mark_t *mark, const char *wh
     return sm_diag_set(r->diag, SM_ERR(INVALID), "", "line %zu: %s", mark->line + 1, what);
 }
 
+/* libyaml decodes ahead of what it parses: of an octet that is no text it tells the offset, and no
+ * line. */
+static size_t problem_line(const struct reader *r)
+{
+    if (r->parser.error != YAML_READER_ERROR) {
+        return r->parser.problem_mark.line + 1;
+    }
+    sm_slice before = sm_slice_first(r->text, r->parser.problem_offset);
+    size_t line = 1;
+    for (size_t i = 0; i < before.len; i++) {
+        line += before.ptr[i] == '\n' ? 1 : 0;
+    }
+    return line;
+}
+
 static sm_err next_event(struct reader *r, yaml_event_t *event)
 {
     if (yaml_parser_parse(&r->parser, event)) {
         return SM_NO_ERR;
     }
     return sm_diag_set(r->diag, SM_ERR(MALFORMED), "", "line %zu: not YAML: %.150s",
-                       r->parser.problem_mark.line + 1,
+                       problem_line(r),
                        r->parser.problem == NULL ? "unreadable" : r->parser.problem);
 }
 
@@ -152,7 +168,7 @@ static sm_err read_document(struct reader *r, struct value **out)
 sm_err sm_message_from_yaml(const ProtobufCMessageDescriptor *type, sm_slice text, sm_arena *arena,
                             ProtobufCMessage **out, sm_diag *diag)
 {
-    struct reader r = {.arena = arena, .diag = diag};
+    struct reader r = {.text = text, .arena = arena, .diag = diag};
     ProtobufCMessage *m = sm_message_new(type, arena);
     if (m == NULL || !yaml_parser_initialize(&r.parser)) {
         return SM_ERR(NO_MEMORY);
