@@ -3,6 +3,8 @@
 
 #include "api/api_p.h"
 #include "api/indexer.h"
+#include "api/record.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 
@@ -75,6 +77,20 @@ static sm_err start_services(sm_api *api)
     return SM_NO_ERR;
 }
 
+/* The last time that was written down: from before the start too, since a clock that lost its
+ * battery is wrong from the start on. */
+static sm_err start_clock(sm_api *api)
+{
+    int64_t last;
+    SM_TRY(sm_record_last_time_ms(api->config.store, &last));
+    atomic_store(&api->last_issue_ms, last);
+    if (sm_clock_wall_ms() + SM_CLOCK_BACK_MAX_MS < last) {
+        sm_log(SM_LOG_ERROR, "clock_behind", SM_KI("last_record_ms", last),
+               SM_KI("now_ms", sm_clock_wall_ms()), SM_KEND);
+    }
+    return SM_NO_ERR;
+}
+
 sm_err sm_api_new(const struct sm_api_config *config, sm_api **out, sm_diag *diag)
 {
     sm_api *api = sm_calloc(1, sizeof(*api));
@@ -86,6 +102,7 @@ sm_err sm_api_new(const struct sm_api_config *config, sm_api **out, sm_diag *dia
     (void)pthread_mutex_init(&api->admin_lock, NULL);
     sm_err err = sm_map_new(KEYS_MAX, &api->keys);
     err = sm_ok(err) ? sm_map_new(KEYS_MAX, &api->rates) : err;
+    err = sm_ok(err) ? start_clock(api) : err;
     if (sm_ok(err)) {
         (void)pthread_mutex_lock(&api->admin_lock);
         err = sm_api_refresh(api, diag);

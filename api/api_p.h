@@ -15,6 +15,8 @@
 #include <pthread.h>
 
 #define SERVICE_THREADS_MAX 16
+#define SM_CLOCK_BACK_MAX_MS \
+    (5 * 60 * 1000) /* a clock that far behind the last issuance is not trusted */
 
 struct sm_api {
     struct sm_api_config config;
@@ -29,7 +31,8 @@ struct sm_api {
     unsigned service_count;
     _Atomic uint32_t next_service;
     uint64_t tokens_epoch; /* main's: when missing keys were looked for last */
-    /* Wall time of the last issuance: a clock far behind it is refused. */
+    /* Wall time of the last issuance, or of the last record before the start: nothing is issued by a
+     * clock far behind it. */
     _Atomic int64_t last_issue_ms;
 };
 

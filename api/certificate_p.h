@@ -10,6 +10,7 @@
 #pragma once
 
 #include "api/call.h"
+#include "api/issue.h"
 #include "gen/sealmill/v1/certificate.pb-c.h"
 #include "sign/alg.h"
 
@@ -26,9 +27,9 @@ void sm_start_watch(sm_call *call, const ProtobufCMessage *request);
 void sm_watch_writable(sm_call *call);
 void sm_watch_gone(sm_call *call);
 
-/* A CertificationRequest without a valid signature, for renewal with the same key. */
-void sm_pseudo_csr_write(sm_buf *out, sm_slice subject, sm_slice spki, sm_slice san_value,
-                         enum sm_sig_alg alg);
+/* An issuance for the call, not yet started, that answers it at its end: the call is held until then.
+ * NULL without memory. */
+sm_issue *sm_issue_new(sm_call *call, const Sealmill__V1__IssueRequest *request);
 /* The certificate's message from its record and state. */
 SM_FALLIBLE sm_describe_certificate(sm_call *call, sm_slice serial, bool brief,
                                     Sealmill__V1__Certificate **out);

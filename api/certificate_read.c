@@ -8,35 +8,6 @@
 #include "sign/der.h"
 #include "sign/oids.h"
 
-void sm_pseudo_csr_write(sm_buf *out, sm_slice subject, sm_slice spki, sm_slice san_value,
-                         enum sm_sig_alg alg)
-{
-    sm_der_block request = sm_der_begin(out, SM_DER_SEQUENCE);
-    sm_der_block info = sm_der_begin(out, SM_DER_SEQUENCE);
-    sm_der_write_u64(out, 0);
-    sm_buf_put(out, subject);
-    sm_buf_put(out, spki);
-    sm_der_block attributes = sm_der_begin(out, SM_DER_CTX_CONS(0));
-    if (san_value.len > 0) {
-        sm_der_block attribute = sm_der_begin(out, SM_DER_SEQUENCE);
-        sm_der_write_oid(out, SM_OID_EXTENSION_REQUEST);
-        sm_der_block set = sm_der_begin(out, SM_DER_SET);
-        sm_der_block list = sm_der_begin(out, SM_DER_SEQUENCE);
-        sm_der_block ext = sm_der_begin(out, SM_DER_SEQUENCE);
-        sm_der_write_oid(out, SM_OID_SUBJECT_ALT_NAME);
-        sm_der_write(out, SM_DER_OCTET_STRING, san_value);
-        sm_der_end(out, ext);
-        sm_der_end(out, list);
-        sm_der_end(out, set);
-        sm_der_end(out, attribute);
-    }
-    sm_der_end(out, attributes);
-    sm_der_end(out, info);
-    sm_buf_put(out, sm_sig_alg_identifier(alg));
-    sm_der_write_bits(out, SM_LIT("\0"));
-    sm_der_end(out, request);
-}
-
 /* ---- one certificate ---- */
 
 static void describe_state(Sealmill__V1__Certificate *c,
@@ -164,23 +135,30 @@ sm_err sm_work_get(sm_call *call, const ProtobufCMessage *request, ProtobufCMess
     const Sealmill__V1__GetCertificateRequest *r =
         (const Sealmill__V1__GetCertificateRequest *)(const void *)request;
     Sealmill__V1__Certificate *c;
+    ProtobufCMessage *m;
     sm_slice serial;
     SM_TRY(sm_serial_parse(r->serial, &call->arena, &serial, &call->diag));
-    sm_err err = sm_describe_certificate(call, serial, false, &c);
+    sm_err err = sm_record_get(sm_api_store(sm_api_of(call->loop)), SM_FAMILY_CERT, serial,
+                               &sealmill__record__v1__certificate_record__descriptor, &call->arena,
+                               &m);
     if (sm_err_is(err, SM_E_NOT_FOUND)) {
         return sm_diag_set(&call->diag, err, "serial",
                            "there is no certificate of this serial number");
     }
     SM_TRY(err);
-    const struct sm_ca *ca = sm_world_ca(call->world, c->ca);
-    const struct sm_ca_generation *g = ca == NULL ? NULL : sm_ca_current(ca);
+    const Sealmill__Record__V1__CertificateRecord *record =
+        (const Sealmill__Record__V1__CertificateRecord *)(void *)m;
+    SM_TRY(describe(call, serial, false, record, &c));
+    const struct sm_ca *ca = sm_world_ca_by_id(call->world, record->ca_id);
+    const struct sm_ca_generation *g = ca == NULL ? NULL
+                                                  : sm_ca_generation(ca, record->ca_generation);
     if (g != NULL) {
         c->chain = sm_arena_alloc(&call->arena, (g->chain_count + 1) * sizeof(*c->chain));
         if (c->chain == NULL) {
             return SM_ERR(NO_MEMORY);
         }
         c->chain[c->n_chain++] = sm_binary(g->cert.der);
-        for (size_t i = 0; i + 1 < g->chain_count; i++) {
+        for (size_t i = 0; i < g->chain_count - g->chain_has_root; i++) {
             c->chain[c->n_chain++] = sm_binary(g->chain[i]);
         }
     }

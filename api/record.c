@@ -136,6 +136,29 @@ sm_err sm_change_write(sm_store *store, const struct sm_change *change, sm_arena
     return sm_store_write_sync(store, &op);
 }
 
+sm_err sm_record_last_time_ms(sm_store *store, int64_t *out)
+{
+    uint64_t sequence = sm_store_last_sequence(store);
+    uint8_t key[8];
+    sm_arena arena;
+    ProtobufCMessage *m;
+    *out = 0;
+    if (sequence == 0) {
+        return SM_NO_ERR;
+    }
+    for (size_t i = 0; i < sizeof(key); i++) {
+        key[i] = (uint8_t)(sequence >> (8 * (7 - i)));
+    }
+    sm_arena_init(&arena, RECORD_MAX * 2);
+    sm_err err = sm_record_get(store, SM_FAMILY_LOG, sm_slice_of(key, sizeof(key)),
+                               &sealmill__record__v1__log_record__descriptor, &arena, &m);
+    if (sm_ok(err)) {
+        *out = ((const Sealmill__Record__V1__LogRecord *)(void *)m)->time_ms;
+    }
+    sm_arena_deinit(&arena);
+    return err;
+}
+
 sm_err sm_record_state_is_valid(sm_slice packed, bool *valid)
 {
     Sealmill__Record__V1__StateRecord *r = sealmill__record__v1__state_record__unpack(

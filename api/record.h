@@ -65,6 +65,10 @@ struct sm_change {
 };
 SM_FALLIBLE sm_change_write(sm_store *store, const struct sm_change *change, sm_arena *arena);
 
+/* When the last record of the log was written, unix milliseconds; 0: the log is empty. Errors: DISK,
+ * CORRUPT, NO_MEMORY. */
+SM_FALLIBLE sm_record_last_time_ms(sm_store *store, int64_t *out);
+
 /* What a StateRecord's octets say: false for revoked or on hold. Errors: CORRUPT, NO_MEMORY. */
 SM_FALLIBLE sm_record_state_is_valid(sm_slice packed, bool *valid);
 

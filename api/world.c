@@ -83,6 +83,18 @@ static sm_key *try_key(struct builder *b, const char *uri, const char *ca, bool 
     return key;
 }
 
+/* The root may be kept elsewhere: then the chain's last is an intermediate that answers need. */
+static sm_err look_for_root(struct sm_ca_generation *g, sm_diag *diag)
+{
+    struct sm_cert last;
+    if (g->chain_count == 0) {
+        return SM_NO_ERR;
+    }
+    SM_TRY(sm_cert_parse(g->chain[g->chain_count - 1], &last, diag));
+    g->chain_has_root = sm_slice_equal(last.issuer, last.subject);
+    return SM_NO_ERR;
+}
+
 static sm_err add_generation(struct builder *b, struct sm_ca *ca,
                              const Sealmill__Record__V1__CaGeneration *from)
 {
@@ -107,7 +119,7 @@ static sm_err add_generation(struct builder *b, struct sm_ca *ca,
     for (size_t i = 0; i < from->n_chain; i++) {
         g->chain[g->chain_count++] = sm_slice_of(from->chain[i].data, from->chain[i].len);
     }
-    return SM_NO_ERR;
+    return look_for_root(g, b->diag);
 }
 
 static sm_err add_ca(struct builder *b, sm_slice value)

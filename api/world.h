@@ -34,6 +34,7 @@ struct sm_ca_generation {
     struct sm_cert ocsp_cert;
     sm_slice *chain; /* DER, issuer first, the root last where known */
     size_t chain_count;
+    bool chain_has_root;   /* as its last: answers do not carry it */
     uint8_t name_sha1[20]; /* of the subject: OCSP's issuerNameHash */
     uint8_t key_sha1[20];
     uint8_t name_sha256[32];
@@ -77,6 +78,17 @@ const struct sm_profile *sm_world_profile(const sm_world *world, const char *nam
 static inline struct sm_ca_generation *sm_ca_current(const struct sm_ca *ca)
 {
     return ca->generation_count == 0 ? NULL : &ca->generations[ca->generation_count - 1];
+}
+
+/* NULL: there is none of that number. */
+static inline struct sm_ca_generation *sm_ca_generation(const struct sm_ca *ca, uint32_t number)
+{
+    for (size_t i = 0; i < ca->generation_count; i++) {
+        if (ca->generations[i].number == number) {
+            return &ca->generations[i];
+        }
+    }
+    return NULL;
 }
 
 /* Builds a snapshot from the store and the configuration. */
