@@ -113,16 +113,9 @@ static size_t common_headers(sm_call *call, sm_slice type, sm_http_header out[4]
     return 3;
 }
 
-static void write_error(sm_call *call, sm_err err, sm_buf *out)
+/* RFC 8259 7; control characters do not get so far. */
+static void put_text(sm_buf *out, sm_slice text)
 {
-    enum sm_grpc_status status = sm_grpc_status_of(err);
-    sm_buf text = sm_buf_init(1024);
-    sm_grpc_message(err, &call->diag, &text);
-    sm_buf_printf(out,
-                  "{\"error\":{\"code\":%u,\"status\":\"%s\",\"reason\":\"%s\",\"field\":\"%s\","
-                  "\"message\":\"",
-                  sm_grpc_http_status(status), sm_grpc_status_name(status), sm_err_name(err),
-                  call->diag.field);
     for (size_t i = 0; i < text.len; i++) {
         uint8_t c = text.ptr[i];
         if (c == '"' || c == '\\') {
@@ -130,8 +123,22 @@ static void write_error(sm_call *call, sm_err err, sm_buf *out)
         }
         sm_buf_put_byte(out, c < 0x20 ? ' ' : c);
     }
-    sm_buf_printf(out, "\",\"requestId\":\"%.*s\"}}\n", (int)call->correlation_id.len,
-                  call->correlation_id.len > 0 ? (const char *)call->correlation_id.ptr : "");
+}
+
+/* The field may be a parameter's name: the caller's own octets. */
+static void write_error(sm_call *call, sm_err err, sm_buf *out)
+{
+    enum sm_grpc_status status = sm_grpc_status_of(err);
+    sm_buf text = sm_buf_init(1024);
+    sm_grpc_message(err, &call->diag, &text);
+    sm_buf_printf(out, "{\"error\":{\"code\":%u,\"status\":\"%s\",\"reason\":\"%s\",\"field\":\"",
+                  sm_grpc_http_status(status), sm_grpc_status_name(status), sm_err_name(err));
+    put_text(out, sm_slice_str(call->diag.field));
+    sm_buf_put_str(out, "\",\"message\":\"");
+    put_text(out, sm_buf_slice(&text));
+    sm_buf_put_str(out, "\",\"requestId\":\"");
+    put_text(out, call->correlation_id);
+    sm_buf_put_str(out, "\"}}\n");
     sm_buf_deinit(&text);
 }
 
