@@ -197,7 +197,8 @@ struct listing {
     Sealmill__V1__ListCertificatesResponse *response;
     size_t wanted;
     size_t examined;
-    size_t prefix_len; /* octets before the serial */
+    char key_sha256[65]; /* the filter in lower case without colons; empty: none */
+    size_t prefix_len;   /* octets before the serial */
     bool more;
     sm_err err;
 };
@@ -225,12 +226,12 @@ static bool has_san(const Sealmill__V1__Certificate *c, const char *want)
 
 /* Index rows are hints (hashes may meet, states change): every filter is checked on the
  * certificate itself. */
-static bool passes(const Sealmill__V1__ListCertificatesRequest *r,
-                   const Sealmill__V1__Certificate *c)
+static bool passes(const struct listing *l, const Sealmill__V1__Certificate *c)
 {
+    const Sealmill__V1__ListCertificatesRequest *r = l->request;
     return (r->state == 0 || r->state == c->state) && same(r->ca, c->ca) &&
            same(r->profile, c->profile) && same(r->subject, c->subject) &&
-           same(r->key_sha256, c->key_sha256) && (r->san[0] == '\0' || has_san(c, r->san)) &&
+           same(l->key_sha256, c->key_sha256) && (r->san[0] == '\0' || has_san(c, r->san)) &&
            (r->expires_after == NULL || c->not_after->seconds >= r->expires_after->seconds) &&
            (r->expires_before == NULL || c->not_after->seconds < r->expires_before->seconds);
 }
@@ -254,10 +255,16 @@ static bool on_row(void *ctx, sm_slice key, sm_slice value)
     if (sm_ok(l->err)) {
         l->err = sm_describe_certificate(l->call, serial, l->request->brief, &c);
     }
-    if (sm_ok(l->err) && passes(l->request, c)) {
+    if (sm_ok(l->err) && passes(l, c)) {
         l->response->certificates[l->response->n_certificates++] = c;
     }
     return sm_ok(l->err);
+}
+
+/* The index sorts times as numbers without a sign; nothing that we issue ends before 1970. */
+static int64_t after_1970(const Google__Protobuf__Timestamp *time)
+{
+    return time->seconds < 0 ? 0 : time->seconds;
 }
 
 /* The most selective index for the filters: key prefix and, for times, an end. */
@@ -277,6 +284,7 @@ static sm_err choose_index(struct listing *l, uint8_t from[SM_INDEX_KEY_MAX], si
         }
         kind = 'k';
         memcpy(hash, bytes.ptr, SM_INDEX_HASH);
+        (void)sm_hex_format(sm_buf_slice(&bytes), l->key_sha256);
         value = sm_slice_of(hash, sizeof(hash));
     } else if (r->san[0] != '\0') {
         kind = 'n';
@@ -293,10 +301,10 @@ static sm_err choose_index(struct listing *l, uint8_t from[SM_INDEX_KEY_MAX], si
     *from_len = sm_index_prefix(from, kind, value);
     *to_len = sm_index_prefix(to, kind, value);
     if (kind == 'e' && r->expires_after != NULL) {
-        *from_len = sm_index_prefix_time(from, r->expires_after->seconds);
+        *from_len = sm_index_prefix_time(from, after_1970(r->expires_after));
     }
     if (kind == 'e' && r->expires_before != NULL) {
-        *to_len = sm_index_prefix_time(to, r->expires_before->seconds);
+        *to_len = sm_index_prefix_time(to, after_1970(r->expires_before));
     } else {
         size_t i = *to_len; /* the first key behind all with this prefix */
         while (i > 0 && ++to[i - 1] == 0) {
