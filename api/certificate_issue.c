@@ -2,6 +2,7 @@
 /* CertificateService: Issue, IssueStream, Renew. */
 #include "api/certificate_p.h"
 
+#include "api/api_p.h"
 #include "api/issue.h"
 #include "api/known_caller.h"
 #include "api/record.h"
@@ -160,6 +161,7 @@ static void renew_work(sm_errand *errand)
 static void renew_done(sm_errand *errand)
 {
     struct renewal *r = SM_CONTAINER_OF(errand, struct renewal, errand);
+    r->call->loop->errands--;
     sm_issue *issue = sm_ok(r->err) ? new_issue(r->call, &r->issue_request) : NULL;
     if (issue == NULL) {
         sm_call_finish(r->call, sm_ok(r->err) ? SM_ERR(NO_MEMORY) : r->err);
@@ -185,6 +187,7 @@ void sm_start_renew(sm_call *call, const ProtobufCMessage *request)
     r->errand.work = renew_work;
     r->errand.done = renew_done;
     sm_call_hold(call);
+    call->loop->errands++;
     sm_errand_run(sm_api_of(call->loop), sm_api_loop_home(call->loop), &r->errand);
 }
 
