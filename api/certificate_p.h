@@ -29,6 +29,6 @@ void sm_watch_gone(sm_call *call);
 /* A CertificationRequest without a valid signature, for renewal with the same key. */
 void sm_pseudo_csr_write(sm_buf *out, sm_slice subject, sm_slice spki, sm_slice san_value,
                          enum sm_sig_alg alg);
-/* The certificate's message from its record and state. */
-SM_FALLIBLE sm_describe_certificate(sm_call *call, sm_slice serial, bool brief,
+/* The certificate's message from its record and state, in `arena`. */
+SM_FALLIBLE sm_describe_certificate(sm_call *call, sm_slice serial, bool brief, sm_arena *arena,
                                     Sealmill__V1__Certificate **out);

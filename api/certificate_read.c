@@ -11,6 +11,8 @@
 
 #define PAGE_DEFAULT 100
 #define PAGE_MAX 1000
+#define PAGE_BYTES (3U << 20) /* a gRPC client takes 4 MiB, unless it was told otherwise */
+#define ROW_MEMORY (4U << 20) /* for looking at one certificate */
 #define EXAMINED_MAX 20000 /* index rows that one List looks at before it hands back a page token */
 
 void sm_pseudo_csr_write(sm_buf *out, sm_slice subject, sm_slice spki, sm_slice san_value,
@@ -104,11 +106,10 @@ static sm_err describe_metadata(Sealmill__V1__Certificate *c,
     return SM_NO_ERR;
 }
 
-sm_err sm_describe_certificate(sm_call *call, sm_slice serial, bool brief,
+sm_err sm_describe_certificate(sm_call *call, sm_slice serial, bool brief, sm_arena *arena,
                                Sealmill__V1__Certificate **out)
 {
     sm_store *store = sm_api_store(sm_api_of(call->loop));
-    sm_arena *arena = &call->arena;
     ProtobufCMessage *m;
     struct sm_cert cert;
     SM_TRY(sm_record_get(store, SM_FAMILY_CERT, serial,
@@ -132,6 +133,9 @@ sm_err sm_describe_certificate(sm_call *call, sm_slice serial, bool brief,
     c->not_before = sm_timestamp(arena, r->not_before);
     c->not_after = sm_timestamp(arena, r->not_after);
     c->issued_at = sm_timestamp(arena, r->issued_at);
+    if (c->not_before == NULL || c->not_after == NULL || c->issued_at == NULL) {
+        return SM_ERR(NO_MEMORY);
+    }
     c->requester = r->requester;
     c->correlation_id = r->correlation_id;
     SM_TRY(describe_names(c, &cert, arena));
@@ -163,7 +167,7 @@ sm_err sm_work_get(sm_call *call, const ProtobufCMessage *request, ProtobufCMess
     Sealmill__V1__Certificate *c;
     sm_slice serial;
     SM_TRY(sm_serial_parse(r->serial, &call->arena, &serial, &call->diag));
-    sm_err err = sm_describe_certificate(call, serial, false, &c);
+    sm_err err = sm_describe_certificate(call, serial, false, &call->arena, &c);
     if (sm_err_is(err, SM_E_NOT_FOUND)) {
         return sm_diag_set(&call->diag, err, "serial",
                            "there is no certificate of this serial number");
@@ -190,13 +194,13 @@ sm_err sm_work_get(sm_call *call, const ProtobufCMessage *request, ProtobufCMess
 struct listing {
     sm_call *call;
     const Sealmill__V1__ListCertificatesRequest *request;
-    /* Of the page's candidates, SM_SERIAL_LEN or shorter each, with a length octet. */
-    sm_buf serials;
     sm_slice last_key;
     uint8_t last_key_bytes[SM_INDEX_KEY_MAX + SM_SERIAL_LEN];
     Sealmill__V1__ListCertificatesResponse *response;
     size_t wanted;
     size_t examined;
+    size_t bytes; /* of the page */
+    sm_arena scratch;
     char key_sha256[65]; /* the filter in lower case without colons; empty: none */
     size_t prefix_len;   /* octets before the serial */
     bool more;
@@ -236,6 +240,24 @@ static bool passes(const struct listing *l, const Sealmill__V1__Certificate *c)
            (r->expires_before == NULL || c->not_after->seconds < r->expires_before->seconds);
 }
 
+/* Adds it to the page. Without room for it the page ends before it: it begins the next one. */
+static bool add_to_page(struct listing *l, sm_slice serial, const Sealmill__V1__Certificate *c)
+{
+    size_t size = protobuf_c_message_get_packed_size(&c->base);
+    bool first = l->response->n_certificates == 0;
+    if (!first && l->bytes + size > PAGE_BYTES) {
+        l->more = true;
+        return false;
+    }
+    size_t at = l->response->n_certificates;
+    l->err = sm_describe_certificate(l->call, serial, l->request->brief, &l->call->arena,
+                                     &l->response->certificates[at]);
+    l->response->n_certificates += sm_ok(l->err) ? 1 : 0;
+    l->bytes += size;
+    return sm_ok(l->err);
+}
+
+/* Each row is looked at in memory of its own: those that do not pass leave nothing behind. */
 static bool on_row(void *ctx, sm_slice key, sm_slice value)
 {
     struct listing *l = ctx;
@@ -247,18 +269,16 @@ static bool on_row(void *ctx, sm_slice key, sm_slice value)
         l->more = true;
         return false;
     }
+    Sealmill__V1__Certificate *c;
+    sm_slice serial = sm_slice_from(key, l->prefix_len);
+    sm_arena_reset(&l->scratch);
+    l->err = sm_describe_certificate(l->call, serial, l->request->brief, &l->scratch, &c);
+    if (!sm_ok(l->err) || (passes(l, c) && !add_to_page(l, serial, c))) {
+        return false;
+    }
     memcpy(l->last_key_bytes, key.ptr, key.len);
     l->last_key = sm_slice_of(l->last_key_bytes, key.len);
-    Sealmill__V1__Certificate *c;
-    sm_slice serial;
-    l->err = sm_arena_copy(&l->call->arena, sm_slice_from(key, l->prefix_len), &serial);
-    if (sm_ok(l->err)) {
-        l->err = sm_describe_certificate(l->call, serial, l->request->brief, &c);
-    }
-    if (sm_ok(l->err) && passes(l, c)) {
-        l->response->certificates[l->response->n_certificates++] = c;
-    }
-    return sm_ok(l->err);
+    return true;
 }
 
 /* The index sorts times as numbers without a sign; nothing that we issue ends before 1970. */
@@ -363,7 +383,10 @@ sm_err sm_work_list(sm_call *call, const ProtobufCMessage *request, ProtobufCMes
         return SM_ERR(NO_MEMORY);
     }
     SM_TRY(sm_index_wait(sm_api_store(sm_api_of(call->loop))));
-    SM_TRY(run_listing(&l));
+    sm_arena_init(&l.scratch, ROW_MEMORY);
+    sm_err err = run_listing(&l);
+    sm_arena_deinit(&l.scratch);
+    SM_TRY(err);
     if (l.more) {
         sm_buf token = sm_buf_init(256);
         sm_base64url_encode(&token, l.last_key);
