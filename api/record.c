@@ -44,8 +44,9 @@ sm_err sm_record_get(sm_store *store, enum sm_store_family family, sm_slice key,
     sm_buf bytes = sm_buf_init(RECORD_MAX);
     sm_err err = sm_store_get_sync(store, family, key, &bytes);
     ProtobufCMessage *m = NULL;
-    if (sm_ok(err) && !sm_ok(sm_message_unpack(type, sm_buf_slice(&bytes), arena, &m))) {
-        err = SM_ERR(CORRUPT);
+    if (sm_ok(err)) {
+        err = sm_message_unpack(type, sm_buf_slice(&bytes), arena, &m);
+        err = sm_ok(err) || sm_err_is(err, SM_E_NO_MEMORY) ? err : SM_ERR(CORRUPT);
     }
     sm_buf_deinit(&bytes);
     if (sm_ok(err)) {
