@@ -74,13 +74,22 @@ static size_t fixed_length(const char *template)
     return n;
 }
 
+/* The path's other verbs, for a 405: "GET, HEAD, PUT". */
+static void add_allowed(sm_buf *allow, const char *verb)
+{
+    bool get = strcmp(verb, "GET") == 0;
+    if (sm_slice_search(sm_buf_slice(allow), sm_slice_str(verb)) == allow->len) {
+        sm_buf_printf(allow, "%s%s%s", allow->len == 0 ? "" : ", ", verb, get ? ", HEAD" : "");
+    }
+}
+
+/* NULL: none; `allow` has what the path would take. */
 static const struct sm_method *find_route(sm_slice verb, sm_slice path, struct route_match *out,
-                                          bool *other_verb)
+                                          sm_buf *allow)
 {
     const struct sm_method *best = NULL;
     size_t best_fixed = 0;
     bool head = sm_slice_equal(verb, SM_LIT("HEAD"));
-    *other_verb = false;
     for (size_t i = 0; i < sm_method_count(); i++) {
         const struct sm_method *m = sm_method_at(i);
         struct route_match match;
@@ -89,7 +98,7 @@ static const struct sm_method *find_route(sm_slice verb, sm_slice path, struct r
         }
         sm_slice want = sm_slice_str(m->http_method);
         if (!sm_slice_equal(verb, want) && !(head && sm_slice_equal(want, SM_LIT("GET")))) {
-            *other_verb = true;
+            add_allowed(allow, m->http_method);
             continue;
         }
         if (best == NULL || fixed_length(m->http_path) > best_fixed) {
@@ -310,28 +319,37 @@ static void on_memory_end(void *ctx)
     sm_call_deinit(&j->call);
 }
 
-static void reply_plain(sm_http_exchange *x, unsigned status, const char *body)
+static void reply_no_route(sm_http_exchange *x, const sm_buf *allow)
 {
-    const sm_http_header headers[] = {SM_HEADER("content-type", SM_LIT("application/json"))};
-    sm_http_reply(x, status, headers, 1, sm_slice_str(body));
+    /* RFC 9110 15.5.6: a 405 MUST say what is allowed. */
+    const sm_http_header headers[] = {SM_HEADER("content-type", SM_LIT("application/json")),
+                                      SM_HEADER("allow", sm_buf_slice(allow))};
+    if (allow->len > 0) {
+        sm_http_reply(x, 405, headers, 2,
+                      SM_LIT("{\"error\":{\"code\":405,\"status\":\"UNIMPLEMENTED\","
+                             "\"message\":\"another method is wanted\"}}\n"));
+    } else {
+        sm_http_reply(x, 404, headers, 1,
+                      SM_LIT("{\"error\":{\"code\":404,\"status\":\"NOT_FOUND\","
+                             "\"message\":\"there is nothing at this path\"}}\n"));
+    }
 }
 
 void sm_json_serve(sm_api_loop *loop, sm_http_exchange *x, uint64_t body_max)
 {
-    bool other_verb;
     struct json_call *j = SM_ARENA_NEW(sm_http_arena(x), struct json_call);
     if (j == NULL) {
         sm_http_abort(x, 2);
         return;
     }
+    sm_buf allow = sm_buf_init(64);
     const struct sm_method *method = find_route(sm_http_method(x), sm_http_path(x), &j->match,
-                                                &other_verb);
+                                                &allow);
     if (method == NULL) {
-        reply_plain(x, other_verb ? 405 : 404,
-                    other_verb ? "{\"error\":{\"code\":405,\"status\":\"UNIMPLEMENTED\","
-                                 "\"message\":\"another method is wanted\"}}\n"
-                               : "{\"error\":{\"code\":404,\"status\":\"NOT_FOUND\",\"message\":"
-                                 "\"there is nothing at this path\"}}\n");
+        reply_no_route(x, &allow);
+    }
+    sm_buf_deinit(&allow);
+    if (method == NULL) {
         return;
     }
     sm_err err = sm_call_init(&j->call, &json_skin, method, loop, x);
