@@ -251,7 +251,7 @@ void sm_api_loop_run(sm_api_loop *loop)
 
 bool sm_api_loop_is_idle(const sm_api_loop *loop)
 {
-    return loop->pending == 0 && sm_batcher_waiting(loop->batcher) == 0;
+    return loop->pending == 0 && loop->errands == 0 && sm_batcher_waiting(loop->batcher) == 0;
 }
 
 sm_api *sm_api_of(sm_api_loop *loop)

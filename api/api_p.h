@@ -41,6 +41,7 @@ struct sm_api_loop {
     struct sm_api_loop_config config;
     sm_batcher *batcher;
     size_t pending; /* issuances under way */
+    size_t errands; /* calls on service threads, which look at the loop */
 };
 
 /* Rebuilds the world from the store and puts it in place. Call with admin_lock held. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/call.h"
 
+#include "api/api_p.h"
 #include "api/known_caller.h"
 #include "api/record.h"
 #include "api/refusal.h"
@@ -125,6 +126,7 @@ static void work(sm_errand *errand)
 static void work_done(sm_errand *errand)
 {
     sm_call *call = SM_CONTAINER_OF(errand, sm_call, errand);
+    call->loop->errands--;
     if (sm_ok(call->err)) {
         sm_call_reply(call, call->response);
     } else {
@@ -145,5 +147,6 @@ void sm_call_run(sm_call *call, const ProtobufCMessage *request)
     call->errand.work = work;
     call->errand.done = work_done;
     sm_call_hold(call);
+    call->loop->errands++;
     sm_errand_run(sm_api_of(call->loop), sm_api_loop_home(call->loop), &call->errand);
 }

@@ -2,6 +2,7 @@
 /* CertificateService: Issue and IssueStream. */
 #include "api/certificate_p.h"
 
+#include "api/api_p.h"
 #include "api/issue.h"
 #include "api/known_caller.h"
 #include "api/record.h"

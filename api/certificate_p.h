@@ -30,9 +30,9 @@ void sm_watch_gone(sm_call *call);
 /* An issuance for the call, not yet started, that answers it at its end: the call is held until then.
  * NULL without memory. */
 sm_issue *sm_issue_new(sm_call *call, const Sealmill__V1__IssueRequest *request);
-/* The certificate's message from its record and state. */
-SM_FALLIBLE sm_describe_certificate(sm_call *call, sm_slice serial, bool brief,
+/* The certificate's message from its record and state, in `arena`. */
+SM_FALLIBLE sm_describe_certificate(sm_call *call, sm_slice serial, bool brief, sm_arena *arena,
                                     Sealmill__V1__Certificate **out);
 /* The same from the record's octets. */
 SM_FALLIBLE sm_describe_record(sm_call *call, sm_slice serial, bool brief, sm_slice packed,
-                               Sealmill__V1__Certificate **out);
+                               sm_arena *arena, Sealmill__V1__Certificate **out);

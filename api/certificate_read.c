@@ -71,11 +71,10 @@ static sm_err describe_metadata(Sealmill__V1__Certificate *c,
 }
 
 static sm_err describe(sm_call *call, sm_slice serial, bool brief,
-                       const Sealmill__Record__V1__CertificateRecord *r,
+                       const Sealmill__Record__V1__CertificateRecord *r, sm_arena *arena,
                        Sealmill__V1__Certificate **out)
 {
     sm_store *store = sm_api_store(sm_api_of(call->loop));
-    sm_arena *arena = &call->arena;
     ProtobufCMessage *m;
     struct sm_cert cert;
     SM_TRY(sm_cert_parse(sm_slice_of(r->certificate.data, r->certificate.len), &cert, NULL));
@@ -95,6 +94,9 @@ static sm_err describe(sm_call *call, sm_slice serial, bool brief,
     c->not_before = sm_timestamp(arena, r->not_before);
     c->not_after = sm_timestamp(arena, r->not_after);
     c->issued_at = sm_timestamp(arena, r->issued_at);
+    if (c->not_before == NULL || c->not_after == NULL || c->issued_at == NULL) {
+        return SM_ERR(NO_MEMORY);
+    }
     c->requester = r->requester;
     c->correlation_id = r->correlation_id;
     SM_TRY(describe_names(c, &cert, arena));
@@ -110,24 +112,24 @@ static sm_err describe(sm_call *call, sm_slice serial, bool brief,
     return SM_NO_ERR;
 }
 
-sm_err sm_describe_certificate(sm_call *call, sm_slice serial, bool brief,
+sm_err sm_describe_certificate(sm_call *call, sm_slice serial, bool brief, sm_arena *arena,
                                Sealmill__V1__Certificate **out)
 {
     ProtobufCMessage *m;
     SM_TRY(sm_record_get(sm_api_store(sm_api_of(call->loop)), SM_FAMILY_CERT, serial,
-                         &sealmill__record__v1__certificate_record__descriptor, &call->arena, &m));
+                         &sealmill__record__v1__certificate_record__descriptor, arena, &m));
     return describe(call, serial, brief, (const Sealmill__Record__V1__CertificateRecord *)(void *)m,
-                    out);
+                    arena, out);
 }
 
 sm_err sm_describe_record(sm_call *call, sm_slice serial, bool brief, sm_slice packed,
-                          Sealmill__V1__Certificate **out)
+                          sm_arena *arena, Sealmill__V1__Certificate **out)
 {
     ProtobufCMessage *m;
-    SM_TRY(sm_record_unpack(packed, &sealmill__record__v1__certificate_record__descriptor,
-                            &call->arena, &m));
+    SM_TRY(
+        sm_record_unpack(packed, &sealmill__record__v1__certificate_record__descriptor, arena, &m));
     return describe(call, serial, brief, (const Sealmill__Record__V1__CertificateRecord *)(void *)m,
-                    out);
+                    arena, out);
 }
 
 sm_err sm_work_get(sm_call *call, const ProtobufCMessage *request, ProtobufCMessage **response)
@@ -148,7 +150,7 @@ sm_err sm_work_get(sm_call *call, const ProtobufCMessage *request, ProtobufCMess
     SM_TRY(err);
     const Sealmill__Record__V1__CertificateRecord *record =
         (const Sealmill__Record__V1__CertificateRecord *)(void *)m;
-    SM_TRY(describe(call, serial, false, record, &c));
+    SM_TRY(describe(call, serial, false, record, &call->arena, &c));
     const struct sm_ca *ca = sm_world_ca_by_id(call->world, record->ca_id);
     const struct sm_ca_generation *g = ca == NULL ? NULL
                                                   : sm_ca_generation(ca, record->ca_generation);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* CertificateService.Renew: the old record is read on a service thread, then it is an issuance that
  * must come to the same names. */
+#include "api/api_p.h"
 #include "api/certificate_p.h"
 #include "api/record.h"
 #include "api/world.h"
@@ -116,7 +117,7 @@ static sm_err load_old(struct renewal *r)
 
 /* A CertificationRequest without a valid signature. */
 static void write_csr(sm_buf *out, sm_slice subject, sm_slice spki, sm_slice san_value,
-                         enum sm_sig_alg alg)
+                      enum sm_sig_alg alg)
 {
     sm_der_block request = sm_der_begin(out, SM_DER_SEQUENCE);
     sm_der_block info = sm_der_begin(out, SM_DER_SEQUENCE);
@@ -193,6 +194,7 @@ static void renew_work(sm_errand *errand)
 static void renew_done(sm_errand *errand)
 {
     struct renewal *r = SM_CONTAINER_OF(errand, struct renewal, errand);
+    r->call->loop->errands--;
     sm_issue *issue = sm_ok(r->err) ? sm_issue_new(r->call, &r->issue_request) : NULL;
     if (issue == NULL) {
         sm_call_finish(r->call, sm_ok(r->err) ? SM_ERR(NO_MEMORY) : r->err);
@@ -218,5 +220,6 @@ void sm_start_renew(sm_call *call, const ProtobufCMessage *request)
     r->errand.work = renew_work;
     r->errand.done = renew_done;
     sm_call_hold(call);
+    call->loop->errands++;
     sm_errand_run(sm_api_of(call->loop), sm_api_loop_home(call->loop), &r->errand);
 }

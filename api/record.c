@@ -63,8 +63,9 @@ sm_err sm_record_unpack(sm_slice packed, const ProtobufCMessageDescriptor *type,
 {
     ProtobufCMessage *m;
     uint32_t version; /* the first field of every record */
-    if (!sm_ok(sm_message_unpack(type, packed, arena, &m))) {
-        return SM_ERR(CORRUPT);
+    sm_err err = sm_message_unpack(type, packed, arena, &m);
+    if (!sm_ok(err)) {
+        return sm_err_is(err, SM_E_NO_MEMORY) ? err : SM_ERR(CORRUPT);
     }
     memcpy(&version, (const uint8_t *)m + type->fields[0].offset, sizeof(version));
     if (version != SM_RECORD_VERSION) {

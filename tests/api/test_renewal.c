@@ -64,8 +64,8 @@ static struct answer ask(const char *verb, const char *path, const char *body)
 static struct answer issue(const char *profile, const char *csr, const char *rest)
 {
     static char body[20000];
-    (void)snprintf(body, sizeof(body),
-                   "{\"ca\":\"issuing\",\"profile\":\"%s\",\"csr\":\"%s\"%s}", profile, csr, rest);
+    (void)snprintf(body, sizeof(body), "{\"ca\":\"issuing\",\"profile\":\"%s\",\"csr\":\"%s\"%s}",
+                   profile, csr, rest);
     return ask("POST", "/v1/certificates", body);
 }
 
@@ -143,7 +143,8 @@ static void names__stay(void **state)
 static void names__from_metadata_are_made_from_the_old_metadata(void **state)
 {
     (void)state;
-    struct answer old = issue("named", sm_api_csr("x", NULL), ",\"metadata\":{\"serial\":\"4711\"}");
+    struct answer old = issue("named", sm_api_csr("x", NULL),
+                              ",\"metadata\":{\"serial\":\"4711\"}");
     assert_int_equal(old.status, 200);
     struct answer a = act(old.serial, "renew", "{}");
     assert_int_equal(a.status, 200);
