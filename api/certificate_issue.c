@@ -55,6 +55,14 @@ void sm_start_issue(sm_call *call, const ProtobufCMessage *request)
     sm_issue_start(issue);
 }
 
+/* Nobody takes the certificate: it is not signed, if that is not done yet. */
+void sm_issue_gone(sm_call *call)
+{
+    if (call->user != NULL) { /* the request was complete */
+        sm_issue_cancel(call->user);
+    }
+}
+
 /* ---- Renew: the old record is read on a service thread, then it is an issuance ---- */
 
 struct renewal {
@@ -160,6 +168,9 @@ static void renew_work(sm_errand *errand)
 static void renew_done(sm_errand *errand)
 {
     struct renewal *r = SM_CONTAINER_OF(errand, struct renewal, errand);
+    if (r->call->gone || r->call->finished) {
+        r->err = SM_ERR(CANCELLED);
+    }
     sm_issue *issue = sm_ok(r->err) ? new_issue(r->call, &r->issue_request) : NULL;
     if (issue == NULL) {
         sm_call_finish(r->call, sm_ok(r->err) ? SM_ERR(NO_MEMORY) : r->err);
@@ -170,6 +181,7 @@ static void renew_done(sm_errand *errand)
     issue->revoke_renewed = r->request->revoke_old;
     issue->repeat_only = r->old_is_revoked;
     issue->without_proof = r->same_key;
+    r->call->user = issue;
     sm_issue_start(issue); /* on_issued releases the hold */
 }
 
@@ -193,11 +205,13 @@ void sm_start_renew(sm_call *call, const ProtobufCMessage *request)
 #define STREAM_IN_FLIGHT_MAX 4096
 
 struct stream {
+    sm_list items; /* under way */
     size_t in_flight;
     bool half_closed;
 };
 
 struct stream_item {
+    sm_list node;
     sm_arena arena;
     sm_issue issue;
     sm_call *call;
@@ -252,6 +266,7 @@ static void on_item_issued(sm_issue *issue)
         sm_refusal_record(call, issue->err, &issue->diag);
     }
     s->in_flight--;
+    sm_list_remove(&item->node);
     sm_arena_deinit(&item->arena);
     sm_free(item);
     maybe_end(call);
@@ -261,9 +276,24 @@ static void on_item_issued(sm_issue *issue)
 void sm_start_issue_stream(sm_call *call, const ProtobufCMessage *request)
 {
     (void)request;
-    call->user = SM_ARENA_NEW(&call->arena, struct stream);
-    if (call->user == NULL) {
+    struct stream *s = SM_ARENA_NEW(&call->arena, struct stream);
+    if (s == NULL) {
         sm_call_finish(call, SM_ERR(NO_MEMORY));
+        return;
+    }
+    sm_list_init(&s->items);
+    call->user = s;
+}
+
+void sm_issue_stream_gone(sm_call *call)
+{
+    struct stream *s = call->user;
+    if (s == NULL) {
+        return;
+    }
+    SM_LIST_FOR(node, &s->items)
+    {
+        sm_issue_cancel(&SM_CONTAINER_OF(node, struct stream_item, node)->issue);
     }
 }
 
@@ -303,6 +333,7 @@ void sm_issue_stream_message(sm_call *call, const ProtobufCMessage *message, sm_
     item->issue.correlation_id = call->correlation_id;
     item->issue.done = on_item_issued;
     s->in_flight++;
+    sm_list_push_back(&s->items, &item->node);
     sm_call_hold(call);
     sm_issue_start(&item->issue);
 }

@@ -75,6 +75,7 @@ static sm_err fill_response(sm_issue *issue, sm_slice cert, sm_slice serial, int
     }
     r->certificate = sm_binary(cert);
     r->serial = sm_hex_format(serial, hex);
+    r->n_chain = 0;
     r->chain[r->n_chain++] = sm_binary(g->cert.der);
     for (size_t i = 0; i + 1 < g->chain_count; i++) { /* without the root, which is the last */
         r->chain[r->n_chain++] = sm_binary(g->chain[i]);
@@ -402,15 +403,13 @@ static sm_err submit(sm_issue *issue);
 static void resolve_work(sm_errand *errand)
 {
     sm_issue *issue = SM_CONTAINER_OF(errand, sm_issue, errand);
-    bool retry;
-    issue->err = resolve(issue, &retry);
-    issue->job.cancelled = retry; /* carried to the loop: the job is over */
+    issue->err = resolve(issue, &issue->retry);
 }
 
 static void resolve_done(sm_errand *errand)
 {
     sm_issue *issue = SM_CONTAINER_OF(errand, sm_issue, errand);
-    if (sm_ok(issue->err) && issue->job.cancelled) {
+    if (sm_ok(issue->err) && issue->retry) {
         issue->err = submit(issue);
         if (sm_ok(issue->err)) {
             return;
