@@ -55,16 +55,26 @@ void sm_start_issue(sm_call *call, const ProtobufCMessage *request)
     sm_issue_start(issue);
 }
 
+/* Nobody takes the certificate: it is not signed, if that is not done yet. */
+void sm_issue_gone(sm_call *call)
+{
+    if (call->user != NULL) { /* the request was complete */
+        sm_issue_cancel(call->user);
+    }
+}
+
 /* ---- IssueStream ---- */
 
 #define STREAM_IN_FLIGHT_MAX 4096
 
 struct stream {
+    sm_list items; /* under way */
     size_t in_flight;
     bool half_closed;
 };
 
 struct stream_item {
+    sm_list node;
     sm_arena arena;
     sm_issue issue;
     sm_call *call;
@@ -119,6 +129,7 @@ static void on_item_issued(sm_issue *issue)
         sm_refusal_record(call, issue->err, &issue->diag);
     }
     s->in_flight--;
+    sm_list_remove(&item->node);
     sm_arena_deinit(&item->arena);
     sm_free(item);
     maybe_end(call);
@@ -128,9 +139,24 @@ static void on_item_issued(sm_issue *issue)
 void sm_start_issue_stream(sm_call *call, const ProtobufCMessage *request)
 {
     (void)request;
-    call->user = SM_ARENA_NEW(&call->arena, struct stream);
-    if (call->user == NULL) {
+    struct stream *s = SM_ARENA_NEW(&call->arena, struct stream);
+    if (s == NULL) {
         sm_call_finish(call, SM_ERR(NO_MEMORY));
+        return;
+    }
+    sm_list_init(&s->items);
+    call->user = s;
+}
+
+void sm_issue_stream_gone(sm_call *call)
+{
+    struct stream *s = call->user;
+    if (s == NULL) {
+        return;
+    }
+    SM_LIST_FOR(node, &s->items)
+    {
+        sm_issue_cancel(&SM_CONTAINER_OF(node, struct stream_item, node)->issue);
     }
 }
 
@@ -170,6 +196,7 @@ void sm_issue_stream_message(sm_call *call, const ProtobufCMessage *message, sm_
     item->issue.correlation_id = call->correlation_id;
     item->issue.done = on_item_issued;
     s->in_flight++;
+    sm_list_push_back(&s->items, &item->node);
     sm_call_hold(call);
     sm_issue_start(&item->issue);
 }

@@ -16,9 +16,12 @@
 
 void sm_start_issue(sm_call *call, const ProtobufCMessage *request);
 void sm_start_renew(sm_call *call, const ProtobufCMessage *request);
+/* Issue and Renew. */
+void sm_issue_gone(sm_call *call);
 void sm_start_issue_stream(sm_call *call, const ProtobufCMessage *request);
 void sm_issue_stream_message(sm_call *call, const ProtobufCMessage *message, sm_arena *arena);
 void sm_issue_stream_half_close(sm_call *call);
+void sm_issue_stream_gone(sm_call *call);
 sm_err sm_work_get(sm_call *call, const ProtobufCMessage *request, ProtobufCMessage **response);
 sm_err sm_work_list(sm_call *call, const ProtobufCMessage *request, ProtobufCMessage **response);
 sm_err sm_work_revoke(sm_call *call, const ProtobufCMessage *request, ProtobufCMessage **response);

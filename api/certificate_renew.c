@@ -195,6 +195,9 @@ static void renew_done(sm_errand *errand)
 {
     struct renewal *r = SM_CONTAINER_OF(errand, struct renewal, errand);
     r->call->loop->errands--;
+    if (r->call->gone || r->call->finished) {
+        r->err = SM_ERR(CANCELLED);
+    }
     sm_issue *issue = sm_ok(r->err) ? sm_issue_new(r->call, &r->issue_request) : NULL;
     if (issue == NULL) {
         sm_call_finish(r->call, sm_ok(r->err) ? SM_ERR(NO_MEMORY) : r->err);
@@ -205,6 +208,7 @@ static void renew_done(sm_errand *errand)
     issue->revoke_renewed = r->request->revoke_old;
     issue->repeat_only = r->is_revoked;
     issue->without_proof = r->same_key;
+    r->call->user = issue;
     sm_issue_start(issue); /* its end releases the hold */
 }
 

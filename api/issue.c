@@ -234,6 +234,7 @@ static sm_err prepare(sm_issue *issue)
 
 /* ---- proof of possession, then the signature ---- */
 
+/* A signature that was made is stored, cancelled or not: none leaves the key without a record. */
 static void on_signed(sm_crypt_job *job)
 {
     sm_issue *issue = SM_CONTAINER_OF(job, sm_issue, job);
@@ -253,6 +254,9 @@ static void on_signed(sm_crypt_job *job)
 
 static sm_err submit_signature(sm_issue *issue)
 {
+    if (issue->cancelled) {
+        return SM_ERR(CANCELLED);
+    }
     const struct sm_ca_generation *g = sm_ca_current(issue->ca);
     const sm_cert_template *t = issue->ca->templates[issue->profile->index];
     SM_TRY(sm_cert_write_tbs(t, &issue->params, &issue->tbs));
@@ -332,5 +336,6 @@ void sm_issue_start(sm_issue *issue)
 
 void sm_issue_cancel(sm_issue *issue)
 {
+    issue->cancelled = true;
     sm_batcher_cancel(sm_api_loop_batcher(issue->loop), &issue->job);
 }

@@ -65,11 +65,14 @@ struct sm_issue {
     sm_slice log[2];
     sm_slice request_hash;
     sm_errand errand; /* blocking look-ups after a conflict */
+    bool retry;       /* what the errand found: the write is to be tried again */
+    bool cancelled;
     sm_msg defer;
     uint64_t start_ns;
     uint64_t stage_ns;
 };
 
 void sm_issue_start(sm_issue *issue);
-/* Marks it: done still comes. */
+/* Nobody waits for it any more: it ends with CANCELLED unless its signature is made already, or its
+ * write is under way; done still comes, not from here. Not after done. */
 void sm_issue_cancel(sm_issue *issue);

@@ -415,15 +415,13 @@ static sm_err submit(sm_issue *issue);
 static void resolve_work(sm_errand *errand)
 {
     sm_issue *issue = SM_CONTAINER_OF(errand, sm_issue, errand);
-    bool retry;
-    issue->err = resolve(issue, &retry);
-    issue->job.cancelled = retry; /* carried to the loop: the job is over */
+    issue->err = resolve(issue, &issue->retry);
 }
 
 static void resolve_done(sm_errand *errand)
 {
     sm_issue *issue = SM_CONTAINER_OF(errand, sm_issue, errand);
-    if (sm_ok(issue->err) && issue->job.cancelled) {
+    if (sm_ok(issue->err) && issue->retry) {
         issue->err = submit(issue);
         if (sm_ok(issue->err)) {
             return;
