@@ -49,8 +49,10 @@ static sm_err load(const struct sm_admin *a, const char *name, ca_record **out, 
     return SM_NO_ERR;
 }
 
-/* Writes the record if it is still as it was read (`old`), and puts the new world in place. */
-static sm_err save(const struct sm_admin *a, ca_record *record, sm_slice old, const char *action)
+/* Writes the record if it is still as it was read (`old`), and puts the new world in place.
+ * `uncertain`: after an error, whether the record may be on the disk. */
+static sm_err save(const struct sm_admin *a, ca_record *record, sm_slice old, const char *action,
+                   bool *uncertain)
 {
     sm_slice key;
     sm_slice value;
@@ -66,19 +68,16 @@ static sm_err save(const struct sm_admin *a, ca_record *record, sm_slice old, co
     SM_TRY(sm_record_pack(&record->base, a->arena, &value));
     const struct sm_store_cond cond = {old.ptr == NULL ? SM_COND_ABSENT : SM_COND_EQUALS,
                                        SM_FAMILY_META, key, old};
-    const struct sm_change change = {
+    struct sm_change change = {
         .key = key, .value = value, .conds = &cond, .cond_count = 1, .audit = &audit};
-    SM_TRY(sm_change_write(a->api->config.store, &change, a->arena));
-    return sm_api_refresh(a->api, a->diag);
+    sm_err err = sm_api_commit(a->api, &change, a->arena, a->diag);
+    *uncertain = change.uncertain;
+    return err;
 }
 
 static uint32_t next_id(sm_api *api)
 {
-    uint32_t id = 1;
-    for (size_t i = 0; i < api->world->ca_count; i++) {
-        id = api->world->cas[i].id >= id ? api->world->cas[i].id + 1 : id;
-    }
-    return id;
+    return api->world->last_ca_id + 1;
 }
 
 /* ---- generations ---- */
@@ -279,12 +278,10 @@ static sm_err create(const struct sm_admin *a, const Sealmill__V1__CreateCaReque
                     (enum sm_key_type)r->key_type, &key));
     sm_err err = fill_generation(a, &record, g, key, subject, r->validity_seconds);
     err = sm_ok(err) ? describe(a, &record) : err;
-    err = sm_ok(err) ? save(a, &record, SM_SLICE_NONE, "ca.create") : err;
-    if (!sm_ok(err) && !r->use_existing_key) {
-        (void)sm_map_remove(a->api->keys, sm_slice_str(sm_key_uri(key)));
-        sm_keystore_discard(a->api->config.keystore, sm_key_uri(key));
-        sm_key *cached = key;
-        sm_key_detach(&cached);
+    bool uncertain = false;
+    err = sm_ok(err) ? save(a, &record, SM_SLICE_NONE, "ca.create", &uncertain) : err;
+    if (!sm_ok(err) && !r->use_existing_key && !uncertain) {
+        sm_api_drop_key(a->api, sm_key_uri(key));
     }
     sm_key_detach(&key);
     *out = ca;
@@ -317,7 +314,8 @@ static sm_err rollover(const struct sm_admin *a, const Sealmill__V1__RolloverCaR
                                                 : r->validity_seconds;
     sm_err err = fill_generation(a, record, g, key, subject, validity);
     err = sm_ok(err) ? describe(a, record) : err;
-    err = sm_ok(err) ? save(a, record, old, "ca.rollover") : err;
+    bool uncertain = false;
+    err = sm_ok(err) ? save(a, record, old, "ca.rollover", &uncertain) : err;
     sm_key_detach(&key);
     *out = record->ca;
     return err;
@@ -362,7 +360,8 @@ static sm_err import(const struct sm_admin *a, const Sealmill__V1__ImportCaCerti
     SM_TRY(err);
     SM_TRY(describe(a, record));
     *out = record->ca;
-    return save(a, record, old, "ca.import");
+    bool uncertain = false;
+    return save(a, record, old, "ca.import", &uncertain);
 }
 
 static sm_err set_state(const struct sm_admin *a, const char *name, bool active,
@@ -378,7 +377,8 @@ static sm_err set_state(const struct sm_admin *a, const char *name, bool active,
     record->ca->state = active ? SEALMILL__V1__CA_STATE__CA_STATE_ACTIVE
                                : SEALMILL__V1__CA_STATE__CA_STATE_DISABLED;
     *out = record->ca;
-    return save(a, record, old, active ? "ca.enable" : "ca.disable");
+    bool uncertain = false;
+    return save(a, record, old, active ? "ca.enable" : "ca.disable", &uncertain);
 }
 
 static sm_err renew_one(const struct sm_admin *a, const struct sm_ca *ca)
@@ -398,7 +398,8 @@ static sm_err renew_one(const struct sm_admin *a, const struct sm_ca *ca)
             changed = true;
         }
     }
-    return changed ? save(a, record, old, "ca.renew_responder") : SM_NO_ERR;
+    bool uncertain = false;
+    return changed ? save(a, record, old, "ca.renew_responder", &uncertain) : SM_NO_ERR;
 }
 
 static sm_err renew_responders(const struct sm_admin *a)
