@@ -195,6 +195,10 @@ static sm_err use_parent(const struct sm_admin *a, const char *parent, ca_genera
         return sm_diag_set(a->diag, SM_ERR(PRECONDITION), "parent",
                            "%.63s is not a CA that can sign", parent);
     }
+    if (p->cert.not_after <= sm_clock_wall_s()) {
+        return sm_diag_set(a->diag, SM_ERR(PRECONDITION), "parent",
+                           "the certificate of %.63s has expired", parent);
+    }
     if (p->cert.path_length == 0) {
         return sm_diag_set(a->diag, SM_ERR(POLICY), "parent",
                            "the path length of %.63s allows no CA below it", parent);
@@ -263,6 +267,7 @@ static sm_err create(const struct sm_admin *a, const Sealmill__V1__CreateCaReque
                            "a CA needs a subject (RFC 5280 4.1.2.6)");
     }
     SM_TRY(sm_name_from_message(r->subject, a->arena, &subject, a->diag));
+    SM_TRY(sm_ca_request_check(r, r->validity_seconds, a->diag));
     SM_TRY(sm_message_copy(&r->base, a->arena, &kept));
     sealmill__record__v1__ca_record__init(&record);
     sealmill__v1__ca__init(ca);
@@ -309,9 +314,10 @@ static sm_err rollover(const struct sm_admin *a, const Sealmill__V1__RolloverCaR
     SM_TRY(append_generation(a, record, &g));
     enum sm_key_type type = r->key_type == 0 ? (enum sm_key_type)record->ca->key_type
                                              : (enum sm_key_type)r->key_type;
-    SM_TRY(make_key(a, r->name, g->number, r->key_uri, false, type, &key));
     int64_t validity = r->validity_seconds == 0 ? record->request->validity_seconds
                                                 : r->validity_seconds;
+    SM_TRY(sm_ca_request_check(record->request, validity, a->diag));
+    SM_TRY(make_key(a, r->name, g->number, r->key_uri, false, type, &key));
     sm_err err = fill_generation(a, record, g, key, subject, validity);
     err = sm_ok(err) ? describe(a, record) : err;
     bool uncertain = false;
