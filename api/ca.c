@@ -3,6 +3,7 @@
 
 #include "api/api_p.h"
 #include "api/ca_cert.h"
+#include "api/ca_import.h"
 #include "api/record.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -327,6 +328,23 @@ static sm_err rollover(const struct sm_admin *a, const Sealmill__V1__RolloverCaR
     return err;
 }
 
+static sm_err check_import(const struct sm_admin *a, const ca_record *record,
+                           const struct sm_cert *cert, sm_slice spki,
+                           const Sealmill__V1__ImportCaCertificateRequest *r)
+{
+    sm_slice subject;
+    sm_slice *chain = sm_arena_alloc(a->arena, (r->n_chain + 1) * sizeof(*chain));
+    if (chain == NULL) {
+        return SM_ERR(NO_MEMORY);
+    }
+    for (size_t i = 0; i < r->n_chain; i++) {
+        chain[i] = sm_slice_of(r->chain[i].data, r->chain[i].len);
+    }
+    SM_TRY(sm_name_from_message(record->request->subject, a->arena, &subject, a->diag));
+    return sm_ca_import_check(cert, subject, spki, chain, r->n_chain, sm_clock_wall_s(), a->arena,
+                              a->diag);
+}
+
 static sm_err import(const struct sm_admin *a, const Sealmill__V1__ImportCaCertificateRequest *r,
                      Sealmill__V1__Ca **out)
 {
@@ -350,18 +368,14 @@ static sm_err import(const struct sm_admin *a, const Sealmill__V1__ImportCaCerti
     SM_TRY(err);
     SM_TRY(sm_cert_parse(copy, &cert, a->diag));
     SM_TRY(sm_api_load_key(a->api, g->key_uri, &key, a->diag));
-    bool fits = sm_slice_equal(cert.spki, sm_key_public(key)->spki);
-    if (!fits || !cert.is_ca) {
-        sm_key_detach(&key);
-        return sm_diag_set(a->diag, SM_ERR(INVALID), "certificate",
-                           fits ? "it is not a CA certificate (basicConstraints)"
-                                : "it is for another key");
+    err = check_import(a, record, &cert, sm_key_public(key)->spki, r);
+    if (sm_ok(err)) {
+        g->certificate = sm_binary(copy);
+        g->chain = r->chain;
+        g->n_chain = r->n_chain;
+        record->ca->state = SEALMILL__V1__CA_STATE__CA_STATE_ACTIVE;
+        err = make_responder(a, record->ca->name, g, key);
     }
-    g->certificate = sm_binary(copy);
-    g->chain = r->chain;
-    g->n_chain = r->n_chain;
-    record->ca->state = SEALMILL__V1__CA_STATE__CA_STATE_ACTIVE;
-    err = make_responder(a, record->ca->name, g, key);
     sm_key_detach(&key);
     SM_TRY(err);
     SM_TRY(describe(a, record));

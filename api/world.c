@@ -132,6 +132,12 @@ static sm_err add_generation(struct builder *b, struct sm_ca *ca,
     for (size_t i = 0; i < from->n_chain; i++) {
         g->chain[g->chain_count++] = sm_slice_of(from->chain[i].data, from->chain[i].len);
     }
+    g->chain_sent = g->chain_count;
+    struct sm_cert last;
+    if (g->chain_count > 0 && sm_ok(sm_cert_parse(g->chain[g->chain_count - 1], &last, NULL)) &&
+        sm_slice_equal(last.subject, last.issuer)) {
+        g->chain_sent--; /* relying parties have their own (RFC 8446 4.4.2) */
+    }
     return SM_NO_ERR;
 }
 

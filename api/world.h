@@ -45,6 +45,7 @@ struct sm_ca_generation {
     struct sm_cert ocsp_cert;
     sm_slice *chain; /* DER, issuer first, the root last where known */
     size_t chain_count;
+    size_t chain_sent; /* those that go with answers: not a root at the end */
     uint8_t name_sha1[20]; /* of the subject: OCSP's issuerNameHash */
     uint8_t key_sha1[20];
     uint8_t name_sha256[32];
