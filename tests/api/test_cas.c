@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* CaService: what it refuses, what it leaves behind, what it publishes. */
 #include "api/api_p.h"
-#include "api/record.h"
+#include "api/ca.h"
 #include "base/check.h"
 #include "base/clock.h"
 #include "tests/support/api_server.h"
 
 #include <dirent.h>
 #include <string.h>
+#include <unistd.h>
 
 static struct sm_api_server server;
 static const char *admin;
@@ -150,11 +151,89 @@ static void cas__numbers_out_of_range_are_refused(void **state)
     assert_int_equal(generations, 1);
 }
 
+/* ---- keys ---- */
+
+static size_t cached_keys(void)
+{
+    (void)pthread_mutex_lock(&server.api->admin_lock);
+    size_t n = sm_map_count(server.api->keys);
+    (void)pthread_mutex_unlock(&server.api->admin_lock);
+    return n;
+}
+
+static void cas__a_rollover_that_fails_leaves_no_key(void **state)
+{
+    (void)state;
+    assert_int_equal(ask("POST", "/v1/cas", "{\"name\":\"edge\",\"parent\":\"root\"," SUBJECT "}"),
+                     200);
+    size_t files = key_files();
+    size_t cached = cached_keys();
+    assert_int_equal(ask("POST", "/v1/cas/root:disable", "{}"), 200);
+    for (int i = 0; i < 3; i++) {
+        refuse("/v1/cas/edge:rollover", "{}", "parent");
+        assert_int_equal(key_files(), files);
+        assert_int_equal(cached_keys(), cached);
+    }
+    assert_int_equal(ask("POST", "/v1/cas/root:enable", "{}"), 200);
+    assert_int_equal(ask("POST", "/v1/cas/edge:rollover", "{}"), 200);
+    assert_int_equal(key_files(), files + 2); /* the CA's and its responder's */
+    assert_int_equal(cached_keys(), cached + 2);
+}
+
+/* As a crash between the key and the record leaves it. */
+static void cas__a_rollover_does_not_mind_a_key_file_in_its_way(void **state)
+{
+    (void)state;
+    char path[512];
+    (void)snprintf(path, sizeof(path), "%s/edge-3.key", server.dir);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    (void)fclose(f);
+    assert_int_equal(ask("POST", "/v1/cas/edge:rollover", "{}"), 200);
+    assert_int_equal(access(path, F_OK), 0);
+    sm_world *w = sm_world_attach(server.api);
+    const struct sm_ca_generation *g = sm_ca_current(sm_world_ca(w, "edge"));
+    assert_int_equal(g->number, 3);
+    assert_non_null(g->key);
+    sm_world_detach(&w);
+}
+
+static void cas__a_renewed_responder_leaves_no_old_key(void **state)
+{
+    (void)state;
+    sm_arena arena;
+    sm_diag diag = {.reason = ""};
+    sm_arena_init(&arena, 64U << 20);
+    const struct sm_admin a = {server.api, &arena, "test", SM_SLICE_NONE, &diag};
+    assert_sm_ok(sm_ca_renew_responders(&a));
+    size_t files = key_files();
+    size_t cached = cached_keys();
+    for (int i = 1; i <= 3; i++) {
+        sm_clock_set_offset_s(i * INT64_C(29) * 86400);
+        sm_world *w = sm_world_attach(server.api);
+        int64_t before = sm_ca_current(sm_world_ca(w, "edge"))->ocsp_cert.not_after;
+        sm_world_detach(&w);
+        assert_sm_ok(sm_ca_renew_responders(&a));
+        w = sm_world_attach(server.api);
+        const struct sm_ca_generation *g = sm_ca_current(sm_world_ca(w, "edge"));
+        assert_true(g->ocsp_cert.not_after > before);
+        assert_non_null(g->ocsp_key);
+        sm_world_detach(&w);
+        assert_int_equal(key_files(), files);
+        assert_int_equal(cached_keys(), cached);
+    }
+    sm_clock_set_offset_s(0);
+    sm_arena_deinit(&arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(cas__lists_that_are_too_long_are_refused_not_cut),
         cmocka_unit_test(cas__numbers_out_of_range_are_refused),
+        cmocka_unit_test(cas__a_rollover_that_fails_leaves_no_key),
+        cmocka_unit_test(cas__a_rollover_does_not_mind_a_key_file_in_its_way),
+        cmocka_unit_test(cas__a_renewed_responder_leaves_no_old_key),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
