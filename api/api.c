@@ -27,6 +27,13 @@ sm_err sm_api_load_key(sm_api *api, const char *uri, sm_key **out, sm_diag *diag
     return SM_NO_ERR;
 }
 
+void sm_api_drop_key(sm_api *api, const char *uri)
+{
+    sm_key *cached = sm_map_remove(api->keys, sm_slice_str(uri));
+    sm_key_detach(&cached);
+    sm_keystore_discard(api->config.keystore, uri);
+}
+
 sm_err sm_api_rate(sm_api *api, const char *name, sm_rate **out)
 {
     *out = sm_map_get(api->rates, sm_slice_str(name));
@@ -44,15 +51,37 @@ sm_err sm_api_rate(sm_api *api, const char *name, sm_rate **out)
     return SM_NO_ERR;
 }
 
-sm_err sm_api_refresh(sm_api *api, sm_diag *diag)
+static void put_in_place(sm_api *api, sm_world *fresh)
 {
-    sm_world *fresh;
-    SM_TRY(sm_world_build(api, &fresh, diag));
     (void)pthread_mutex_lock(&api->world_lock);
     sm_world *old = api->world;
     api->world = fresh;
     (void)pthread_mutex_unlock(&api->world_lock);
     sm_world_detach(&old);
+}
+
+sm_err sm_api_refresh(sm_api *api, sm_diag *diag)
+{
+    sm_world *fresh;
+    SM_TRY(sm_world_build(api, NULL, &fresh, diag));
+    put_in_place(api, fresh);
+    return SM_NO_ERR;
+}
+
+sm_err sm_api_commit(sm_api *api, struct sm_change *change, sm_arena *arena, sm_diag *diag)
+{
+    sm_world *fresh;
+    SM_TRY(sm_world_build(api, change, &fresh, diag));
+    change->gone = fresh->dead;
+    change->gone_count = fresh->dead_count;
+    sm_err err = sm_change_write(api->config.store, change, arena);
+    change->gone = NULL;
+    change->gone_count = 0;
+    if (!sm_ok(err)) {
+        sm_world_detach(&fresh);
+        return err;
+    }
+    put_in_place(api, fresh);
     return SM_NO_ERR;
 }
 

@@ -68,8 +68,7 @@ static sm_err get_chain(sm_call *call, const ProtobufCMessage *request, Protobuf
         return SM_ERR(NO_MEMORY);
     }
     r->certificates[r->n_certificates++] = sm_binary(g->cert.der);
-    size_t left_out = g->chain_has_root && !q->include_root;
-    for (size_t i = 0; i < g->chain_count - left_out; i++) {
+    for (size_t i = 0; i < (q->include_root ? g->chain_count : g->chain_sent); i++) {
         r->certificates[r->n_certificates++] = sm_binary(g->chain[i]);
     }
     *response = &r->base;

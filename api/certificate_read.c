@@ -160,7 +160,7 @@ sm_err sm_work_get(sm_call *call, const ProtobufCMessage *request, ProtobufCMess
             return SM_ERR(NO_MEMORY);
         }
         c->chain[c->n_chain++] = sm_binary(g->cert.der);
-        for (size_t i = 0; i < g->chain_count - g->chain_has_root; i++) {
+        for (size_t i = 0; i < g->chain_sent; i++) {
             c->chain[c->n_chain++] = sm_binary(g->chain[i]);
         }
     }

@@ -76,7 +76,7 @@ static sm_err fill_response(sm_issue *issue, const struct sm_ca_generation *g, s
     r->serial = sm_hex_format(serial, hex);
     r->n_chain = 0;
     r->chain[r->n_chain++] = sm_binary(g->cert.der);
-    for (size_t i = 0; i < g->chain_count - g->chain_has_root; i++) {
+    for (size_t i = 0; i < g->chain_sent; i++) {
         r->chain[r->n_chain++] = sm_binary(g->chain[i]);
     }
     r->not_before = sm_timestamp(issue->arena, not_before);

@@ -225,11 +225,9 @@ static sm_err make_key(sm_call *call, Sealmill__V1__SigningKey *key)
     const struct sm_store_cond cond = {SM_COND_ABSENT, SM_FAMILY_META, c.key, SM_SLICE_NONE};
     c.conds = &cond;
     c.cond_count = 1;
-    err = sm_ok(err) ? sm_change_write(api->config.store, &c, &call->arena) : err;
-    if (!sm_ok(err)) {
-        sm_keystore_discard(api->config.keystore, sm_key_uri(handle));
-    } else {
-        err = sm_api_refresh(api, &call->diag);
+    err = sm_ok(err) ? sm_api_commit(api, &c, &call->arena, &call->diag) : err;
+    if (!sm_ok(err) && !c.uncertain) {
+        sm_api_drop_key(api, sm_key_uri(handle));
     }
     sm_key_detach(&handle);
     return err;
