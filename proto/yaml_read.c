@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proto/value_p.h"
 
+#include "base/text.h"
+
 #include <stdio.h>
 #include <yaml.h>
 
@@ -165,19 +167,26 @@ static sm_err read_document(struct reader *r, struct value **out)
     }
 }
 
-sm_err sm_message_from_yaml(const ProtobufCMessageDescriptor *type, sm_slice text, sm_arena *arena,
-                            ProtobufCMessage **out, sm_diag *diag)
+/* The whole text as a tree; NULL for an empty one. */
+static sm_err read_text(sm_slice text, sm_arena *arena, struct value **out, sm_diag *diag)
 {
     struct reader r = {.text = text, .arena = arena, .diag = diag};
-    ProtobufCMessage *m = sm_message_new(type, arena);
-    if (m == NULL || !yaml_parser_initialize(&r.parser)) {
+    if (!yaml_parser_initialize(&r.parser)) {
         return SM_ERR(NO_MEMORY);
     }
     yaml_parser_set_input_string(&r.parser, text.ptr == NULL ? (const uint8_t *)"" : text.ptr,
                                  text.len);
-    struct value *v = NULL;
-    sm_err err = read_document(&r, &v);
+    sm_err err = read_document(&r, out);
     yaml_parser_delete(&r.parser);
+    return err;
+}
+
+sm_err sm_message_from_yaml(const ProtobufCMessageDescriptor *type, sm_slice text, sm_arena *arena,
+                            ProtobufCMessage **out, sm_diag *diag)
+{
+    ProtobufCMessage *m = sm_message_new(type, arena);
+    struct value *v = NULL;
+    sm_err err = m == NULL ? SM_ERR(NO_MEMORY) : read_text(text, arena, &v, diag);
     if (sm_ok(err) && v != NULL && v->kind != VALUE_NULL) {
         err = sm_fill_message(m, v, arena, diag);
     }
@@ -185,4 +194,56 @@ sm_err sm_message_from_yaml(const ProtobufCMessageDescriptor *type, sm_slice tex
         *out = m;
     }
     return err;
+}
+
+/* ---- where something stands ---- */
+
+static const struct value *member_at(const struct value *v, size_t index)
+{
+    const struct value *it = v->kind == VALUE_LIST ? v->first : NULL;
+    while (it != NULL && index > 0) {
+        it = it->next;
+        index--;
+    }
+    return it;
+}
+
+static const struct value *member_named(const struct value *v, sm_slice name)
+{
+    const struct value *it = v->kind == VALUE_MAP ? v->first : NULL;
+    while (it != NULL && !sm_slice_equal(it->key, name)) {
+        it = it->next;
+    }
+    return it;
+}
+
+/* One step, "name" or "[3]", taken off the path. */
+static const struct value *take_step(const struct value *v, sm_slice *path)
+{
+    if (path->ptr[0] == '[') {
+        uint64_t index;
+        sm_slice digits = sm_slice_from(sm_slice_split(path, ']'), 1);
+        return sm_ok(sm_decimal_parse(digits, &index)) ? member_at(v, index) : NULL;
+    }
+    *path = sm_slice_from(*path, path->ptr[0] == '.' ? 1 : 0);
+    size_t dot = sm_slice_find(*path, '.');
+    size_t bracket = sm_slice_find(*path, '[');
+    sm_slice name = sm_slice_first(*path, dot < bracket ? dot : bracket);
+    *path = sm_slice_from(*path, name.len);
+    return name.len == 0 ? NULL : member_named(v, name);
+}
+
+size_t sm_yaml_line(sm_slice text, const char *path, sm_arena *arena)
+{
+    struct value *root = NULL;
+    sm_slice rest = sm_slice_str(path);
+    size_t line = 0;
+    if (!sm_ok(read_text(text, arena, &root, NULL))) {
+        return 0;
+    }
+    for (const struct value *v = root; v != NULL && rest.len > 0;) {
+        v = take_step(v, &rest);
+        line = v == NULL ? line : v->line;
+    }
+    return line;
 }

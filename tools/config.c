@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tools/config.h"
 
-#include "api/profile.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "proto/message.h"
@@ -26,23 +25,8 @@ static sm_err make_absolute(char **path, const char *folder, sm_arena *arena)
     return *path == NULL ? SM_ERR(NO_MEMORY) : SM_NO_ERR;
 }
 
-static sm_err fix_listener(Sealmill__Config__V1__Listener *l, const char *folder, sm_arena *arena,
-                           sm_diag *diag)
+static sm_err fix_listener(Sealmill__Config__V1__Listener *l, const char *folder, sm_arena *arena)
 {
-    if (!given(l->address) && !given(l->systemd_socket)) {
-        return sm_diag_set(diag, SM_ERR(INVALID), "listeners",
-                           "the listener \"%.40s\" needs an address", l->name);
-    }
-    if (l->tls == NULL && !l->plaintext) {
-        return sm_diag_set(
-            diag, SM_ERR(INVALID), "listeners",
-            "the listener \"%.40s\" has no tls section: say plaintext: true if that is meant",
-            l->name);
-    }
-    if (l->n_services == 0) {
-        return sm_diag_set(diag, SM_ERR(INVALID), "listeners",
-                           "the listener \"%.40s\" serves nothing: name its services", l->name);
-    }
     if (l->tls == NULL) {
         return SM_NO_ERR;
     }
@@ -54,64 +38,69 @@ static sm_err fix_listener(Sealmill__Config__V1__Listener *l, const char *folder
     return SM_NO_ERR;
 }
 
-static sm_err check(Sealmill__Config__V1__Config *c, const char *folder, sm_arena *arena,
-                    sm_diag *diag)
+static sm_err fix_paths(Sealmill__Config__V1__Config *c, const char *folder, sm_arena *arena)
 {
-    if (!given(c->data_dir)) {
-        return sm_diag_set(diag, SM_ERR(INVALID), "data_dir",
-                           "it is needed: the folder of the database");
-    }
-    if (c->keys == NULL || !given(c->keys->dir)) {
-        return sm_diag_set(diag, SM_ERR(INVALID), "keys.dir",
-                           "it is needed: the folder of the encrypted keys");
-    }
     SM_TRY(make_absolute(&c->data_dir, folder, arena));
-    SM_TRY(make_absolute(&c->keys->dir, folder, arena));
-    SM_TRY(make_absolute(&c->keys->passphrase_file, folder, arena));
+    if (c->keys != NULL) {
+        SM_TRY(make_absolute(&c->keys->dir, folder, arena));
+        SM_TRY(make_absolute(&c->keys->passphrase_file, folder, arena));
+    }
     SM_TRY(make_absolute(&c->denied_keys_file, folder, arena));
     SM_TRY(make_absolute(&c->backup_dir, folder, arena));
     for (size_t i = 0; i < c->n_listeners; i++) {
-        SM_TRY(fix_listener(c->listeners[i], folder, arena, diag));
-    }
-    for (size_t i = 0; i < c->n_profiles; i++) {
-        struct sm_profile compiled;
-        SM_TRY(sm_profile_compile(c->profiles[i], arena, &compiled, diag));
-        sm_profile_deinit(&compiled);
+        SM_TRY(fix_listener(c->listeners[i], folder, arena));
     }
     for (size_t i = 0; i < c->n_pkcs11; i++) {
         SM_TRY(make_absolute(&c->pkcs11[i]->pin_file, folder, arena));
     }
-    struct sm_token_config tokens[SM_TOKENS_MAX];
-    SM_TRY(config_tokens(c, tokens, diag));
-    struct sm_http_limits limits;
-    return config_limits(c, &limits, diag);
+    return SM_NO_ERR;
 }
 
-sm_err config_load(const char *path, sm_arena *arena, Sealmill__Config__V1__Config **out,
-                   sm_diag *diag)
+/* "line 3: log.level: what is wrong", whether the reader found it or the check. */
+static sm_err say_where(sm_err err, const char *path, sm_slice text, const sm_diag *inner,
+                        sm_arena *arena, sm_diag *diag)
 {
-    char real[PATH_MAX];
+    const char *what = inner->reason[0] == '\0' ? sm_err_words(err) : inner->reason;
+    const char *colon = inner->field[0] == '\0' ? "" : ": ";
+    unsigned long line = 0;
+    int used = 0;
+    if (sscanf(what, "line %9lu: %n", &line, &used) == 1 && used > 0) {
+        what += used;
+    } else {
+        line = sm_yaml_line(text, inner->field, arena);
+    }
+    return line == 0
+               ? sm_diag_set(diag, err, path, "%s%s%s", inner->field, colon, what)
+               : sm_diag_set(diag, err, path, "line %lu: %s%s%s", line, inner->field, colon, what);
+}
+
+static sm_err read_and_check(const char *path, sm_slice text, enum config_files files,
+                             sm_arena *arena, Sealmill__Config__V1__Config **out, sm_diag *diag)
+{
+    char folder[PATH_MAX];
     ProtobufCMessage *m;
+    SM_TRY(sm_message_from_yaml(&sealmill__config__v1__config__descriptor, text, arena, &m, diag));
+    *out = (Sealmill__Config__V1__Config *)(void *)m;
+    if (realpath(path, folder) == NULL) {
+        return SM_ERR(OS);
+    }
+    *strrchr(folder, '/') = '\0';
+    SM_TRY(fix_paths(*out, folder, arena));
+    return config_check(*out, files, diag);
+}
+
+sm_err config_load(const char *path, enum config_files files, sm_arena *arena,
+                   Sealmill__Config__V1__Config **out, sm_diag *diag)
+{
+    sm_diag inner = {.reason = ""};
     sm_buf text = sm_buf_init(CONFIG_MAX);
     sm_err err = sm_file_read(path, &text, diag);
     if (sm_ok(err)) {
-        sm_diag inner = {.reason = ""};
-        err = sm_message_from_yaml(&sealmill__config__v1__config__descriptor, sm_buf_slice(&text),
-                                   arena, &m, &inner);
-        if (!sm_ok(err)) {
-            err = sm_diag_set(diag, err, path, "%s%s%s", inner.reason,
-                              inner.field[0] == '\0' ? "" : " at ", inner.field);
-        }
+        err = read_and_check(path, sm_buf_slice(&text), files, arena, out, &inner);
+        err = sm_ok(err) ? err : say_where(err, path, sm_buf_slice(&text), &inner, arena, diag);
     }
     sm_buf_deinit(&text);
-    SM_TRY(err);
-    if (realpath(path, real) == NULL) {
-        return SM_ERR(OS);
-    }
-    char *slash = strrchr(real, '/');
-    *slash = '\0';
-    *out = (Sealmill__Config__V1__Config *)(void *)m;
-    return check(*out, real, arena, diag);
+    return err;
 }
 
 static sm_err set_ms(const char *text, const char *field, uint32_t *out, sm_diag *diag)
@@ -162,10 +151,10 @@ sm_err config_tokens(const Sealmill__Config__V1__Config *config, struct sm_token
     }
     for (size_t i = 0; i < config->n_pkcs11; i++) {
         const Sealmill__Config__V1__Pkcs11Token *t = config->pkcs11[i];
-        if (!given(t->uri)) {
-            return sm_diag_set(diag, SM_ERR(INVALID), "pkcs11.uri",
-                               "it is needed: which token, and its module");
-        }
+        char timeout[SM_DIAG_FIELD_MAX];
+        char call_timeout[SM_DIAG_FIELD_MAX];
+        (void)snprintf(timeout, sizeof(timeout), "pkcs11[%zu].timeout", i);
+        (void)snprintf(call_timeout, sizeof(call_timeout), "pkcs11[%zu].call_timeout", i);
         out[i] = (struct sm_token_config){
             .uri = t->uri,
             .pin_file = or_null(t->pin_file),
@@ -176,8 +165,8 @@ sm_err config_tokens(const Sealmill__Config__V1__Config *config, struct sm_token
             .one_thread = t->one_thread,
             .allow_extractable = t->allow_extractable,
         };
-        SM_TRY(set_ms(t->timeout, "pkcs11.timeout", &out[i].timeout_ms, diag));
-        SM_TRY(set_ms(t->call_timeout, "pkcs11.call_timeout", &out[i].call_timeout_ms, diag));
+        SM_TRY(set_ms(t->timeout, timeout, &out[i].timeout_ms, diag));
+        SM_TRY(set_ms(t->call_timeout, call_timeout, &out[i].call_timeout_ms, diag));
     }
     return SM_NO_ERR;
 }
