@@ -68,6 +68,14 @@ bool sm_call_send(sm_call *call, const ProtobufCMessage *message)
     return call->gone || call->finished || call->skin->send(call, message);
 }
 
+void sm_call_resume(sm_call *call)
+{
+    if (call->paused) {
+        call->paused = false;
+        call->skin->resume(call);
+    }
+}
+
 static void log_failure(const sm_call *call, sm_err err)
 {
     /* A client that goes away is no trouble of ours. */

@@ -202,11 +202,17 @@ void sm_start_renew(sm_call *call, const ProtobufCMessage *request)
 
 /* ---- IssueStream ---- */
 
-#define STREAM_IN_FLIGHT_MAX 4096
+/* Octets of answers, waiting and still to come, from which a stream's next requests stay in the
+ * client's window: 350 certificates of P-256 keys with their chain, some milliseconds of work. */
+#define STREAM_DUE_HIGH (512U << 10)
+#define STREAM_DUE_LOW (STREAM_DUE_HIGH / 2)
+#define STREAM_ANSWER_FIRST 16384 /* taken for one before the first is there */
+#define STREAM_ANSWER_MIN 1024
 
 struct stream {
     sm_list items; /* under way */
     size_t in_flight;
+    size_t answer_len; /* of the largest so far */
     bool half_closed;
 };
 
@@ -217,6 +223,28 @@ struct stream_item {
     sm_call *call;
     uint64_t id;
 };
+
+/* What the client will have to take for all that it has asked for. */
+static size_t answers_due(sm_call *call)
+{
+    const struct stream *s = call->user;
+    size_t each = s->answer_len == 0 ? STREAM_ANSWER_FIRST : s->answer_len;
+    return sm_http_queued(call->x) + s->in_flight * each;
+}
+
+static void maybe_resume(sm_call *call)
+{
+    if (call->paused && answers_due(call) <= STREAM_DUE_LOW) {
+        sm_call_resume(call);
+    }
+}
+
+void sm_issue_stream_writable(sm_call *call)
+{
+    if (call->user != NULL) {
+        maybe_resume(call);
+    }
+}
 
 static void maybe_end(sm_call *call)
 {
@@ -229,6 +257,7 @@ static void maybe_end(sm_call *call)
 static void answer_item(sm_call *call, uint64_t id, const sm_issue *issue, sm_err err,
                         const sm_diag *diag)
 {
+    struct stream *s = call->user;
     Sealmill__V1__IssueStreamResponse answer;
     Sealmill__V1__IssueError error;
     Sealmill__V1__IssueResponse response;
@@ -252,7 +281,11 @@ static void answer_item(sm_call *call, uint64_t id, const sm_issue *issue, sm_er
             error.message = (char *)text.ptr;
         }
     }
+    size_t before = sm_http_queued(call->x);
     (void)sm_call_send(call, &answer.base);
+    size_t len = sm_http_queued(call->x) - before;
+    len = len < STREAM_ANSWER_MIN ? STREAM_ANSWER_MIN : len;
+    s->answer_len = len > s->answer_len ? len : s->answer_len;
     sm_buf_deinit(&text);
 }
 
@@ -269,6 +302,7 @@ static void on_item_issued(sm_issue *issue)
     sm_list_remove(&item->node);
     sm_arena_deinit(&item->arena);
     sm_free(item);
+    maybe_resume(call);
     maybe_end(call);
     sm_call_release(call);
 }
@@ -311,9 +345,6 @@ void sm_issue_stream_message(sm_call *call, const ProtobufCMessage *message, sm_
     }
     if (m->request == NULL) {
         err = sm_diag_set(&diag, SM_ERR(INVALID), "request", "it is missing");
-    } else if (s->in_flight >= STREAM_IN_FLIGHT_MAX) {
-        err = sm_diag_set(&diag, SM_ERR(QUEUE_FULL), "", "%d requests of this stream are under way",
-                          STREAM_IN_FLIGHT_MAX);
     } else {
         item = sm_calloc(1, sizeof(*item));
         err = item == NULL ? SM_ERR(NO_MEMORY) : SM_NO_ERR;
@@ -336,6 +367,7 @@ void sm_issue_stream_message(sm_call *call, const ProtobufCMessage *message, sm_
     sm_list_push_back(&s->items, &item->node);
     sm_call_hold(call);
     sm_issue_start(&item->issue);
+    call->paused = answers_due(call) > STREAM_DUE_HIGH;
 }
 
 void sm_issue_stream_half_close(sm_call *call)

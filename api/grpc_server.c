@@ -10,16 +10,19 @@
 struct grpc_call {
     sm_call call;
     sm_grpc_reader reader;
-    sm_buf out; /* one message under way */
+    sm_buf out;  /* one message under way */
+    sm_buf held; /* of the body: not looked at, nor given back to the peer's window */
     bool started;
     bool got_message;
     bool accepts_gzip;
-    bool held; /* the exchange, until on_close */
+    bool reading; /* inside read_on */
+    bool ended;   /* the request is complete */
     sm_timer deadline;
     bool has_deadline;
 };
 
-#define GZIP_FROM 1024 /* smaller messages gain nothing */
+#define HELD_MAX (64U << 20) /* the peer's window ends long before */
+#define GZIP_FROM 1024       /* smaller messages gain nothing */
 
 static struct grpc_call *of(sm_call *call)
 {
@@ -130,8 +133,6 @@ static void finish_call(sm_call *call, sm_err err)
     sm_buf_deinit(&scratch);
 }
 
-static const struct sm_call_skin grpc_skin = {send_message, finish_call};
-
 /* ---- requests ---- */
 
 static void take_message(struct grpc_call *g, sm_slice bytes)
@@ -160,33 +161,31 @@ static void take_message(struct grpc_call *g, sm_slice bytes)
     sm_arena_deinit(&arena);
 }
 
-static void on_body(void *ctx, sm_http_exchange *x, sm_slice bytes)
+/* The messages in `*rest`, as long as the answers to them find room. */
+static void take_messages(struct grpc_call *g, sm_slice *rest)
 {
-    struct grpc_call *g = ctx;
-    sm_slice rest = bytes;
+    sm_call *call = &g->call;
     sm_slice message;
-    sm_err err;
-    while (!g->call.finished && sm_grpc_reader_next(&g->reader, &rest, &message, &err)) {
+    sm_err err = SM_NO_ERR;
+    while (!call->finished && !call->paused && sm_http_has_room(call->x) &&
+           sm_grpc_reader_next(&g->reader, rest, &message, &err)) {
         take_message(g, message);
     }
-    if (!g->call.finished && !sm_ok(err)) {
+    if (!call->finished && !sm_ok(err)) {
         err = sm_err_is(err, SM_E_TOO_LARGE)
-                  ? sm_diag_set(&g->call.diag, SM_ERR(EXHAUSTED), "",
+                  ? sm_diag_set(&call->diag, SM_ERR(EXHAUSTED), "",
                                 "the message is larger than %u octets", g->reader.max)
-                  : sm_diag_set(&g->call.diag, err, "", "a broken gRPC frame");
-        sm_call_finish(&g->call, err);
+                  : sm_diag_set(&call->diag, err, "", "a broken gRPC frame");
+        sm_call_finish(call, err);
     }
-    sm_http_consume(x, bytes.len);
+    if (call->finished) {
+        *rest = SM_SLICE_NONE;
+    }
 }
 
-static void on_end(void *ctx, sm_http_exchange *x)
+static void end_request(struct grpc_call *g)
 {
-    struct grpc_call *g = ctx;
     sm_call *call = &g->call;
-    (void)x;
-    if (call->finished) {
-        return;
-    }
     if (sm_grpc_reader_is_partial(&g->reader)) {
         sm_call_finish(call, sm_diag_set(&call->diag, SM_ERR(TRUNCATED), "",
                                          "the stream ended inside a message"));
@@ -202,6 +201,60 @@ static void on_end(void *ctx, sm_http_exchange *x)
     }
 }
 
+/* What was held, then the request's end if it has come. */
+static void read_on(struct grpc_call *g)
+{
+    if (g->reading) {
+        return; /* it looks again by itself */
+    }
+    g->reading = true;
+    sm_slice rest = sm_buf_slice(&g->held);
+    take_messages(g, &rest);
+    size_t taken = g->held.len - rest.len;
+    sm_buf_consume(&g->held, taken);
+    g->reading = false;
+    sm_http_consume(g->call.x, taken);
+    if (g->ended && g->held.len == 0 && !g->call.finished) {
+        g->ended = false;
+        end_request(g);
+    }
+}
+
+/* A peer that takes no answers may not go on asking: what it sends stays in its window. */
+static void on_body(void *ctx, sm_http_exchange *x, sm_slice bytes)
+{
+    struct grpc_call *g = ctx;
+    sm_slice rest = bytes;
+    if (g->held.len == 0) {
+        g->reading = true;
+        take_messages(g, &rest);
+        g->reading = false;
+    }
+    sm_buf_put(&g->held, rest);
+    if (!sm_ok(sm_buf_err(&g->held))) {
+        sm_http_abort(x, 2);
+        return;
+    }
+    sm_http_consume(x, bytes.len - rest.len);
+}
+
+static void on_end(void *ctx, sm_http_exchange *x)
+{
+    struct grpc_call *g = ctx;
+    (void)x;
+    g->ended = true;
+    read_on(g);
+}
+
+static void resume(sm_call *call)
+{
+    if (!call->gone) {
+        read_on(of(call));
+    }
+}
+
+static const struct sm_call_skin grpc_skin = {send_message, finish_call, resume};
+
 static void on_writable(void *ctx, sm_http_exchange *x)
 {
     struct grpc_call *g = ctx;
@@ -209,6 +262,7 @@ static void on_writable(void *ctx, sm_http_exchange *x)
     if (g->call.method->on_writable != NULL && !g->call.finished) {
         g->call.method->on_writable(&g->call);
     }
+    read_on(g);
 }
 
 static void on_close(void *ctx, sm_http_exchange *x, sm_err err)
@@ -233,6 +287,7 @@ static void on_memory_end(void *ctx)
     struct grpc_call *g = ctx;
     sm_grpc_reader_deinit(&g->reader);
     sm_buf_deinit(&g->out);
+    sm_buf_deinit(&g->held);
     sm_call_deinit(&g->call);
 }
 
@@ -276,6 +331,7 @@ static sm_err set_encoding(struct grpc_call *g, sm_http_exchange *x, uint32_t me
                       sm_slice_search(accepts, SM_LIT("gzip")) < accepts.len; /* answered in kind */
     sm_grpc_reader_init(&g->reader, message_max, gzip);
     g->out = sm_buf_init((size_t)message_max * 4);
+    g->held = sm_buf_init(HELD_MAX);
     bool known = gzip || encoding.len == 0 || sm_slice_equal(encoding, SM_LIT("identity"));
     return known ? SM_NO_ERR
                  : sm_diag_set(&g->call.diag, SM_ERR(UNIMPLEMENTED), "grpc-encoding",

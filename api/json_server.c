@@ -197,7 +197,7 @@ static bool send_message(sm_call *call, const ProtobufCMessage *message)
     return room;
 }
 
-static const struct sm_call_skin json_skin = {send_message, finish_call};
+static const struct sm_call_skin json_skin = {.send = send_message, .finish = finish_call};
 
 /* ---- requests ---- */
 
