@@ -338,6 +338,20 @@ static sm_err set_encoding(struct grpc_call *g, sm_http_exchange *x, uint32_t me
                                "only identity and gzip are known");
 }
 
+#define ANONYMOUS_STREAM_MS 300000 /* nobody needs as long to ask for descriptors */
+
+/* How long the request may take, and how large it may be: its messages have a limit of their own. */
+static void limit_request(sm_http_exchange *x, const struct sm_method *method)
+{
+    if (method == NULL || !method->client_streaming) {
+        sm_http_expect_end(x);
+    } else if (method->roles == SM_ROLE_NONE_NEEDED) {
+        sm_http_set_deadline(x, ANONYMOUS_STREAM_MS);
+    } else {
+        sm_http_limit_body(x, UINT64_MAX);
+    }
+}
+
 static const struct sm_method unknown_method = {
     .service = "-", .name = "-", .roles = SM_ROLE_NONE_NEEDED};
 
@@ -362,6 +376,7 @@ void sm_grpc_serve(sm_api_loop *loop, sm_http_exchange *x, uint32_t message_max)
                                loop, x);
     sm_http_on_free(x, on_memory_end, g);
     sm_http_accept(x, &stream_ops, g);
+    limit_request(x, method);
     if (method == NULL) {
         char shown[120];
         err = sm_diag_set(&g->call.diag, SM_ERR(UNIMPLEMENTED), "", "there is no method %s",
