@@ -216,12 +216,15 @@ struct stream {
     bool half_closed;
 };
 
+#define ITEM_ID_SIZE 96 /* 64 octets of a given id, 20 digits */
+
 struct stream_item {
     sm_list node;
     sm_arena arena;
     sm_issue issue;
     sm_call *call;
     uint64_t id;
+    char correlation_id[ITEM_ID_SIZE];
 };
 
 /* What the client will have to take for all that it has asked for. */
@@ -254,6 +257,14 @@ static void maybe_end(sm_call *call)
     }
 }
 
+/* The stream's, and the client's number for the item. */
+static sm_slice item_correlation_id(const sm_call *call, uint64_t id, char out[ITEM_ID_SIZE])
+{
+    int n = snprintf(out, ITEM_ID_SIZE, "%.*s-%llu", (int)call->correlation_id.len,
+                     (const char *)call->correlation_id.ptr, (unsigned long long)id);
+    return sm_slice_of(out, (size_t)n);
+}
+
 static void answer_item(sm_call *call, uint64_t id, const sm_issue *issue, sm_err err,
                         const sm_diag *diag)
 {
@@ -262,6 +273,7 @@ static void answer_item(sm_call *call, uint64_t id, const sm_issue *issue, sm_er
     Sealmill__V1__IssueError error;
     Sealmill__V1__IssueResponse response;
     sm_diag copy = *diag;
+    char correlation_id[ITEM_ID_SIZE];
     sm_buf text = sm_buf_init(1024);
     sealmill__v1__issue_stream_response__init(&answer);
     sealmill__v1__issue_error__init(&error);
@@ -277,6 +289,8 @@ static void answer_item(sm_call *call, uint64_t id, const sm_issue *issue, sm_er
         answer.error = &error;
         error.code = (int32_t)sm_grpc_status_of(err);
         error.field = copy.field;
+        (void)item_correlation_id(call, id, correlation_id);
+        error.correlation_id = correlation_id;
         if (sm_ok(sm_buf_err(&text))) {
             error.message = (char *)text.ptr;
         }
@@ -296,7 +310,7 @@ static void on_item_issued(sm_issue *issue)
     struct stream *s = call->user;
     answer_item(call, item->id, issue, issue->err, &issue->diag);
     if (sm_err_is(issue->err, SM_E_FORBIDDEN)) {
-        sm_refusal_record(call, issue->err, &issue->diag);
+        sm_refusal_record(call, issue->correlation_id, issue->err, &issue->diag);
     }
     s->in_flight--;
     sm_list_remove(&item->node);
@@ -361,7 +375,7 @@ void sm_issue_stream_message(sm_call *call, const ProtobufCMessage *message, sm_
     item->issue.arena = &item->arena;
     item->issue.request = m->request;
     item->issue.caller = &call->caller;
-    item->issue.correlation_id = call->correlation_id;
+    item->issue.correlation_id = item_correlation_id(call, m->id, item->correlation_id);
     item->issue.done = on_item_issued;
     s->in_flight++;
     sm_list_push_back(&s->items, &item->node);

@@ -36,8 +36,9 @@ static const sm_http_header content_type = {{(const uint8_t *)"content-type", 12
 
 static void start_answer(struct grpc_call *g)
 {
-    sm_http_header headers[3] = {content_type};
+    sm_http_header headers[4] = {content_type};
     size_t count = 1;
+    headers[count++] = SM_HEADER("x-request-id", g->call.correlation_id);
     if (g->accepts_gzip) {
         headers[count++] = SM_HEADER("grpc-encoding", SM_LIT("gzip"));
         headers[count++] = SM_HEADER("grpc-accept-encoding", SM_LIT("identity,gzip"));
@@ -105,9 +106,6 @@ static size_t make_trailers(sm_call *call, sm_err err, sm_buf *scratch, sm_http_
         out[count++] = SM_HEADER("grpc-status-details-bin",
                                  sm_slice_from(sm_buf_slice(scratch), message_len));
     }
-    if (call->correlation_id.len > 0) {
-        out[count++] = SM_HEADER("x-request-id", call->correlation_id);
-    }
     sm_buf_deinit(&text);
     sm_buf_deinit(&details);
     return count;
@@ -123,8 +121,9 @@ static void finish_call(sm_call *call, sm_err err)
         sm_http_finish(call->x, trailers, count);
     } else if (!sm_ok(err)) {
         trailers[0] = content_type; /* Trailers-Only */
-        size_t count = make_trailers(call, err, &scratch, trailers + 1);
-        sm_http_reply_headers_only(call->x, 200, trailers, count + 1);
+        trailers[1] = SM_HEADER("x-request-id", call->correlation_id);
+        size_t count = make_trailers(call, err, &scratch, trailers + 2);
+        sm_http_reply_headers_only(call->x, 200, trailers, count + 2);
     } else {
         start_answer(g);
         size_t count = make_trailers(call, err, &scratch, trailers);
@@ -363,8 +362,22 @@ bool sm_grpc_is_request(const sm_http_exchange *x)
            (type.len == grpc.len || type.ptr[grpc.len] == '+' || type.ptr[grpc.len] == ';');
 }
 
+/* PROTOCOL-HTTP2, Requests: the method is POST. */
+static bool refuse_method(sm_http_exchange *x)
+{
+    const sm_http_header allow = SM_HEADER("allow", SM_LIT("POST")); /* RFC 9110 15.5.6 */
+    if (sm_slice_equal(sm_http_method(x), SM_LIT("POST"))) {
+        return false;
+    }
+    sm_http_reply_headers_only(x, 405, &allow, 1);
+    return true;
+}
+
 void sm_grpc_serve(sm_api_loop *loop, sm_http_exchange *x, uint32_t message_max)
 {
+    if (refuse_method(x)) {
+        return;
+    }
     struct grpc_call *g = SM_ARENA_NEW(sm_http_arena(x), struct grpc_call);
     if (g == NULL) {
         sm_http_abort(x, 2);
