@@ -184,6 +184,8 @@ static sm_err use_parent(const struct sm_admin *a, const char *parent, ca_genera
                            "the path length of %.63s allows no CA below it", parent);
     }
     out->issuer = &p->cert;
+    out->issuer_name = ca->name;
+    out->issuer_generation = p->number;
     out->issuer_key = p->key;
     g->chain = sm_arena_alloc(a->arena, (p->chain_count + 1) * sizeof(*g->chain));
     if (g->chain == NULL) {

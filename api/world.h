@@ -45,7 +45,7 @@ struct sm_ca_generation {
     struct sm_cert ocsp_cert;
     sm_slice *chain; /* DER, issuer first, the root last where known */
     size_t chain_count;
-    size_t chain_sent; /* those that go with answers: not a root at the end */
+    size_t chain_sent;     /* those that go with answers: not a root at the end */
     uint8_t name_sha1[20]; /* of the subject: OCSP's issuerNameHash */
     uint8_t key_sha1[20];
     uint8_t name_sha256[32];
@@ -94,6 +94,8 @@ static inline struct sm_ca_generation *sm_ca_current(const struct sm_ca *ca)
     return ca->generation_count == 0 ? NULL : &ca->generations[ca->generation_count - 1];
 }
 
+/* A template for each CA that can issue and each profile that allows it (part of the build). */
+SM_FALLIBLE sm_world_make_templates(sm_world *world);
 /* Builds a snapshot from the store and the configuration, as it would be with `change` (of a
  * record, see record.h; NULL: none) written. Errors: TOO_LARGE when the change is one too many, and
  * what makes its record none. */
