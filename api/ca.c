@@ -61,6 +61,7 @@ static sm_err save(struct sm_ca_operation *op, ca_record *record, sm_slice old, 
                                        SM_FAMILY_META, key, old};
     struct sm_change change = {
         .key = key, .value = value, .conds = &cond, .cond_count = 1, .audit = &audit};
+    SM_TRY(sm_ca_add_issued(op, &change));
     sm_err err = sm_api_commit(a->api, &change, a->arena, a->diag);
     op->uncertain = change.uncertain;
     return err;

@@ -22,7 +22,8 @@ struct sm_ca_cert_request {
     sm_key *key;                  /* the new CA's */
     sm_key *issuer_key;           /* its own for a root */
     const struct sm_cert *issuer; /* NULL for a root */
-    const char *issuer_name;      /* the parent's, and its generation */
+    const char *issuer_name;      /* the parent's */
+    uint32_t issuer_id;           /* the issuing CA's, its own for a root; and the generation */
     uint32_t issuer_generation;
     int64_t validity_s;
 };

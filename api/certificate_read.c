@@ -159,6 +159,25 @@ sm_err sm_describe_record(sm_call *call, sm_slice serial, bool brief, sm_slice p
                     out);
 }
 
+/* The generation that signed it: after a rollover not the current one. */
+static const struct sm_ca_generation *issuer_of(const sm_world *world,
+                                                const Sealmill__V1__Certificate *c)
+{
+    const struct sm_ca *ca = sm_world_ca(world, c->ca);
+    struct sm_cert cert;
+    if (ca == NULL ||
+        !sm_ok(sm_cert_parse(sm_slice_of(c->certificate.data, c->certificate.len), &cert, NULL))) {
+        return NULL;
+    }
+    for (size_t i = 0; i < ca->generation_count; i++) {
+        if (cert.authority_key_id.len > 0 &&
+            sm_slice_equal(ca->generations[i].cert.subject_key_id, cert.authority_key_id)) {
+            return &ca->generations[i];
+        }
+    }
+    return sm_ca_current(ca);
+}
+
 sm_err sm_work_get(sm_call *call, const ProtobufCMessage *request, ProtobufCMessage **response)
 {
     const Sealmill__V1__GetCertificateRequest *r =
@@ -172,9 +191,8 @@ sm_err sm_work_get(sm_call *call, const ProtobufCMessage *request, ProtobufCMess
                            "there is no certificate of this serial number");
     }
     SM_TRY(err);
-    const struct sm_ca *ca = sm_world_ca(call->world, c->ca);
-    const struct sm_ca_generation *g = ca == NULL ? NULL : sm_ca_current(ca);
-    if (g != NULL) {
+    const struct sm_ca_generation *g = issuer_of(call->world, c);
+    if (g != NULL && g->cert.der.len > 0) {
         c->chain = sm_arena_alloc(&call->arena, (g->chain_count + 1) * sizeof(*c->chain));
         if (c->chain == NULL) {
             return SM_ERR(NO_MEMORY);
