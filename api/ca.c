@@ -148,6 +148,9 @@ static sm_err rollover(struct sm_ca_operation *op, const Sealmill__V1__RolloverC
     SM_TRY(sm_ca_request_check(record->request, validity, a->diag));
     SM_TRY(sm_ca_make_key(op, r->name, g->number, r->key_uri, false, type, &key));
     sm_err err = sm_ca_fill_generation(op, record, g, key, subject, validity);
+    if (sm_ok(err) && record->request->parent[0] == '\0') {
+        err = sm_ca_make_links(op, record, key);
+    }
     err = sm_ok(err) ? sm_ca_describe(a, record) : err;
     err = sm_ok(err) ? save(op, record, old, "ca.rollover") : err;
     sm_key_detach(&key);

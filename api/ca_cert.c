@@ -166,7 +166,7 @@ static sm_err make_ca(struct maker *m, const struct sm_ca_cert_request *r, sm_sl
 {
     uint8_t serial[SM_SERIAL_LEN];
     uint8_t own_id[20];
-    const struct sm_public_key *key = sm_key_public(r->key);
+    const struct sm_public_key *key = r->linked_key != NULL ? r->linked_key : sm_key_public(r->key);
     SM_TRY(sm_ca_request_check(r->request, r->validity_s, diag));
     SM_TRY(add_extensions(m, r, diag));
     SM_TRY(sm_public_key_id(key, own_id));
@@ -188,7 +188,10 @@ static sm_err make_ca(struct maker *m, const struct sm_ca_cert_request *r, sm_sl
         .subject = r->subject,
         .key = key,
     };
-    if (r->issuer != NULL) {
+    if (r->linked_key != NULL) {
+        params.not_before = r->not_before;
+        params.not_after = r->not_after;
+    } else if (r->issuer != NULL) {
         params.not_before = params.not_before < r->issuer->not_before ? r->issuer->not_before
                                                                       : params.not_before;
         params.not_after = params.not_after > r->issuer->not_after ? r->issuer->not_after

@@ -26,6 +26,11 @@ struct sm_ca_cert_request {
     uint32_t issuer_id;           /* the issuing CA's, its own for a root; and the generation */
     uint32_t issuer_generation;
     int64_t validity_s;
+    /* Of a link certificate (RFC 4210 4.4): the other generation's key, and its own times in Unix
+     * seconds, which need not lie in the issuer's. Else NULL, 0, 0. */
+    const struct sm_public_key *linked_key;
+    int64_t not_before;
+    int64_t not_after;
 };
 
 /* What of a request a certificate cannot say; `validity_s` is the request's or a rollover's, 0: the

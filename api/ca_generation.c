@@ -4,6 +4,7 @@
 #include "api/ca_p.h"
 #include "api/record.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/rand.h"
 #include "base/text.h"
 
@@ -294,4 +295,66 @@ sm_err sm_ca_fill_generation(struct sm_ca_operation *op, ca_record *record, ca_g
     g->certificate = sm_binary(der);
     record->ca->state = SEALMILL__V1__CA_STATE__CA_STATE_ACTIVE;
     return sm_ca_make_responder(op, record, g, key);
+}
+
+/* ---- links ---- */
+
+struct link {
+    const struct sm_cert *issuer;
+    sm_key *issuer_key;
+    uint32_t issuer_generation;
+    const struct sm_cert *linked; /* the generation whose key is certified */
+    int64_t not_before;
+    int64_t not_after;
+};
+
+static sm_err make_link(struct sm_ca_operation *op, const ca_record *record,
+                        const struct link *link, ProtobufCBinaryData *out)
+{
+    const struct sm_admin *a = op->a;
+    struct sm_public_key key;
+    sm_slice der;
+    SM_TRY(sm_public_key_parse(link->linked->spki, &key, a->diag));
+    const struct sm_ca_cert_request request = {
+        .request = record->request,
+        .subject = link->linked->subject,
+        .issuer = link->issuer,
+        .issuer_key = link->issuer_key,
+        .linked_key = &key,
+        .not_before = link->not_before,
+        .not_after = link->not_after,
+    };
+    SM_TRY(sm_ca_cert_make(&request, a->arena, &der, a->diag));
+    SM_TRY(sm_ca_note_issued(op, der, record->id, link->issuer_generation));
+    *out = sm_binary(der);
+    return SM_NO_ERR;
+}
+
+sm_err sm_ca_make_links(struct sm_ca_operation *op, ca_record *record, sm_key *new_key)
+{
+    const struct sm_admin *a = op->a;
+    ca_generation *new = record->generations[record->n_generations - 1];
+    const ca_generation *old = record->generations[record->n_generations - 2];
+    struct sm_cert n;
+    struct sm_cert o;
+    sm_key *old_key;
+    SM_TRY(sm_cert_parse(sm_slice_of(new->certificate.data, new->certificate.len), &n, a->diag));
+    SM_TRY(sm_cert_parse(sm_slice_of(old->certificate.data, old->certificate.len), &o, a->diag));
+    if (o.not_after <= sm_clock_wall_s()) {
+        return SM_NO_ERR; /* nobody relies on it any more */
+    }
+    /* RFC 4210 4.4.1: both end with the old key; the old one's begins with it. */
+    const struct link old_with_new = {&n, new_key, new->number, &o, o.not_before, o.not_after};
+    SM_TRY(make_link(op, record, &old_with_new, &new->old_with_new));
+    sm_err err = sm_api_load_key(a->api, old->key_uri, &old_key, a->diag);
+    if (!sm_ok(err)) {
+        sm_log(SM_LOG_WARN, "link_not_made", SM_KS("ca", record->ca->name), SM_KE("error", err),
+               SM_KS("reason", "the old key is not at hand"), SM_KEND);
+        sm_diag_clear(a->diag);
+        return SM_NO_ERR;
+    }
+    const struct link new_with_old = {&o, old_key, old->number, &n, n.not_before, o.not_after};
+    err = make_link(op, record, &new_with_old, &new->new_with_old);
+    sm_key_detach(&old_key);
+    return err;
 }

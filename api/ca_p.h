@@ -64,5 +64,8 @@ SM_FALLIBLE sm_ca_append_generation(const struct sm_admin *a, ca_record *record,
 /* Its certificate (unless an external signer makes it), chain and responder. */
 SM_FALLIBLE sm_ca_fill_generation(struct sm_ca_operation *op, ca_record *record, ca_generation *g,
                                   sm_key *key, sm_slice subject, int64_t validity_s);
+/* Of a root's new generation, the last one: NewWithOld and OldWithNew (RFC 4210 4.4), where the
+ * generation before has not expired; without its key the latter alone. */
+SM_FALLIBLE sm_ca_make_links(struct sm_ca_operation *op, ca_record *record, sm_key *new_key);
 /* The public description follows the last generation. */
 SM_FALLIBLE sm_ca_describe(const struct sm_admin *a, ca_record *record);

@@ -68,6 +68,21 @@ static const struct sm_ca_generation *find_generation(const sm_world *world, sm_
     return g != NULL ? g : find_numbered(world, stem, '-');
 }
 
+/* The DER that a stem names; empty: none. */
+static sm_slice find_certificate(const sm_world *world, sm_slice stem)
+{
+    static const sm_slice links[] = {SM_LIT(".new-with-old"), SM_LIT(".old-with-new")};
+    const struct sm_ca_generation *g;
+    for (size_t i = 0; i < 2; i++) {
+        if (sm_slice_ends_with(stem, links[i])) {
+            g = find_numbered(world, sm_slice_first(stem, stem.len - links[i].len), '.');
+            return g == NULL ? SM_SLICE_NONE : i == 0 ? g->new_with_old : g->old_with_new;
+        }
+    }
+    g = find_generation(world, stem);
+    return g == NULL ? SM_SLICE_NONE : g->cert.der;
+}
+
 /* ---- certs-only CMS ---- */
 
 struct bundle {
@@ -83,16 +98,25 @@ static int compare_slices(const void *a, const void *b)
     return order != 0 ? order : (x->len > y->len) - (x->len < y->len);
 }
 
-static void gather(const struct sm_ca *ca, struct bundle *b)
+static void add(struct bundle *b, sm_slice der)
+{
+    if (der.len > 0) {
+        b->certs[b->count++] = der;
+    }
+}
+
+static void gather(const struct sm_ca *ca, const struct sm_ca *top, struct bundle *b)
 {
     const struct sm_ca_generation *current = sm_ca_current(ca);
     for (size_t i = 0; i < ca->generation_count; i++) {
-        if (ca->generations[i].cert.der.len > 0) {
-            b->certs[b->count++] = ca->generations[i].cert.der;
-        }
+        add(b, ca->generations[i].cert.der);
     }
     for (size_t i = 0; i < current->chain_count; i++) {
-        b->certs[b->count++] = current->chain[i];
+        add(b, current->chain[i]);
+    }
+    for (size_t i = 0; i < top->generation_count; i++) {
+        add(b, top->generations[i].new_with_old);
+        add(b, top->generations[i].old_with_new);
     }
 }
 
@@ -122,14 +146,15 @@ static void write_certs_only(sm_buf *out, struct bundle *b)
     sm_der_end(out, info);
 }
 
-static sm_err make_bundle(const struct sm_ca *ca, sm_buf *out)
+static sm_err make_bundle(const sm_world *world, const struct sm_ca *ca, sm_buf *out)
 {
-    size_t room = ca->generation_count + sm_ca_current(ca)->chain_count;
+    const struct sm_ca *top = sm_world_top(world, ca);
+    size_t room = ca->generation_count + sm_ca_current(ca)->chain_count + 2 * top->generation_count;
     struct bundle b = {.certs = sm_calloc(room, sizeof(*b.certs))};
     if (b.certs == NULL) {
         return SM_ERR(NO_MEMORY);
     }
-    gather(ca, &b);
+    gather(ca, top, &b);
     if (b.count > 0) {
         write_certs_only(out, &b);
     }
@@ -146,7 +171,7 @@ sm_err sm_ca_published(const sm_world *world, sm_slice file, sm_buf *out, sm_sli
         if (ca == NULL || sm_ca_current(ca) == NULL) {
             return SM_ERR(NOT_FOUND);
         }
-        SM_TRY(make_bundle(ca, out));
+        SM_TRY(make_bundle(world, ca, out));
         *bytes = sm_buf_slice(out);
         *type = "application/pkcs7-mime; smime-type=certs-only";
         return SM_NO_ERR;
@@ -154,11 +179,11 @@ sm_err sm_ca_published(const sm_world *world, sm_slice file, sm_buf *out, sm_sli
     if (!sm_slice_ends_with(file, SM_LIT(".cer"))) {
         return SM_ERR(NOT_FOUND);
     }
-    const struct sm_ca_generation *g = find_generation(world, sm_slice_first(file, file.len - 4));
-    if (g == NULL || g->cert.der.len == 0) {
+    sm_slice der = find_certificate(world, sm_slice_first(file, file.len - 4));
+    if (der.len == 0) {
         return SM_ERR(NOT_FOUND);
     }
-    *bytes = g->cert.der;
+    *bytes = der;
     *type = "application/pkix-cert";
     return SM_NO_ERR;
 }

@@ -4,14 +4,18 @@
  *
  *   NAME.cer    the current generation's certificate; NAME.2.cer (and NAME-2.cer, where no CA has
  *               that name) the second's
- *   NAME.p7c    certs-only CMS of all generations and what is above the current one
+ *   NAME.2.new-with-old.cer, NAME.2.old-with-new.cer
+ *               of a root that was rolled over: its second key signed with its first, and the
+ *               other way round
+ *   NAME.p7c    certs-only CMS of all generations, what is above the current one, and the root's
+ *               links
  *
  * A name has no '.', so that NAME.2.cer is never another CA's.
  *
  * Threads:   no state; the world is attached.
  * Limits:    SM_PUBLISHED_MAX.
  * Security:  public certificates only.
- * Standards: RFC 5280 4.2.2.1; RFC 8551 3.2.2 (certs-only), RFC 5652.
+ * Standards: RFC 5280 4.2.2.1; RFC 4210 4.4; RFC 8551 3.2.2 (certs-only), RFC 5652.
  */
 #pragma once
 

@@ -60,6 +60,18 @@ struct sm_ca *sm_world_ca_by_id(const sm_world *world, uint32_t id)
     return NULL;
 }
 
+const struct sm_ca *sm_world_top(const sm_world *world, const struct sm_ca *ca)
+{
+    for (int i = 0; i < SM_CAS_MAX && ca->record->ca->parent[0] != '\0'; i++) {
+        const struct sm_ca *parent = sm_world_ca(world, ca->record->ca->parent);
+        if (parent == NULL) {
+            break;
+        }
+        ca = parent;
+    }
+    return ca;
+}
+
 const struct sm_profile *sm_world_profile(const sm_world *world, const char *name)
 {
     for (size_t i = 0; i < world->profile_count; i++) {
@@ -124,6 +136,8 @@ static sm_err add_generation(struct builder *b, struct sm_ca *ca,
         SM_TRY(sm_cert_parse(sm_slice_of(from->ocsp_certificate.data, from->ocsp_certificate.len),
                              &g->ocsp_cert, b->diag));
     }
+    g->new_with_old = sm_slice_of(from->new_with_old.data, from->new_with_old.len);
+    g->old_with_new = sm_slice_of(from->old_with_new.data, from->old_with_new.len);
     g->chain = sm_arena_alloc(&b->world->arena, (from->n_chain + 1) * sizeof(*g->chain));
     if (g->chain == NULL) {
         return SM_ERR(NO_MEMORY);

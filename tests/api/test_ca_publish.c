@@ -8,6 +8,7 @@
 
 #include <openssl/pkcs7.h>
 #include <openssl/x509.h>
+#include <openssl/x509_vfy.h>
 #include <string.h>
 
 static struct sm_api_server server;
@@ -204,6 +205,120 @@ static void published__a_bundle_has_all_generations_and_what_is_above(void **sta
     assert_int_equal(ask("GET", "/ca/edge.p7c", NULL), 200);
 }
 
+/* ---- links (RFC 4210 4.4) ---- */
+
+static X509 *parse(sm_slice der)
+{
+    const unsigned char *p = der.ptr;
+    X509 *cert = d2i_X509(NULL, &p, (long)der.len);
+    assert_non_null(cert);
+    return cert;
+}
+
+/* Whether `leaf` verifies, strictly, with this trust anchor and these between. */
+static bool verifies(sm_slice leaf, sm_slice anchor, const sm_slice *between, size_t count)
+{
+    X509_STORE *store = X509_STORE_new();
+    X509_STORE_CTX *ctx = X509_STORE_CTX_new();
+    STACK_OF(X509) *untrusted = sk_X509_new_null();
+    X509 *cert = parse(leaf);
+    X509 *root = parse(anchor);
+    for (size_t i = 0; i < count; i++) {
+        assert_true(sk_X509_push(untrusted, parse(between[i])) > 0);
+    }
+    assert_int_equal(X509_STORE_add_cert(store, root), 1);
+    assert_int_equal(X509_STORE_set_flags(store, X509_V_FLAG_X509_STRICT), 1);
+    assert_int_equal(X509_STORE_CTX_init(ctx, store, cert, untrusted), 1);
+    bool good = X509_verify_cert(ctx) == 1;
+    if (!good) {
+        print_message("not verified: %s\n",
+                      X509_verify_cert_error_string(X509_STORE_CTX_get_error(ctx)));
+    }
+    X509_STORE_CTX_free(ctx);
+    X509_STORE_free(store);
+    sk_X509_pop_free(untrusted, X509_free);
+    X509_free(cert);
+    X509_free(root);
+    return good;
+}
+
+static sm_slice link_of(const char *ca, size_t generation, bool new_with_old)
+{
+    sm_slice copy = SM_SLICE_NONE;
+    sm_world *w = sm_world_attach(server.api);
+    const struct sm_ca_generation *g = &sm_world_ca(w, ca)->generations[generation - 1];
+    assert_sm_ok(
+        sm_arena_copy(&server.arena, new_with_old ? g->new_with_old : g->old_with_new, &copy));
+    sm_world_detach(&w);
+    return copy;
+}
+
+static void published__a_roots_rollover_links_its_keys_both_ways(void **state)
+{
+    (void)state;
+    sm_slice old_root = cert_of("root", 1);
+    sm_slice old_issuing = cert_of("issuing", 1);
+    assert_int_equal(ask("GET", "/ca/root.1.new-with-old.cer", NULL), 404);
+    assert_int_equal(ask("POST", "/v1/cas/root:rollover", "{\"keyType\":\"ec-p384\"}"), 200);
+    assert_int_equal(ask("POST", "/v1/cas/issuing:rollover", "{}"), 200);
+    sm_slice new_root = cert_of("root", 2);
+    sm_slice new_issuing = cert_of("issuing", 2);
+    sm_slice new_with_old = link_of("root", 2, true);
+    sm_slice old_with_new = link_of("root", 2, false);
+    assert_true(new_with_old.len > 0 && old_with_new.len > 0);
+    /* Who has the old root alone verifies what the new key signs, and the other way round. */
+    assert_false(verifies(new_issuing, old_root, NULL, 0));
+    assert_true(verifies(new_issuing, old_root, &new_with_old, 1));
+    assert_false(verifies(old_issuing, new_root, NULL, 0));
+    assert_true(verifies(old_issuing, new_root, &old_with_new, 1));
+    is_served("/ca/root.2.new-with-old.cer", new_with_old);
+    is_served("/ca/root.2.old-with-new.cer", old_with_new);
+    assert_int_equal(ask("GET", "/ca/issuing.2.new-with-old.cer", NULL), 404);
+    /* Times: RFC 4210 4.4.1. */
+    struct sm_cert o;
+    struct sm_cert n;
+    struct sm_cert link;
+    assert_sm_ok(sm_cert_parse(old_root, &o, NULL));
+    assert_sm_ok(sm_cert_parse(new_root, &n, NULL));
+    assert_sm_ok(sm_cert_parse(old_with_new, &link, NULL));
+    assert_true(link.not_before == o.not_before && link.not_after == o.not_after);
+    assert_memory_equal(link.subject.ptr, link.issuer.ptr, link.issuer.len);
+    assert_sm_ok(sm_cert_parse(new_with_old, &link, NULL));
+    assert_true(link.not_before == n.not_before && link.not_after == o.not_after);
+    /* With the chains, of CAs below too. */
+    static const char *const names[] = {"root", "issuing"};
+    for (size_t i = 0; i < 2; i++) {
+        unsigned status;
+        char *path = sm_arena_printf(&server.arena, "/v1/cas/%s/chain", names[i]);
+        json_t *answer = sm_api_server_json(&server, "GET", path, admin, NULL, &status);
+        assert_int_equal(json_array_size(json_object_get(answer, "linkCertificates")), 2);
+        json_decref(answer);
+    }
+}
+
+static void published__a_second_rollover_links_across_both(void **state)
+{
+    (void)state;
+    assert_int_equal(ask("POST", "/v1/cas/root:rollover", "{\"keyType\":\"rsa-2048\"}"), 200);
+    assert_int_equal(ask("POST", "/v1/cas/issuing:rollover", "{}"), 200);
+    const sm_slice up[] = {link_of("root", 2, true), link_of("root", 3, true)};
+    const sm_slice down[] = {link_of("root", 2, false), link_of("root", 3, false)};
+    assert_true(verifies(cert_of("issuing", 3), cert_of("root", 1), up, 2));
+    assert_true(verifies(cert_of("issuing", 1), cert_of("root", 3), down, 2));
+}
+
+/* The links are in the inventory: a relying party may ask for their status. */
+static void published__links_are_in_the_inventory(void **state)
+{
+    (void)state;
+    struct sm_cert cert;
+    char hex[64];
+    assert_sm_ok(sm_cert_parse(link_of("root", 2, true), &cert, NULL));
+    char *path = sm_arena_printf(&server.arena, "/v1/certificates/%s",
+                                 sm_hex_format(cert.serial, hex));
+    assert_int_equal(ask("GET", path, NULL), 200);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -211,6 +326,9 @@ int main(void)
         cmocka_unit_test(published__a_ca_with_a_number_in_its_name_is_itself),
         cmocka_unit_test(published__what_is_not_there_is_not_found),
         cmocka_unit_test(published__a_bundle_has_all_generations_and_what_is_above),
+        cmocka_unit_test(published__a_roots_rollover_links_its_keys_both_ways),
+        cmocka_unit_test(published__a_second_rollover_links_across_both),
+        cmocka_unit_test(published__links_are_in_the_inventory),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
