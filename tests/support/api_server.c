@@ -9,6 +9,7 @@
 #include "api/indexer.h"
 #include "api/json_server.h"
 #include "api/method.h"
+#include "api/public_server.h"
 #include "api/record.h"
 #include "base/check.h"
 #include "base/rand.h"
@@ -27,6 +28,9 @@
 static void on_request(void *ctx, sm_http_exchange *x)
 {
     struct sm_api_server *s = ctx;
+    if (sm_public_serve(s->api_loop, x)) {
+        return;
+    }
     if (sm_grpc_is_request(x)) {
         sm_grpc_serve(s->api_loop, x, SM_GRPC_MESSAGE_DEFAULT);
     } else {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The whole API in the test's process: a store in memory, plain key files, one loop, one cleartext
- * listener; callers come with bearer tokens, requests as JSON or gRPC.
+ * listener; callers come with bearer tokens, requests as JSON or gRPC; OCSP and /ca/ are there too.
  *
  * Threads:   the test's, beside the server's own.
  * Limits:    one server at a time; SM_API_ANSWER_MAX octets of an answer.
