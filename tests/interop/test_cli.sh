@@ -14,6 +14,32 @@ refused() { # what is said, then the command
     contains "$(cat "$dir/said")" "$said"
 }
 
+# Help and completion.
+check [ "$("$SEALMILL" help ca create)" = "$("$SEALMILL" ca create --help)" ]
+check [ "$("$SEALMILL" help issue)" = "$("$SEALMILL" issue --help)" ]
+contains "$("$SEALMILL" --help)" "completion       Print a completion script for bash, zsh or fish"
+refused '"ca" is not the whole command: ca create, ca csr' "$SEALMILL" ca
+refused 'there is no command "help isue"' "$SEALMILL" help "help isue"
+refused "bash, zsh and fish" "$SEALMILL" completion csh
+completes() { # what is wanted among the offers, then the words so far
+    COMP_WORDS=(sealmill "${@:2}") COMP_CWORD=$(($# - 1)) COMPREPLY=()
+    _sealmill || true
+    contains " ${COMPREPLY[*]} " " $1 "
+}
+eval "$("$SEALMILL" completion bash)"
+completes issue is
+completes ca ""
+completes rollover ca r
+completes --key-uri ca create --k
+completes --csr issue --dir x --c
+COMP_WORDS=(sealmill issue --csr x) COMP_CWORD=3 COMPREPLY=()
+_sealmill || true
+check [ ${#COMPREPLY[@]} = 0 ] # file names, by `complete -o default`
+for shell in zsh fish; do
+    "$SEALMILL" completion $shell >"$dir/completion.$shell"
+    if command -v $shell >/dev/null; then check $shell -n "$dir/completion.$shell"; else echo "not checked: $shell is not installed"; fi
+done
+
 # --out that cannot be written: nothing is issued. One that breaks later: the certificate goes to standard output.
 check issue --out "$dir/dev.pem" >/dev/null
 serial=$(openssl x509 -in "$dir/dev.pem" -noout -serial | cut -d= -f2 | tr A-F a-f)
