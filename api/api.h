@@ -74,7 +74,7 @@ SM_FALLIBLE sm_api_loop_new(sm_api *api, const struct sm_api_loop_config *config
 void sm_api_loop_free(sm_api_loop **loop);
 /* The signing batch. */
 void sm_api_loop_run(sm_api_loop *loop);
-/* No issuance under way, no signature waiting. */
+/* No issuance under way, no call on a service thread, no signature waiting. */
 bool sm_api_loop_is_idle(const sm_api_loop *loop);
 sm_api *sm_api_of(sm_api_loop *loop);
 sm_mailbox *sm_api_loop_home(sm_api_loop *loop);

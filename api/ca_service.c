@@ -68,7 +68,7 @@ static sm_err get_chain(sm_call *call, const ProtobufCMessage *request, Protobuf
         return SM_ERR(NO_MEMORY);
     }
     r->certificates[r->n_certificates++] = sm_binary(g->cert.der);
-    for (size_t i = 0; i + (q->include_root ? 0U : 1U) < g->chain_count; i++) {
+    for (size_t i = 0; i < (q->include_root ? g->chain_count : g->chain_sent); i++) {
         r->certificates[r->n_certificates++] = sm_binary(g->chain[i]);
     }
     *response = &r->base;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/call.h"
 
+#include "api/api_p.h"
 #include "api/known_caller.h"
 #include "api/record.h"
 #include "api/refusal.h"
@@ -70,7 +71,9 @@ bool sm_call_send(sm_call *call, const ProtobufCMessage *message)
 
 static void log_failure(const sm_call *call, sm_err err)
 {
-    enum sm_log_level level = sm_err_category(err) >= SM_UPSTREAM ? SM_LOG_WARN : SM_LOG_INFO;
+    /* A client that goes away is no trouble of ours. */
+    bool trouble = sm_err_category(err) >= SM_UPSTREAM && !sm_err_is(err, SM_E_CANCELLED);
+    enum sm_log_level level = trouble ? SM_LOG_WARN : SM_LOG_INFO;
     sm_log(level, "call_failed", SM_KS("service", call->method->service),
            SM_KS("method", call->method->name), SM_KE("error", err),
            SM_KS("field", call->diag.field), SM_KS("reason", call->diag.reason),
@@ -125,6 +128,7 @@ static void work(sm_errand *errand)
 static void work_done(sm_errand *errand)
 {
     sm_call *call = SM_CONTAINER_OF(errand, sm_call, errand);
+    call->loop->errands--;
     if (sm_ok(call->err)) {
         sm_call_reply(call, call->response);
     } else {
@@ -145,5 +149,6 @@ void sm_call_run(sm_call *call, const ProtobufCMessage *request)
     call->errand.work = work;
     call->errand.done = work_done;
     sm_call_hold(call);
+    call->loop->errands++;
     sm_errand_run(sm_api_of(call->loop), sm_api_loop_home(call->loop), &call->errand);
 }

@@ -10,8 +10,10 @@
 
 #define PAGE_DEFAULT 100
 #define PAGE_MAX 1000
-#define EXAMINED_MAX 20000 /* rows that one List looks at before it hands back a page token */
-#define ALL_KIND 'a'       /* of page tokens: the certificates themselves, by serial */
+#define EXAMINED_MAX 20000    /* rows that one List looks at before it hands back a page token */
+#define PAGE_BYTES (3U << 20) /* a gRPC client takes 4 MiB, unless it was told otherwise */
+#define ROW_MEMORY (4U << 20) /* for looking at one certificate */
+#define ALL_KIND 'a'          /* of page tokens: the certificates themselves, by serial */
 #define KEY_MAX (SM_INDEX_KEY_MAX + SM_SERIAL_LEN)
 
 struct listing {
@@ -29,6 +31,9 @@ struct listing {
     Sealmill__V1__ListCertificatesResponse *response;
     size_t wanted;
     size_t examined;
+    size_t bytes; /* of the page */
+    sm_arena scratch;
+    char key_sha256[65]; /* the filter in lower case without colons; empty: none */
     bool more;
     sm_err err;
 };
@@ -61,27 +66,42 @@ static bool has_san(const Sealmill__V1__Certificate *c, const char *want)
 
 /* Index rows are hints (hashes may meet, states change): every filter is checked on the
  * certificate itself. */
-static bool passes(const Sealmill__V1__ListCertificatesRequest *r,
-                   const Sealmill__V1__Certificate *c)
+static bool passes(const struct listing *l, const Sealmill__V1__Certificate *c)
 {
+    const Sealmill__V1__ListCertificatesRequest *r = l->request;
     return (r->state == 0 || r->state == c->state) && same(r->ca, c->ca) &&
            same(r->profile, c->profile) && same_folded(r->subject, c->subject) &&
-           same_folded(r->key_sha256, c->key_sha256) && (r->san[0] == '\0' || has_san(c, r->san)) &&
+           same(l->key_sha256, c->key_sha256) && (r->san[0] == '\0' || has_san(c, r->san)) &&
            (r->expires_after == NULL || c->not_after->seconds >= r->expires_after->seconds) &&
            (r->expires_before == NULL || c->not_after->seconds < r->expires_before->seconds);
 }
 
-static sm_err describe_row(struct listing *l, sm_slice serial, sm_slice value,
+static sm_err describe_row(struct listing *l, sm_slice serial, sm_slice value, sm_arena *arena,
                            Sealmill__V1__Certificate **out)
 {
-    sm_slice kept;
-    SM_TRY(sm_arena_copy(&l->call->arena, serial, &kept));
     if (l->family == SM_FAMILY_CERT) {
-        return sm_describe_record(l->call, kept, l->request->brief, value, out);
+        return sm_describe_record(l->call, serial, l->request->brief, value, arena, out);
     }
-    return sm_describe_certificate(l->call, kept, l->request->brief, out);
+    return sm_describe_certificate(l->call, serial, l->request->brief, arena, out);
 }
 
+/* Adds it to the page. Without room for it the page ends before it: it begins the next one. */
+static bool add_to_page(struct listing *l, sm_slice serial, sm_slice value,
+                        const Sealmill__V1__Certificate *c)
+{
+    size_t size = protobuf_c_message_get_packed_size(&c->base);
+    size_t at = l->response->n_certificates;
+    if (at > 0 && l->bytes + size > PAGE_BYTES) {
+        l->more = true;
+        return false;
+    }
+    l->err = describe_row(l, serial, value, &l->call->arena, &l->response->certificates[at]);
+    l->response->n_certificates += sm_ok(l->err) ? 1 : 0;
+    l->bytes += size;
+    return sm_ok(l->err);
+}
+
+/* Each row is looked at in memory of its own: those that do not pass leave nothing behind. */
 static bool on_row(void *ctx, sm_slice key, sm_slice value)
 {
     struct listing *l = ctx;
@@ -92,14 +112,16 @@ static bool on_row(void *ctx, sm_slice key, sm_slice value)
         l->more = true;
         return false;
     }
+    Sealmill__V1__Certificate *c;
+    sm_slice serial = sm_slice_from(key, l->prefix_len);
+    sm_arena_reset(&l->scratch);
+    l->err = describe_row(l, serial, value, &l->scratch, &c);
+    if (!sm_ok(l->err) || (passes(l, c) && !add_to_page(l, serial, value, c))) {
+        return false;
+    }
     memcpy(l->last_key, key.ptr, key.len);
     l->last_key_len = key.len;
-    Sealmill__V1__Certificate *c;
-    l->err = describe_row(l, sm_slice_from(key, l->prefix_len), value, &c);
-    if (sm_ok(l->err) && passes(l->request, c)) {
-        l->response->certificates[l->response->n_certificates++] = c;
-    }
-    return sm_ok(l->err);
+    return true;
 }
 
 /* ---- where to look ---- */
@@ -117,6 +139,7 @@ static sm_err use_key(struct listing *l)
     sm_err err = sm_hex_decode(&digest, sm_slice_str(l->request->key_sha256), true);
     if (sm_ok(err) && digest.len == 32) {
         use_hash(l, 'k', digest.ptr);
+        (void)sm_hex_format(sm_buf_slice(&digest), l->key_sha256);
     } else {
         err = sm_diag_set(&l->call->diag, SM_ERR(INVALID), "key_sha256",
                           "64 hexadecimal digits are wanted");
@@ -132,6 +155,12 @@ static void use_text(struct listing *l, char kind, const char *text)
     use_hash(l, kind, hash);
 }
 
+/* The index sorts times as numbers without a sign; nothing that we issue ends before 1970. */
+static int64_t after_1970(const Google__Protobuf__Timestamp *time)
+{
+    return time->seconds < 0 ? 0 : time->seconds;
+}
+
 static void use_times(struct listing *l)
 {
     const Sealmill__V1__ListCertificatesRequest *r = l->request;
@@ -139,7 +168,7 @@ static void use_times(struct listing *l)
     l->prefix_len = 1 + 8;
     l->from_len = r->expires_after == NULL
                       ? sm_index_prefix(l->from, 'e', SM_SLICE_NONE)
-                      : sm_index_prefix_time(l->from, r->expires_after->seconds);
+                      : sm_index_prefix_time(l->from, after_1970(r->expires_after));
 }
 
 static void use_state(struct listing *l)
@@ -155,7 +184,7 @@ static void find_end(struct listing *l)
     if (l->kind == 'e') {
         const Google__Protobuf__Timestamp *before = l->request->expires_before;
         l->to_len = before == NULL ? sm_index_prefix(l->to, 'e' + 1, SM_SLICE_NONE)
-                                   : sm_index_prefix_time(l->to, before->seconds);
+                                   : sm_index_prefix_time(l->to, after_1970(before));
         return;
     }
     memcpy(l->to, l->from, l->from_len);
@@ -264,7 +293,10 @@ sm_err sm_work_list(sm_call *call, const ProtobufCMessage *request, ProtobufCMes
     if (l.response->certificates == NULL) {
         return SM_ERR(NO_MEMORY);
     }
-    SM_TRY(run_listing(&l));
+    sm_arena_init(&l.scratch, ROW_MEMORY);
+    sm_err err = run_listing(&l);
+    sm_arena_deinit(&l.scratch);
+    SM_TRY(err);
     if (l.more) {
         write_token(&l);
     }

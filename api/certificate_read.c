@@ -8,35 +8,6 @@
 #include "sign/der.h"
 #include "sign/oids.h"
 
-void sm_pseudo_csr_write(sm_buf *out, sm_slice subject, sm_slice spki, sm_slice san_value,
-                         enum sm_sig_alg alg)
-{
-    sm_der_block request = sm_der_begin(out, SM_DER_SEQUENCE);
-    sm_der_block info = sm_der_begin(out, SM_DER_SEQUENCE);
-    sm_der_write_u64(out, 0);
-    sm_buf_put(out, subject);
-    sm_buf_put(out, spki);
-    sm_der_block attributes = sm_der_begin(out, SM_DER_CTX_CONS(0));
-    if (san_value.len > 0) {
-        sm_der_block attribute = sm_der_begin(out, SM_DER_SEQUENCE);
-        sm_der_write_oid(out, SM_OID_EXTENSION_REQUEST);
-        sm_der_block set = sm_der_begin(out, SM_DER_SET);
-        sm_der_block list = sm_der_begin(out, SM_DER_SEQUENCE);
-        sm_der_block ext = sm_der_begin(out, SM_DER_SEQUENCE);
-        sm_der_write_oid(out, SM_OID_SUBJECT_ALT_NAME);
-        sm_der_write(out, SM_DER_OCTET_STRING, san_value);
-        sm_der_end(out, ext);
-        sm_der_end(out, list);
-        sm_der_end(out, set);
-        sm_der_end(out, attribute);
-    }
-    sm_der_end(out, attributes);
-    sm_der_end(out, info);
-    sm_buf_put(out, sm_sig_alg_identifier(alg));
-    sm_der_write_bits(out, SM_LIT("\0"));
-    sm_der_end(out, request);
-}
-
 /* ---- one certificate ---- */
 
 static void describe_state(Sealmill__V1__Certificate *c,
@@ -100,11 +71,10 @@ static sm_err describe_metadata(Sealmill__V1__Certificate *c,
 }
 
 static sm_err describe(sm_call *call, sm_slice serial, bool brief,
-                       const Sealmill__Record__V1__CertificateRecord *r,
+                       const Sealmill__Record__V1__CertificateRecord *r, sm_arena *arena,
                        Sealmill__V1__Certificate **out)
 {
     sm_store *store = sm_api_store(sm_api_of(call->loop));
-    sm_arena *arena = &call->arena;
     ProtobufCMessage *m;
     struct sm_cert cert;
     SM_TRY(sm_cert_parse(sm_slice_of(r->certificate.data, r->certificate.len), &cert, NULL));
@@ -124,6 +94,9 @@ static sm_err describe(sm_call *call, sm_slice serial, bool brief,
     c->not_before = sm_timestamp(arena, r->not_before);
     c->not_after = sm_timestamp(arena, r->not_after);
     c->issued_at = sm_timestamp(arena, r->issued_at);
+    if (c->not_before == NULL || c->not_after == NULL || c->issued_at == NULL) {
+        return SM_ERR(NO_MEMORY);
+    }
     c->requester = r->requester;
     c->correlation_id = r->correlation_id;
     SM_TRY(describe_names(c, &cert, arena));
@@ -139,24 +112,24 @@ static sm_err describe(sm_call *call, sm_slice serial, bool brief,
     return SM_NO_ERR;
 }
 
-sm_err sm_describe_certificate(sm_call *call, sm_slice serial, bool brief,
+sm_err sm_describe_certificate(sm_call *call, sm_slice serial, bool brief, sm_arena *arena,
                                Sealmill__V1__Certificate **out)
 {
     ProtobufCMessage *m;
     SM_TRY(sm_record_get(sm_api_store(sm_api_of(call->loop)), SM_FAMILY_CERT, serial,
-                         &sealmill__record__v1__certificate_record__descriptor, &call->arena, &m));
+                         &sealmill__record__v1__certificate_record__descriptor, arena, &m));
     return describe(call, serial, brief, (const Sealmill__Record__V1__CertificateRecord *)(void *)m,
-                    out);
+                    arena, out);
 }
 
 sm_err sm_describe_record(sm_call *call, sm_slice serial, bool brief, sm_slice packed,
-                          Sealmill__V1__Certificate **out)
+                          sm_arena *arena, Sealmill__V1__Certificate **out)
 {
     ProtobufCMessage *m;
-    SM_TRY(sm_record_unpack(packed, &sealmill__record__v1__certificate_record__descriptor,
-                            &call->arena, &m));
+    SM_TRY(
+        sm_record_unpack(packed, &sealmill__record__v1__certificate_record__descriptor, arena, &m));
     return describe(call, serial, brief, (const Sealmill__Record__V1__CertificateRecord *)(void *)m,
-                    out);
+                    arena, out);
 }
 
 sm_err sm_work_get(sm_call *call, const ProtobufCMessage *request, ProtobufCMessage **response)
@@ -164,23 +137,30 @@ sm_err sm_work_get(sm_call *call, const ProtobufCMessage *request, ProtobufCMess
     const Sealmill__V1__GetCertificateRequest *r =
         (const Sealmill__V1__GetCertificateRequest *)(const void *)request;
     Sealmill__V1__Certificate *c;
+    ProtobufCMessage *m;
     sm_slice serial;
     SM_TRY(sm_serial_parse(r->serial, &call->arena, &serial, &call->diag));
-    sm_err err = sm_describe_certificate(call, serial, false, &c);
+    sm_err err = sm_record_get(sm_api_store(sm_api_of(call->loop)), SM_FAMILY_CERT, serial,
+                               &sealmill__record__v1__certificate_record__descriptor, &call->arena,
+                               &m);
     if (sm_err_is(err, SM_E_NOT_FOUND)) {
         return sm_diag_set(&call->diag, err, "serial",
                            "there is no certificate of this serial number");
     }
     SM_TRY(err);
-    const struct sm_ca *ca = sm_world_ca(call->world, c->ca);
-    const struct sm_ca_generation *g = ca == NULL ? NULL : sm_ca_current(ca);
+    const Sealmill__Record__V1__CertificateRecord *record =
+        (const Sealmill__Record__V1__CertificateRecord *)(void *)m;
+    SM_TRY(describe(call, serial, false, record, &call->arena, &c));
+    const struct sm_ca *ca = sm_world_ca_by_id(call->world, record->ca_id);
+    const struct sm_ca_generation *g = ca == NULL ? NULL
+                                                  : sm_ca_generation(ca, record->ca_generation);
     if (g != NULL) {
         c->chain = sm_arena_alloc(&call->arena, (g->chain_count + 1) * sizeof(*c->chain));
         if (c->chain == NULL) {
             return SM_ERR(NO_MEMORY);
         }
         c->chain[c->n_chain++] = sm_binary(g->cert.der);
-        for (size_t i = 0; i + 1 < g->chain_count; i++) {
+        for (size_t i = 0; i < g->chain_sent; i++) {
             c->chain[c->n_chain++] = sm_binary(g->chain[i]);
         }
     }

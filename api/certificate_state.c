@@ -104,7 +104,7 @@ static bool lost_race(sm_err err)
 static sm_err answer(struct transition *t, ProtobufCMessage **response)
 {
     Sealmill__V1__Certificate *c;
-    SM_TRY(sm_describe_certificate(t->call, t->serial, false, &c));
+    SM_TRY(sm_describe_certificate(t->call, t->serial, false, &t->call->arena, &c));
     *response = &c->base;
     return SM_NO_ERR;
 }

@@ -208,6 +208,7 @@ static void reflect(sm_call *call, const ProtobufCMessage *message, sm_arena *ar
     Grpc__Reflection__V1__ServerReflectionResponse r;
     Grpc__Reflection__V1__FileDescriptorResponse files_response;
     Grpc__Reflection__V1__ListServiceResponse services_response;
+    Grpc__Reflection__V1__ExtensionNumberResponse numbers;
     Grpc__Reflection__V1__ErrorResponse error;
     Grpc__Reflection__V1__ServiceResponse services[SERVICES_MAX];
     Grpc__Reflection__V1__ServiceResponse *service_list[SERVICES_MAX];
@@ -232,9 +233,17 @@ static void reflect(sm_call *call, const ProtobufCMessage *message, sm_arena *ar
     case GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_FILE_CONTAINING_SYMBOL:
         err = sm_reflect_symbol(sm_slice_str(q.out->file_containing_symbol), &file);
         break;
-    default:
-        reflect_error(&r, &error, GRPC_NOT_FOUND); /* no extensions are defined here */
+    case GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__MESSAGE_REQUEST_ALL_EXTENSION_NUMBERS_OF_TYPE:
+        if (sm_ok(sm_reflect_symbol(sm_slice_str(q.out->all_extension_numbers_of_type), &file))) {
+            grpc__reflection__v1__extension_number_response__init(&numbers); /* it has none */
+            numbers.base_type_name = q.out->all_extension_numbers_of_type;
+            r.message_response_case =
+                GRPC__REFLECTION__V1__SERVER_REFLECTION_RESPONSE__MESSAGE_RESPONSE_ALL_EXTENSION_NUMBERS_RESPONSE;
+            r.all_extension_numbers_response = &numbers;
+        }
         break;
+    default:
+        break; /* no extensions are defined here */
     }
     if (r.message_response_case == 0 && sm_ok(err) &&
         sm_ok(sm_reflect_closure(file, add_file, &files))) {

@@ -74,13 +74,22 @@ static size_t fixed_length(const char *template)
     return n;
 }
 
+/* The path's other verbs, for a 405: "GET, HEAD, PUT". */
+static void add_allowed(sm_buf *allow, const char *verb)
+{
+    bool get = strcmp(verb, "GET") == 0;
+    if (sm_slice_search(sm_buf_slice(allow), sm_slice_str(verb)) == allow->len) {
+        sm_buf_printf(allow, "%s%s%s", allow->len == 0 ? "" : ", ", verb, get ? ", HEAD" : "");
+    }
+}
+
+/* NULL: none; `allow` has what the path would take. */
 static const struct sm_method *find_route(sm_slice verb, sm_slice path, struct route_match *out,
-                                          bool *other_verb)
+                                          sm_buf *allow)
 {
     const struct sm_method *best = NULL;
     size_t best_fixed = 0;
     bool head = sm_slice_equal(verb, SM_LIT("HEAD"));
-    *other_verb = false;
     for (size_t i = 0; i < sm_method_count(); i++) {
         const struct sm_method *m = sm_method_at(i);
         struct route_match match;
@@ -89,7 +98,7 @@ static const struct sm_method *find_route(sm_slice verb, sm_slice path, struct r
         }
         sm_slice want = sm_slice_str(m->http_method);
         if (!sm_slice_equal(verb, want) && !(head && sm_slice_equal(want, SM_LIT("GET")))) {
-            *other_verb = true;
+            add_allowed(allow, m->http_method);
             continue;
         }
         if (best == NULL || fixed_length(m->http_path) > best_fixed) {
@@ -113,16 +122,9 @@ static size_t common_headers(sm_call *call, sm_slice type, sm_http_header out[4]
     return 3;
 }
 
-static void write_error(sm_call *call, sm_err err, sm_buf *out)
+/* RFC 8259 7; control characters do not get so far. */
+static void put_text(sm_buf *out, sm_slice text)
 {
-    enum sm_grpc_status status = sm_grpc_status_of(err);
-    sm_buf text = sm_buf_init(1024);
-    sm_grpc_message(err, &call->diag, &text);
-    sm_buf_printf(out,
-                  "{\"error\":{\"code\":%u,\"status\":\"%s\",\"reason\":\"%s\",\"field\":\"%s\","
-                  "\"message\":\"",
-                  sm_grpc_http_status(status), sm_grpc_status_name(status), sm_err_name(err),
-                  call->diag.field);
     for (size_t i = 0; i < text.len; i++) {
         uint8_t c = text.ptr[i];
         if (c == '"' || c == '\\') {
@@ -130,8 +132,22 @@ static void write_error(sm_call *call, sm_err err, sm_buf *out)
         }
         sm_buf_put_byte(out, c < 0x20 ? ' ' : c);
     }
-    sm_buf_printf(out, "\",\"requestId\":\"%.*s\"}}\n", (int)call->correlation_id.len,
-                  call->correlation_id.len > 0 ? (const char *)call->correlation_id.ptr : "");
+}
+
+/* The field may be a parameter's name: the caller's own octets. */
+static void write_error(sm_call *call, sm_err err, sm_buf *out)
+{
+    enum sm_grpc_status status = sm_grpc_status_of(err);
+    sm_buf text = sm_buf_init(1024);
+    sm_grpc_message(err, &call->diag, &text);
+    sm_buf_printf(out, "{\"error\":{\"code\":%u,\"status\":\"%s\",\"reason\":\"%s\",\"field\":\"",
+                  sm_grpc_http_status(status), sm_grpc_status_name(status), sm_err_name(err));
+    put_text(out, sm_slice_str(call->diag.field));
+    sm_buf_put_str(out, "\",\"message\":\"");
+    put_text(out, sm_buf_slice(&text));
+    sm_buf_put_str(out, "\",\"requestId\":\"");
+    put_text(out, call->correlation_id);
+    sm_buf_put_str(out, "\"}}\n");
     sm_buf_deinit(&text);
 }
 
@@ -303,28 +319,37 @@ static void on_memory_end(void *ctx)
     sm_call_deinit(&j->call);
 }
 
-static void reply_plain(sm_http_exchange *x, unsigned status, const char *body)
+static void reply_no_route(sm_http_exchange *x, const sm_buf *allow)
 {
-    const sm_http_header headers[] = {SM_HEADER("content-type", SM_LIT("application/json"))};
-    sm_http_reply(x, status, headers, 1, sm_slice_str(body));
+    /* RFC 9110 15.5.6: a 405 MUST say what is allowed. */
+    const sm_http_header headers[] = {SM_HEADER("content-type", SM_LIT("application/json")),
+                                      SM_HEADER("allow", sm_buf_slice(allow))};
+    if (allow->len > 0) {
+        sm_http_reply(x, 405, headers, 2,
+                      SM_LIT("{\"error\":{\"code\":405,\"status\":\"UNIMPLEMENTED\","
+                             "\"message\":\"another method is wanted\"}}\n"));
+    } else {
+        sm_http_reply(x, 404, headers, 1,
+                      SM_LIT("{\"error\":{\"code\":404,\"status\":\"NOT_FOUND\","
+                             "\"message\":\"there is nothing at this path\"}}\n"));
+    }
 }
 
 void sm_json_serve(sm_api_loop *loop, sm_http_exchange *x, uint64_t body_max)
 {
-    bool other_verb;
     struct json_call *j = SM_ARENA_NEW(sm_http_arena(x), struct json_call);
     if (j == NULL) {
         sm_http_abort(x, 2);
         return;
     }
+    sm_buf allow = sm_buf_init(64);
     const struct sm_method *method = find_route(sm_http_method(x), sm_http_path(x), &j->match,
-                                                &other_verb);
+                                                &allow);
     if (method == NULL) {
-        reply_plain(x, other_verb ? 405 : 404,
-                    other_verb ? "{\"error\":{\"code\":405,\"status\":\"UNIMPLEMENTED\","
-                                 "\"message\":\"another method is wanted\"}}\n"
-                               : "{\"error\":{\"code\":404,\"status\":\"NOT_FOUND\",\"message\":"
-                                 "\"there is nothing at this path\"}}\n");
+        reply_no_route(x, &allow);
+    }
+    sm_buf_deinit(&allow);
+    if (method == NULL) {
         return;
     }
     sm_err err = sm_call_init(&j->call, &json_skin, method, loop, x);

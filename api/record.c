@@ -63,8 +63,9 @@ sm_err sm_record_unpack(sm_slice packed, const ProtobufCMessageDescriptor *type,
 {
     ProtobufCMessage *m;
     uint32_t version; /* the first field of every record */
-    if (!sm_ok(sm_message_unpack(type, packed, arena, &m))) {
-        return SM_ERR(CORRUPT);
+    sm_err err = sm_message_unpack(type, packed, arena, &m);
+    if (!sm_ok(err)) {
+        return sm_err_is(err, SM_E_NO_MEMORY) ? err : SM_ERR(CORRUPT);
     }
     memcpy(&version, (const uint8_t *)m + type->fields[0].offset, sizeof(version));
     if (version != SM_RECORD_VERSION) {
@@ -119,21 +120,64 @@ sm_err sm_audit_pack(const struct sm_audit *audit, sm_arena *arena, sm_slice *ou
     return sm_record_pack(&log.base, arena, out);
 }
 
-sm_err sm_change_write(sm_store *store, const struct sm_change *change, sm_arena *arena)
+static bool certainly_not_written(sm_err err)
+{
+    return sm_err_is(err, SM_E_CONFLICT) || sm_err_is(err, SM_E_EXISTS) ||
+           sm_err_is(err, SM_E_QUEUE_FULL) || sm_err_is(err, SM_E_DRAINING) ||
+           sm_err_is(err, SM_E_TOO_LARGE);
+}
+
+sm_err sm_change_write(sm_store *store, struct sm_change *change, sm_arena *arena)
 {
     sm_slice log;
+    struct sm_store_put *puts = sm_arena_alloc(arena, (change->gone_count + 1) * sizeof(*puts));
+    size_t count = 0;
     SM_TRY(sm_audit_pack(change->audit, arena, &log));
-    const struct sm_store_put put = {change->remove ? SM_DELETE : SM_PUT, SM_FAMILY_META,
-                                     change->key, change->value};
+    if (puts == NULL) {
+        return SM_ERR(NO_MEMORY);
+    }
+    for (size_t i = 0; i < change->gone_count; i++) {
+        puts[count++] = (struct sm_store_put){SM_DELETE, SM_FAMILY_META, change->gone[i],
+                                              SM_SLICE_NONE};
+    }
+    if (change->key.len > 0) {
+        puts[count++] = (struct sm_store_put){change->remove ? SM_DELETE : SM_PUT, SM_FAMILY_META,
+                                              change->key, change->value};
+    }
     sm_store_write op = {
         .conds = change->conds,
         .cond_count = change->cond_count,
-        .puts = &put,
-        .put_count = change->key.len > 0 ? 1 : 0,
+        .puts = puts,
+        .put_count = count,
         .log = &log,
         .log_count = 1,
     };
-    return sm_store_write_sync(store, &op);
+    sm_err err = sm_store_write_sync(store, &op);
+    change->uncertain = !sm_ok(err) && !certainly_not_written(err);
+    return err;
+}
+
+sm_err sm_record_last_time_ms(sm_store *store, int64_t *out)
+{
+    uint64_t sequence = sm_store_last_sequence(store);
+    uint8_t key[8];
+    sm_arena arena;
+    ProtobufCMessage *m;
+    *out = 0;
+    if (sequence == 0) {
+        return SM_NO_ERR;
+    }
+    for (size_t i = 0; i < sizeof(key); i++) {
+        key[i] = (uint8_t)(sequence >> (8 * (7 - i)));
+    }
+    sm_arena_init(&arena, RECORD_MAX * 2);
+    sm_err err = sm_record_get(store, SM_FAMILY_LOG, sm_slice_of(key, sizeof(key)),
+                               &sealmill__record__v1__log_record__descriptor, &arena, &m);
+    if (sm_ok(err)) {
+        *out = ((const Sealmill__Record__V1__LogRecord *)(void *)m)->time_ms;
+    }
+    sm_arena_deinit(&arena);
+    return err;
 }
 
 sm_err sm_record_state_is_valid(sm_slice packed, bool *valid)

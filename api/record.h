@@ -53,8 +53,7 @@ struct sm_audit {
 /* Packs a LogRecord into the arena. */
 SM_FALLIBLE sm_audit_pack(const struct sm_audit *audit, sm_arena *arena, sm_slice *out);
 
-/* A write of one META record with its audit record (blocking, service threads). `expected` len
- * 0: the key must be absent; ptr NULL and `any`: no condition. */
+/* A write of one META record with its audit record (blocking, service threads). */
 struct sm_change {
     sm_slice key;
     sm_slice value;
@@ -62,8 +61,16 @@ struct sm_change {
     const struct sm_store_cond *conds;
     size_t cond_count;
     const struct sm_audit *audit;
+    const sm_slice *gone; /* keys of META that are removed with it */
+    size_t gone_count;
+    bool uncertain; /* out: the write failed, but its record may be on the disk */
 };
-SM_FALLIBLE sm_change_write(sm_store *store, const struct sm_change *change, sm_arena *arena);
+/* Errors: CONFLICT, EXISTS, QUEUE_FULL, DRAINING, TOO_LARGE, NO_MEMORY, DISK. */
+SM_FALLIBLE sm_change_write(sm_store *store, struct sm_change *change, sm_arena *arena);
+
+/* When the last record of the log was written, unix milliseconds; 0: the log is empty. Errors: DISK,
+ * CORRUPT, NO_MEMORY. */
+SM_FALLIBLE sm_record_last_time_ms(sm_store *store, int64_t *out);
 
 /* What a StateRecord's octets say: false for revoked or on hold. Errors: CORRUPT, NO_MEMORY. */
 SM_FALLIBLE sm_record_state_is_valid(sm_slice packed, bool *valid);

@@ -74,16 +74,18 @@ static sm_err check_caller(sm_call *call, const Sealmill__V1__SigningKey *key)
     return sm_caller_require(&call->caller, SM_ROLE_ADMIN | SM_ROLE_OPERATOR, &call->diag);
 }
 
+/* By what is signed with, named or not. */
 static sm_err check_algorithm(sm_call *call, const Sealmill__V1__SigningKey *key,
-                              const Sealmill__V1__SignRequest *r)
+                              enum sm_sig_alg alg)
 {
-    bool allowed = key->n_digest_algorithms == 0 || r->digest_algorithm == 0;
+    enum sm_digest digest = sm_sig_alg_digest(alg);
+    bool allowed = key->n_digest_algorithms == 0 || digest == SM_DIGEST_NONE;
     for (size_t i = 0; i < key->n_digest_algorithms; i++) {
-        allowed = allowed || key->digest_algorithms[i] == r->digest_algorithm;
+        allowed = allowed || (enum sm_digest)key->digest_algorithms[i] == digest;
     }
     return allowed ? SM_NO_ERR
                    : sm_diag_set(&call->diag, SM_ERR(POLICY), "digest_algorithm",
-                                 "the key's policy does not allow it");
+                                 "the key's policy does not allow %s", sm_sig_alg_name(alg));
 }
 
 static sm_err check_rate(sm_call *call, const Sealmill__V1__SigningKey *key, sm_rate *rate)
@@ -110,19 +112,19 @@ static sm_err prepare(struct signing *s, const Sealmill__V1__SignRequest *r)
     const Sealmill__V1__SigningKey *key = call->world->signing_keys[at];
     sm_key *handle = call->world->signing_key_handles[at];
     SM_TRY(check_caller(call, key));
-    SM_TRY(check_algorithm(call, key, r));
+    enum sm_sig_alg alg = sm_sig_alg_for(sm_key_get_type(handle),
+                                         (enum sm_digest)r->digest_algorithm, r->rsa_pss);
+    if (alg == SM_SIG_NONE) {
+        return sm_diag_set(&call->diag, SM_ERR(INVALID), "digest_algorithm",
+                           "it does not fit a %s key", sm_key_type_name(sm_key_get_type(handle)));
+    }
+    SM_TRY(check_algorithm(call, key, alg));
     SM_TRY(check_rate(call, key, call->world->signing_key_rates[at]));
     bool digest = r->input_case == SEALMILL__V1__SIGN_REQUEST__INPUT_DIGEST;
     ProtobufCBinaryData input = digest ? r->digest : r->data;
     if (r->input_case == SEALMILL__V1__SIGN_REQUEST__INPUT__NOT_SET || input.len > DATA_MAX) {
         return sm_diag_set(&call->diag, SM_ERR(INVALID), "digest",
                            "a digest, or at most 1 MiB of data, is wanted");
-    }
-    enum sm_sig_alg alg = sm_sig_alg_for(sm_key_get_type(handle),
-                                         (enum sm_digest)r->digest_algorithm, r->rsa_pss);
-    if (alg == SM_SIG_NONE) {
-        return sm_diag_set(&call->diag, SM_ERR(INVALID), "digest_algorithm",
-                           "it does not fit a %s key", sm_key_type_name(sm_key_get_type(handle)));
     }
     size_t want = sm_digest_size(sm_sig_alg_digest(alg));
     if (digest && input.len != want) {
@@ -223,11 +225,9 @@ static sm_err make_key(sm_call *call, Sealmill__V1__SigningKey *key)
     const struct sm_store_cond cond = {SM_COND_ABSENT, SM_FAMILY_META, c.key, SM_SLICE_NONE};
     c.conds = &cond;
     c.cond_count = 1;
-    err = sm_ok(err) ? sm_change_write(api->config.store, &c, &call->arena) : err;
-    if (!sm_ok(err)) {
-        sm_keystore_discard(api->config.keystore, sm_key_uri(handle));
-    } else {
-        err = sm_api_refresh(api, &call->diag);
+    err = sm_ok(err) ? sm_api_commit(api, &c, &call->arena, &call->diag) : err;
+    if (!sm_ok(err) && !c.uncertain) {
+        sm_api_drop_key(api, sm_key_uri(handle));
     }
     sm_key_detach(&handle);
     return err;

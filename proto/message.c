@@ -3,14 +3,23 @@
 
 #include "proto/utf8.h"
 
-static void *arena_alloc(void *arena, size_t size)
+/* protobuf-c says only that it failed; why is another matter for who asked. */
+struct unpack_memory {
+    sm_arena *arena;
+    bool exhausted;
+};
+
+static void *arena_alloc(void *ctx, size_t size)
 {
-    return sm_arena_alloc(arena, size);
+    struct unpack_memory *memory = ctx;
+    void *ptr = sm_arena_alloc(memory->arena, size);
+    memory->exhausted = memory->exhausted || ptr == NULL;
+    return ptr;
 }
 
-static void arena_free(void *arena, void *ptr)
+static void arena_free(void *ctx, void *ptr)
 {
-    (void)arena;
+    (void)ctx;
     (void)ptr;
 }
 
@@ -70,11 +79,12 @@ static bool check_message(const ProtobufCMessage *m, unsigned depth)
 sm_err sm_message_unpack(const ProtobufCMessageDescriptor *type, sm_slice bytes, sm_arena *arena,
                          ProtobufCMessage **out)
 {
-    ProtobufCAllocator allocator = {arena_alloc, arena_free, arena};
+    struct unpack_memory memory = {arena, false};
+    ProtobufCAllocator allocator = {arena_alloc, arena_free, &memory};
     ProtobufCMessage *m = protobuf_c_message_unpack(
         type, &allocator, bytes.len, bytes.ptr == NULL ? (const uint8_t *)"" : bytes.ptr);
     if (m == NULL || !check_message(m, 0)) {
-        return SM_ERR(MALFORMED);
+        return memory.exhausted ? SM_ERR(NO_MEMORY) : SM_ERR(MALFORMED);
     }
     *out = m;
     return SM_NO_ERR;

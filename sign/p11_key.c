@@ -178,10 +178,10 @@ static sm_err check_found(const struct p11_found *found, const struct sm_token *
     return SM_NO_ERR;
 }
 
-static sm_err look(struct visit *v, const struct p11_match *match, sm_buf *spki, sm_diag *diag)
+static sm_err look(struct visit *v, struct sm_token_key *key, sm_buf *spki, sm_diag *diag)
 {
     struct p11_found found;
-    CK_RV rv = sm_p11_find_key(v->token, v->session, *match, &found);
+    CK_RV rv = sm_p11_find_key(v->token, v->session, key->match, &found);
     if (rv == CKR_TEMPLATE_INCONSISTENT) {
         return sm_diag_set(diag, SM_ERR(INVALID), "key_uri",
                            "several keys of the token %s match: say their id", v->token->name);
@@ -190,6 +190,7 @@ static sm_err look(struct visit *v, const struct p11_match *match, sm_buf *spki,
         return token_err(rv, v->token, diag);
     }
     SM_TRY(check_found(&found, v->token, diag));
+    key->always_authenticate = found.always_authenticate;
     return sm_p11_read_public(v->token, v->session, found.handle, spki, diag);
 }
 
@@ -202,7 +203,7 @@ static sm_err find_public(struct sm_token_key *key, sm_buf *spki, sm_diag *diag)
         sm_buf_reset(spki);
         err = enter(key->holders[i].token, false, &v, diag);
         if (sm_ok(err)) {
-            err = look(&v, &key->match, spki, diag);
+            err = look(&v, key, spki, diag);
             leave(&v);
         }
         if (sm_ok(err) || sm_err_is(err, SM_E_POLICY) || sm_err_is(err, SM_E_INVALID)) {

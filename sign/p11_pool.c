@@ -29,6 +29,16 @@ static bool may_serve(const struct key_holder *h)
            !(h->absent && h->generation == h->token->generation && sm_clock_mono_ns() < h->then_ns);
 }
 
+bool sm_p11_is_alone(struct sm_token_key *key, const struct sm_token *token)
+{
+    return key->always_authenticate || sm_p11_holder(key, token)->always_authenticate;
+}
+
+static bool has_room(struct sm_token_key *key, const struct sm_token *token)
+{
+    return token->alone == 0 || !sm_p11_is_alone(key, token);
+}
+
 static bool another_may_serve(const struct sm_token_key *key, const struct sm_token *token)
 {
     for (size_t i = 0; i < key->holder_count; i++) {
@@ -71,7 +81,8 @@ sm_crypt_job *sm_p11_take(struct sm_token *token, struct sm_token_key **out)
     {
         struct sm_token_key *key = SM_CONTAINER_OF(it, struct sm_token_key, node);
         const struct key_holder *h = sm_p11_waiting(key) == 0 ? NULL : sm_p11_holder(key, token);
-        sm_crypt_job *job = h != NULL && may_serve(h) ? take_of(key, token) : NULL;
+        sm_crypt_job *job = h != NULL && may_serve(h) && has_room(key, token) ? take_of(key, token)
+                                                                              : NULL;
         if (job != NULL) {
             sm_list_remove(&key->node);
             sm_list_push_back(&token->set->keys, &key->node);

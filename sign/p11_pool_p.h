@@ -87,6 +87,7 @@ struct sm_token {
     unsigned idle;
     unsigned open;           /* sessions */
     unsigned visitors;       /* administration's calls under way */
+    unsigned alone;          /* requests under way of keys that want the PIN each time */
     unsigned wanting;        /* of them those that found no session free */
     struct p11_worker *lent; /* gave its place up for one of them, not yet taken */
 };
@@ -121,6 +122,7 @@ struct sm_token_key {
     struct key_holder holders[SM_TOKENS_MAX];
     size_t holder_count;
     unsigned queue_max;
+    bool always_authenticate; /* on the token that showed the public key */
     /* ---- under the set's lock ---- */
     struct sm_lanes lanes;
     sm_list again; /* requests that failed on a token: before the others, on another if there is */
@@ -254,6 +256,9 @@ void sm_p11_check(sm_tokens *set, const struct p11_result *result, bool busy);
 /* ---- p11_pool.c; all under the lock ---- */
 /* The next request that this token may take, and its key; NULL: none. */
 sm_crypt_job *sm_p11_take(struct sm_token *token, struct sm_token_key **key);
+/* Whether a token is to make only one signature of this key at a time: the PIN is shown for each,
+ * and must not be shown by many at once if it is wrong. */
+bool sm_p11_is_alone(struct sm_token_key *key, const struct sm_token *token);
 size_t sm_p11_waiting(const struct sm_token_key *key);
 struct key_holder *sm_p11_holder(struct sm_token_key *key, const struct sm_token *token);
 /* Wakes an idle worker of the token, if there is one. */

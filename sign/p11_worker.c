@@ -190,9 +190,12 @@ static void take_one(struct p11_worker *w, sm_crypt_job *job, struct sm_token_ke
 {
     if (atomic_load_explicit(&job->cancelled, memory_order_relaxed)) {
         sm_p11_answer(w->token->set, job, SM_ERR(CANCELLED));
-    } else {
-        serve(w, job, key);
+        return;
     }
+    unsigned alone = sm_p11_is_alone(key, w->token);
+    w->token->alone += alone;
+    serve(w, job, key); /* the key may be gone after it */
+    w->token->alone -= alone;
 }
 
 /* Under the lock. Administration wants a session and the token gives no more: this one's place. */

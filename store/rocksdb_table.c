@@ -11,7 +11,8 @@
 
 #include <stdio.h>
 
-#define TABLE_NAME "run.sst" /* a name that the database does not use; one left over is overwritten */
+#define TABLE_NAME \
+    "run.sst" /* a name that the database does not use; one left over is overwritten */
 
 static void add(rocksdb_sstfilewriter_t *writer, const struct sm_store_put *put, char **message)
 {

@@ -11,8 +11,10 @@
 #define BETA "pkcs11:token=beta;object=other"
 #define SHARED "pkcs11:object=shared"
 #define HSM "SM_P11_LATENCY_US=1000\nSM_P11_CONCURRENCY=32"
+#define FAR_HSM \
+    "SM_P11_LATENCY_US=15000\nSM_P11_CONCURRENCY=32" /* waiting, not work, is compared */
 #define SESSIONS 8
-#define ROUNDS 60 /* signatures of each session */
+#define ROUNDS 20 /* signatures of each session */
 #define LONG_QUEUE 1200
 
 static struct sm_token_config token(const struct pool *p, const char *label, unsigned sessions)
@@ -96,7 +98,7 @@ static void pace__is_near_that_of_the_bare_module(void **state)
     struct pool p;
     uint64_t bare = UINT64_MAX;
     uint64_t ours = UINT64_MAX;
-    pool_load(&p, sm_softhsm_slow_module(), HSM);
+    pool_load(&p, sm_softhsm_slow_module(), FAR_HSM);
     const struct sm_token_config config = token(&p, "alpha", SESSIONS);
     pool_open(&p, &config, 1);
     sm_key *key = pool_key(&p, ALPHA);
@@ -121,7 +123,7 @@ static void pace__grows_with_the_sessions(void **state)
     uint64_t spent[2];
     for (unsigned i = 0; i < 2; i++) {
         struct pool p;
-        pool_load(&p, sm_softhsm_slow_module(), HSM);
+        pool_load(&p, sm_softhsm_slow_module(), FAR_HSM);
         const struct sm_token_config config = token(&p, "alpha", i == 0 ? 1 : SESSIONS);
         pool_open(&p, &config, 1);
         sm_key *key = pool_key(&p, ALPHA);

@@ -170,8 +170,8 @@ static void assert_index(struct fixture *f)
         wanted += f->expected[i] != 0;
     }
     wait_for_index(f);
-    assert_sm_ok(sm_store_scan_sync(f->store, SM_FAMILY_INDEX, SM_SLICE_NONE, SM_SLICE_NONE, count,
-                                    &t));
+    assert_sm_ok(
+        sm_store_scan_sync(f->store, SM_FAMILY_INDEX, SM_SLICE_NONE, SM_SLICE_NONE, count, &t));
     assert_int_equal(t.wrong, 0);
     assert_int_equal(t.rows, wanted);
 }
