@@ -27,6 +27,9 @@ struct builder {
     enum row_kind kind; /* of the row in hand */
     sm_err (*add)(struct builder *b, sm_slice key, sm_slice value);
     sm_err err;
+    size_t opened;   /* key files */
+    sm_err refused;  /* the first key file that is there and cannot be used */
+    sm_diag refusal; /* and why */
 };
 
 static sm_err over_limit(struct builder *b, const char *what, const char *name, int limit)
@@ -108,7 +111,13 @@ static sm_key *try_key(struct builder *b, const char *uri, const char *ca, bool 
         return NULL;
     }
     sm_err err = sm_api_load_key(b->api, uri, &key, &diag);
+    bool file = strncmp(uri, "file:", 5) == 0;
+    b->opened += file && sm_ok(err) ? 1 : 0;
     if (!sm_ok(err)) {
+        if (file && (sm_err_is(err, SM_E_FORBIDDEN) || sm_err_is(err, SM_E_INVALID))) {
+            b->refused = err;
+            err = sm_diag_set(&b->refusal, err, "keys", "%s", diag.reason);
+        }
         sm_log(SM_LOG_ERROR, "ca_key_missing", SM_KS("ca", ca), SM_KS("key", uri),
                SM_KE("error", err), SM_KS("reason", diag.reason), SM_KEND);
         b->world->keys_missing = true;
@@ -355,6 +364,16 @@ static size_t pending_max(const Sealmill__Config__V1__Config *config)
 
 /* ---- the whole ---- */
 
+/* One damaged file costs its CA alone; when none opens, the passphrase or the folder is wrong, and
+ * a server without any key would look alive. Keys in tokens may come later. */
+static sm_err check_key_files(struct builder *b)
+{
+    return b->opened > 0 || sm_ok(b->refused)
+               ? SM_NO_ERR
+               : sm_diag_set(b->diag, b->refused, "keys", "%s, and no other key file opens",
+                             b->refusal.reason);
+}
+
 static sm_err fill(struct builder *b)
 {
     sm_world *w = b->world;
@@ -380,6 +399,7 @@ static sm_err fill(struct builder *b)
     SM_TRY(each_row(b, "profile/", add_profile_row));
     SM_TRY(each_row(b, "token/", add_token));
     SM_TRY(each_row(b, "key/", add_key_row));
+    SM_TRY(check_key_files(b));
     SM_TRY(gather_denied_keys(b));
     return sm_world_make_templates(w);
 }
