@@ -85,7 +85,7 @@ static sm_err check_algorithm(sm_call *call, const Sealmill__V1__SigningKey *key
     }
     return allowed ? SM_NO_ERR
                    : sm_diag_set(&call->diag, SM_ERR(POLICY), "digest_algorithm",
-                                 "the key's policy does not allow %s", sm_sig_alg_name(alg));
+                                 "the key's policy does not allow it (%s)", sm_sig_alg_name(alg));
 }
 
 static sm_err check_rate(sm_call *call, const Sealmill__V1__SigningKey *key, sm_rate *rate)
