@@ -309,7 +309,7 @@ static sm_err fill_list(struct fill *fill, ProtobufCMessage *m, const ProtobufCF
     size_t i = 0;
     for (const struct value *it = v->first; it != NULL; it = it->next, i++) {
         char inner[PATH_MAX_TEXT];
-        (void)snprintf(inner, sizeof(inner), "%.50s[%zu]", path, i);
+        (void)snprintf(inner, sizeof(inner), "%.56s[%zu]", path, i);
         SM_TRY(set_one(fill, f, it, at + i * sm_field_size(f), inner));
     }
     return SM_NO_ERR;
@@ -425,7 +425,9 @@ static sm_err fill_member(struct fill *fill, ProtobufCMessage *m, const struct v
                       near == NULL ? "" : "\"?");
     }
     char inner[PATH_MAX_TEXT];
-    (void)snprintf(inner, sizeof(inner), "%.30s%s%.30s", path, path[0] == '\0' ? "" : ".", f->name);
+    size_t name_len = strnlen(f->name, sizeof(inner) - 2);
+    (void)snprintf(inner, sizeof(inner), "%.*s%s%s", (int)(sizeof(inner) - 2 - name_len), path,
+                   path[0] == '\0' ? "" : ".", f->name);
     uint64_t bit = UINT64_C(1) << (f - m->descriptor->fields);
     if ((*seen & bit) != 0) {
         return refuse(fill, v, inner, "the key comes twice");
