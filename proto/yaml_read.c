@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "proto/value_p.h"
 
+#include "base/text.h"
+
 #include <stdio.h>
 #include <yaml.h>
+
+#define LINE_MEMORY (64U << 20)
 
 struct reader {
     yaml_parser_t parser;
@@ -163,6 +167,55 @@ static sm_err read_document(struct reader *r, struct value **out)
             return SM_NO_ERR;
         }
     }
+}
+
+/* ---- lines ---- */
+
+/* The member by its key, or by its number in a list: takes one step of the path. */
+static const struct value *step(const struct value *v, sm_slice *path)
+{
+    size_t len = 0;
+    uint64_t number = 0;
+    bool element = path->ptr[0] == '[';
+    while (len < path->len && path->ptr[len] != '.' && (path->ptr[len] != '[' || len == 0)) {
+        len++;
+    }
+    sm_slice name = sm_slice_first(*path, len);
+    *path = sm_slice_from(*path, len);
+    if (path->len > 0 && path->ptr[0] == '.') {
+        *path = sm_slice_from(*path, 1);
+    }
+    if (element &&
+        !sm_ok(sm_decimal_parse(sm_slice_from(sm_slice_first(name, len - 1), 1), &number))) {
+        return NULL;
+    }
+    const struct value *it = v->first;
+    while (it != NULL && (element ? number-- > 0 : !sm_slice_equal(it->key, name))) {
+        it = it->next;
+    }
+    return it;
+}
+
+size_t sm_yaml_line(sm_slice text, sm_slice path)
+{
+    sm_arena arena;
+    sm_diag diag = {.reason = ""};
+    struct reader r = {.text = text, .arena = &arena, .diag = &diag};
+    struct value *root = NULL;
+    size_t line = 0;
+    if (text.len == 0 || !yaml_parser_initialize(&r.parser)) {
+        return 0;
+    }
+    sm_arena_init(&arena, LINE_MEMORY);
+    yaml_parser_set_input_string(&r.parser, text.ptr, text.len);
+    const struct value *v = sm_ok(read_document(&r, &root)) ? root : NULL;
+    while (v != NULL && path.len > 0) {
+        v = step(v, &path);
+        line = v == NULL ? line : v->line;
+    }
+    yaml_parser_delete(&r.parser);
+    sm_arena_deinit(&arena);
+    return line;
 }
 
 sm_err sm_message_from_yaml(const ProtobufCMessageDescriptor *type, sm_slice text, sm_arena *arena,

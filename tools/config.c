@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tools/config.h"
 
-#include "api/profile.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "proto/message.h"
+#include "tools/config_check.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -26,81 +26,64 @@ static sm_err make_absolute(char **path, const char *folder, sm_arena *arena)
     return *path == NULL ? SM_ERR(NO_MEMORY) : SM_NO_ERR;
 }
 
-static sm_err fix_listener(Sealmill__Config__V1__Listener *l, const char *folder, sm_arena *arena,
-                           sm_diag *diag)
+static sm_err fix_tls(Sealmill__Config__V1__Tls *tls, const char *folder, sm_arena *arena)
 {
-    if (!given(l->address) && !given(l->systemd_socket)) {
-        return sm_diag_set(diag, SM_ERR(INVALID), "listeners",
-                           "the listener \"%.40s\" needs an address", l->name);
-    }
-    if (l->tls == NULL && !l->plaintext) {
-        return sm_diag_set(
-            diag, SM_ERR(INVALID), "listeners",
-            "the listener \"%.40s\" has no tls section: say plaintext: true if that is meant",
-            l->name);
-    }
-    if (l->n_services == 0) {
-        return sm_diag_set(diag, SM_ERR(INVALID), "listeners",
-                           "the listener \"%.40s\" serves nothing: name its services", l->name);
-    }
-    if (l->tls == NULL) {
-        return SM_NO_ERR;
-    }
-    SM_TRY(make_absolute(&l->tls->client_ca_file, folder, arena));
-    for (size_t i = 0; i < l->tls->n_certificates; i++) {
-        SM_TRY(make_absolute(&l->tls->certificates[i]->certificate_file, folder, arena));
-        SM_TRY(make_absolute(&l->tls->certificates[i]->key_file, folder, arena));
+    SM_TRY(make_absolute(&tls->client_ca_file, folder, arena));
+    for (size_t i = 0; i < tls->n_certificates; i++) {
+        SM_TRY(make_absolute(&tls->certificates[i]->certificate_file, folder, arena));
+        SM_TRY(make_absolute(&tls->certificates[i]->key_file, folder, arena));
     }
     return SM_NO_ERR;
 }
 
-static sm_err check(Sealmill__Config__V1__Config *c, const char *folder, sm_arena *arena,
-                    sm_diag *diag)
+static sm_err fix_paths(Sealmill__Config__V1__Config *c, const char *folder, sm_arena *arena)
 {
-    if (!given(c->data_dir)) {
-        return sm_diag_set(diag, SM_ERR(INVALID), "data_dir",
-                           "it is needed: the folder of the database");
-    }
-    if (c->keys == NULL || !given(c->keys->dir)) {
-        return sm_diag_set(diag, SM_ERR(INVALID), "keys.dir",
-                           "it is needed: the folder of the encrypted keys");
-    }
     SM_TRY(make_absolute(&c->data_dir, folder, arena));
     SM_TRY(make_absolute(&c->keys->dir, folder, arena));
     SM_TRY(make_absolute(&c->keys->passphrase_file, folder, arena));
     SM_TRY(make_absolute(&c->denied_keys_file, folder, arena));
     SM_TRY(make_absolute(&c->backup_dir, folder, arena));
     for (size_t i = 0; i < c->n_listeners; i++) {
-        SM_TRY(fix_listener(c->listeners[i], folder, arena, diag));
-    }
-    for (size_t i = 0; i < c->n_profiles; i++) {
-        struct sm_profile compiled;
-        SM_TRY(sm_profile_compile(c->profiles[i], arena, &compiled, diag));
-        sm_profile_deinit(&compiled);
+        if (c->listeners[i]->tls != NULL) {
+            SM_TRY(fix_tls(c->listeners[i]->tls, folder, arena));
+        }
     }
     for (size_t i = 0; i < c->n_pkcs11; i++) {
         SM_TRY(make_absolute(&c->pkcs11[i]->pin_file, folder, arena));
     }
-    struct sm_token_config tokens[SM_TOKENS_MAX];
-    SM_TRY(config_tokens(c, tokens, diag));
-    struct sm_http_limits limits;
-    return config_limits(c, &limits, diag);
+    return SM_NO_ERR;
+}
+
+/* The text as a message whose values are checked; `found` says what is wrong, with its line. */
+static sm_err read_text(sm_slice text, sm_arena *arena, Sealmill__Config__V1__Config **out,
+                        sm_diag *found)
+{
+    ProtobufCMessage *m;
+    sm_diag inner = {.reason = ""};
+    SM_TRY(sm_message_from_yaml(&sealmill__config__v1__config__descriptor, text, arena, &m, found));
+    *out = (Sealmill__Config__V1__Config *)(void *)m;
+    sm_err err = config_check(*out, arena, &inner);
+    if (!sm_ok(err)) {
+        size_t line = sm_yaml_line(text, sm_slice_str(inner.field));
+        return line == 0 ? sm_diag_set(found, err, inner.field, "%s", inner.reason)
+                         : sm_diag_set(found, err, inner.field, "line %zu: %s", line, inner.reason);
+    }
+    return SM_NO_ERR;
 }
 
 sm_err config_load(const char *path, sm_arena *arena, Sealmill__Config__V1__Config **out,
                    sm_diag *diag)
 {
     char real[PATH_MAX];
-    ProtobufCMessage *m;
+    Sealmill__Config__V1__Config *c;
+    sm_diag found = {.reason = ""};
     sm_buf text = sm_buf_init(CONFIG_MAX);
     sm_err err = sm_file_read(path, &text, diag);
     if (sm_ok(err)) {
-        sm_diag inner = {.reason = ""};
-        err = sm_message_from_yaml(&sealmill__config__v1__config__descriptor, sm_buf_slice(&text),
-                                   arena, &m, &inner);
+        err = read_text(sm_buf_slice(&text), arena, &c, &found);
         if (!sm_ok(err)) {
-            err = sm_diag_set(diag, err, path, "%s%s%s", inner.reason,
-                              inner.field[0] == '\0' ? "" : " at ", inner.field);
+            err = sm_diag_set(diag, err, path, "%s%s%s", found.reason,
+                              found.field[0] == '\0' ? "" : " at ", found.field);
         }
     }
     sm_buf_deinit(&text);
@@ -110,8 +93,9 @@ sm_err config_load(const char *path, sm_arena *arena, Sealmill__Config__V1__Conf
     }
     char *slash = strrchr(real, '/');
     *slash = '\0';
-    *out = (Sealmill__Config__V1__Config *)(void *)m;
-    return check(*out, real, arena, diag);
+    SM_TRY(fix_paths(c, real, arena));
+    *out = c;
+    return SM_NO_ERR;
 }
 
 static sm_err set_ms(const char *text, const char *field, uint32_t *out, sm_diag *diag)
@@ -162,8 +146,10 @@ sm_err config_tokens(const Sealmill__Config__V1__Config *config, struct sm_token
     }
     for (size_t i = 0; i < config->n_pkcs11; i++) {
         const Sealmill__Config__V1__Pkcs11Token *t = config->pkcs11[i];
+        char field[SM_DIAG_FIELD_MAX];
         if (!given(t->uri)) {
-            return sm_diag_set(diag, SM_ERR(INVALID), "pkcs11.uri",
+            (void)snprintf(field, sizeof(field), "pkcs11[%zu].uri", i);
+            return sm_diag_set(diag, SM_ERR(INVALID), field,
                                "it is needed: which token, and its module");
         }
         out[i] = (struct sm_token_config){
@@ -176,8 +162,10 @@ sm_err config_tokens(const Sealmill__Config__V1__Config *config, struct sm_token
             .one_thread = t->one_thread,
             .allow_extractable = t->allow_extractable,
         };
-        SM_TRY(set_ms(t->timeout, "pkcs11.timeout", &out[i].timeout_ms, diag));
-        SM_TRY(set_ms(t->call_timeout, "pkcs11.call_timeout", &out[i].call_timeout_ms, diag));
+        (void)snprintf(field, sizeof(field), "pkcs11[%zu].timeout", i);
+        SM_TRY(set_ms(t->timeout, field, &out[i].timeout_ms, diag));
+        (void)snprintf(field, sizeof(field), "pkcs11[%zu].call_timeout", i);
+        SM_TRY(set_ms(t->call_timeout, field, &out[i].call_timeout_ms, diag));
     }
     return SM_NO_ERR;
 }
