@@ -23,7 +23,8 @@ static struct sm_audit audit_of(const sm_call *call, const char *action, const c
                              .correlation_id = call->correlation_id};
 }
 
-/* Writes one META record and puts the new world in place. */
+/* Writes one META record and puts the new world in place; one that would be over a limit is not
+ * written. */
 static sm_err change(sm_call *call, const char *prefix, const char *name,
                      const ProtobufCMessage *record, const char *action)
 {
@@ -35,8 +36,7 @@ static sm_err change(sm_call *call, const char *prefix, const char *name,
         SM_TRY(sm_record_pack(record, &call->arena, &c.value));
     }
     (void)pthread_mutex_lock(&api->admin_lock);
-    sm_err err = sm_change_write(api->config.store, &c, &call->arena);
-    err = sm_ok(err) ? sm_api_refresh(api, &call->diag) : err;
+    sm_err err = sm_api_commit(api, &c, &call->arena, &call->diag);
     (void)pthread_mutex_unlock(&api->admin_lock);
     return err;
 }
@@ -243,7 +243,12 @@ static sm_err revoke_token(sm_call *call, const ProtobufCMessage *request,
     if (!sm_ok(err)) {
         return sm_diag_set(&call->diag, err, "id", "there is no token of this id");
     }
-    ((Sealmill__Record__V1__TokenRecord *)(void *)m)->token->revoked = 1;
+    Sealmill__V1__Token *token = ((Sealmill__Record__V1__TokenRecord *)(void *)m)->token;
+    int64_t now = sm_clock_wall_s();
+    token->revoked = 1;
+    if (token->expires_at == NULL || token->expires_at->seconds > now) {
+        token->expires_at = sm_timestamp(&call->arena, now); /* its record is kept no longer */
+    }
     sealmill__v1__revoke_token_response__init(r);
     *response = &r->base;
     return change(call, "token/", id, m, "token.revoke");

@@ -3,6 +3,8 @@
 
 #include "api/api_p.h"
 #include "api/indexer.h"
+#include "api/record.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 
@@ -25,6 +27,13 @@ sm_err sm_api_load_key(sm_api *api, const char *uri, sm_key **out, sm_diag *diag
     return SM_NO_ERR;
 }
 
+void sm_api_drop_key(sm_api *api, const char *uri)
+{
+    sm_key *cached = sm_map_remove(api->keys, sm_slice_str(uri));
+    sm_key_detach(&cached);
+    sm_keystore_discard(api->config.keystore, uri);
+}
+
 sm_err sm_api_rate(sm_api *api, const char *name, sm_rate **out)
 {
     *out = sm_map_get(api->rates, sm_slice_str(name));
@@ -42,15 +51,37 @@ sm_err sm_api_rate(sm_api *api, const char *name, sm_rate **out)
     return SM_NO_ERR;
 }
 
-sm_err sm_api_refresh(sm_api *api, sm_diag *diag)
+static void put_in_place(sm_api *api, sm_world *fresh)
 {
-    sm_world *fresh;
-    SM_TRY(sm_world_build(api, &fresh, diag));
     (void)pthread_mutex_lock(&api->world_lock);
     sm_world *old = api->world;
     api->world = fresh;
     (void)pthread_mutex_unlock(&api->world_lock);
     sm_world_detach(&old);
+}
+
+sm_err sm_api_refresh(sm_api *api, sm_diag *diag)
+{
+    sm_world *fresh;
+    SM_TRY(sm_world_build(api, NULL, &fresh, diag));
+    put_in_place(api, fresh);
+    return SM_NO_ERR;
+}
+
+sm_err sm_api_commit(sm_api *api, struct sm_change *change, sm_arena *arena, sm_diag *diag)
+{
+    sm_world *fresh;
+    SM_TRY(sm_world_build(api, change, &fresh, diag));
+    change->gone = fresh->dead;
+    change->gone_count = fresh->dead_count;
+    sm_err err = sm_change_write(api->config.store, change, arena);
+    change->gone = NULL;
+    change->gone_count = 0;
+    if (!sm_ok(err)) {
+        sm_world_detach(&fresh);
+        return err;
+    }
+    put_in_place(api, fresh);
     return SM_NO_ERR;
 }
 
@@ -75,6 +106,20 @@ static sm_err start_services(sm_api *api)
     return SM_NO_ERR;
 }
 
+/* The last time that was written down: from before the start too, since a clock that lost its
+ * battery is wrong from the start on. */
+static sm_err start_clock(sm_api *api)
+{
+    int64_t last;
+    SM_TRY(sm_record_last_time_ms(api->config.store, &last));
+    atomic_store(&api->last_issue_ms, last);
+    if (sm_clock_wall_ms() + SM_CLOCK_BACK_MAX_MS < last) {
+        sm_log(SM_LOG_ERROR, "clock_behind", SM_KI("last_record_ms", last),
+               SM_KI("now_ms", sm_clock_wall_ms()), SM_KEND);
+    }
+    return SM_NO_ERR;
+}
+
 sm_err sm_api_new(const struct sm_api_config *config, sm_api **out, sm_diag *diag)
 {
     sm_api *api = sm_calloc(1, sizeof(*api));
@@ -86,6 +131,7 @@ sm_err sm_api_new(const struct sm_api_config *config, sm_api **out, sm_diag *dia
     (void)pthread_mutex_init(&api->admin_lock, NULL);
     sm_err err = sm_map_new(KEYS_MAX, &api->keys);
     err = sm_ok(err) ? sm_map_new(KEYS_MAX, &api->rates) : err;
+    err = sm_ok(err) ? start_clock(api) : err;
     if (sm_ok(err)) {
         (void)pthread_mutex_lock(&api->admin_lock);
         err = sm_api_refresh(api, diag);

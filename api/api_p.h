@@ -15,6 +15,8 @@
 #include <pthread.h>
 
 #define SERVICE_THREADS_MAX 16
+#define SM_CLOCK_BACK_MAX_MS \
+    (5 * 60 * 1000) /* a clock that far behind the last issuance is not trusted */
 
 struct sm_api {
     struct sm_api_config config;
@@ -29,7 +31,8 @@ struct sm_api {
     unsigned service_count;
     _Atomic uint32_t next_service;
     uint64_t tokens_epoch; /* main's: when missing keys were looked for last */
-    /* Wall time of the last issuance: a clock far behind it is refused. */
+    /* Wall time of the last issuance, or of the last record before the start: nothing is issued by a
+     * clock far behind it. */
     _Atomic int64_t last_issue_ms;
 };
 
@@ -43,8 +46,16 @@ struct sm_api_loop {
 
 /* Rebuilds the world from the store and puts it in place. Call with admin_lock held. */
 SM_FALLIBLE sm_api_refresh(sm_api *api, sm_diag *diag);
+/* Writes one change of META and puts the world in place that it makes. That world is built first:
+ * nothing is stored that could not be loaded again. Tokens that are long dead go with it. Blocks;
+ * call with admin_lock held. Errors: those of the build and of the write; after the latter's
+ * `change->uncertain` says whether the record may be there all the same. */
+SM_FALLIBLE sm_api_commit(sm_api *api, struct sm_change *change, sm_arena *arena, sm_diag *diag);
 /* A key by its URI, from the cache or the key store. Call with admin_lock held. Shared. */
 SM_FALLIBLE sm_api_load_key(sm_api *api, const char *uri, sm_key **out, sm_diag *diag);
+/* Forgets a key and removes its file: one that no record names (any more). Whoever uses it still
+ * keeps it. Call with admin_lock held. */
+void sm_api_drop_key(sm_api *api, const char *uri);
 /* A signing key's rate limit by the key's name. Call with admin_lock held; lives as long as the
  * api. Errors: NO_MEMORY. */
 SM_FALLIBLE sm_api_rate(sm_api *api, const char *name, sm_rate **out);

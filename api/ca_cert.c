@@ -9,6 +9,7 @@
 #define BACKDATE_S 300
 #define EXTENSIONS_MAX 8
 #define CA_VALIDITY_DEFAULT_S (INT64_C(10) * 365 * 86400)
+#define TIME_MAX_S INT64_C(253402300799) /* 9999-12-31T23:59:59Z (RFC 5280 4.1.2.5) */
 
 struct maker {
     sm_arena *arena;
@@ -32,53 +33,88 @@ static void add(struct maker *m, sm_slice oid, bool critical)
     sm_buf_reset(&m->value);
 }
 
-static size_t to_slices(char *const *texts, size_t count, sm_slice out[16])
+static void to_slices(char *const *texts, size_t count, sm_slice out[SM_CA_URLS_MAX])
 {
-    size_t n = count < 16 ? count : 16;
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < count; i++) {
         out[i] = sm_slice_str(texts[i]);
     }
-    return n;
+}
+
+static sm_err to_subtrees(struct maker *m, Sealmill__V1__SubjectAltName *const *names, size_t count,
+                          struct sm_san out[SM_CA_SUBTREES_MAX], sm_diag *diag)
+{
+    for (size_t i = 0; i < count; i++) {
+        SM_TRY(sm_san_from_message(names[i], m->arena, &out[i], diag));
+    }
+    return SM_NO_ERR;
 }
 
 static sm_err add_constraints(struct maker *m, const Sealmill__V1__NameConstraints *nc,
                               sm_diag *diag)
 {
-    struct sm_san permitted[32];
-    struct sm_san excluded[32];
-    size_t np = 0;
-    size_t ne = 0;
-    for (; np < nc->n_permitted && np < 32; np++) {
-        SM_TRY(sm_san_from_message(nc->permitted[np], m->arena, &permitted[np], diag));
-    }
-    for (; ne < nc->n_excluded && ne < 32; ne++) {
-        SM_TRY(sm_san_from_message(nc->excluded[ne], m->arena, &excluded[ne], diag));
-    }
-    SM_TRY(sm_ext_name_constraints(&m->value, permitted, np, excluded, ne));
+    struct sm_san permitted[SM_CA_SUBTREES_MAX];
+    struct sm_san excluded[SM_CA_SUBTREES_MAX];
+    SM_TRY(to_subtrees(m, nc->permitted, nc->n_permitted, permitted, diag));
+    SM_TRY(to_subtrees(m, nc->excluded, nc->n_excluded, excluded, diag));
+    SM_TRY(
+        sm_ext_name_constraints(&m->value, permitted, nc->n_permitted, excluded, nc->n_excluded));
     add(m, SM_OID_NAME_CONSTRAINTS, true);
     return SM_NO_ERR;
 }
 
+/* JSON has no way to say that a number is set: one that is not 0 is. */
+static int path_length(const Sealmill__V1__CreateCaRequest *r)
+{
+    return r->path_length_set || r->path_length != 0 ? r->path_length : -1;
+}
+
+static sm_err check_count(size_t count, size_t max, const char *field, sm_diag *diag)
+{
+    return count <= max ? SM_NO_ERR
+                        : sm_diag_set(diag, SM_ERR(TOO_LARGE), field, "more than %zu entries", max);
+}
+
+sm_err sm_ca_request_check(const Sealmill__V1__CreateCaRequest *r, int64_t validity_s,
+                           sm_diag *diag)
+{
+    const Sealmill__V1__NameConstraints *nc = r->name_constraints;
+    if (validity_s < 0 || validity_s > TIME_MAX_S - sm_clock_wall_s()) {
+        return sm_diag_set(diag, SM_ERR(OUT_OF_RANGE), "validity_seconds",
+                           "at least 1 and no end behind the year 9999 are wanted");
+    }
+    if (path_length(r) < -1) {
+        return sm_diag_set(diag, SM_ERR(OUT_OF_RANGE), "path_length", "-1 (none) or more");
+    }
+    if (nc != NULL) {
+        SM_TRY(
+            check_count(nc->n_permitted, SM_CA_SUBTREES_MAX, "name_constraints.permitted", diag));
+        SM_TRY(check_count(nc->n_excluded, SM_CA_SUBTREES_MAX, "name_constraints.excluded", diag));
+    }
+    SM_TRY(check_count(r->n_crl_urls, SM_CA_URLS_MAX, "crl_urls", diag));
+    SM_TRY(check_count(r->n_ocsp_urls, SM_CA_URLS_MAX, "ocsp_urls", diag));
+    return check_count(r->n_ca_issuer_urls, SM_CA_URLS_MAX, "ca_issuer_urls", diag);
+}
+
 static sm_err add_extensions(struct maker *m, const Sealmill__V1__CreateCaRequest *r, sm_diag *diag)
 {
-    sm_slice a[16];
-    sm_slice b[16];
-    sm_ext_basic_constraints(&m->value, true, r->path_length_set ? r->path_length : -1);
+    sm_slice a[SM_CA_URLS_MAX];
+    sm_slice b[SM_CA_URLS_MAX];
+    sm_ext_basic_constraints(&m->value, true, path_length(r));
     add(m, SM_OID_BASIC_CONSTRAINTS, true);
     sm_ext_key_usage(&m->value, CA_KEY_USAGE);
     add(m, SM_OID_KEY_USAGE, true);
     if (r->name_constraints != NULL) {
         SM_TRY(add_constraints(m, r->name_constraints, diag));
     }
-    size_t na = to_slices(r->ocsp_urls, r->n_ocsp_urls, a);
-    size_t nb = to_slices(r->ca_issuer_urls, r->n_ca_issuer_urls, b);
-    if (na + nb > 0) {
-        SM_TRY(sm_ext_aia(&m->value, a, na, b, nb));
+    to_slices(r->ocsp_urls, r->n_ocsp_urls, a);
+    to_slices(r->ca_issuer_urls, r->n_ca_issuer_urls, b);
+    if (r->n_ocsp_urls + r->n_ca_issuer_urls > 0) {
+        SM_TRY(sm_ext_aia(&m->value, a, r->n_ocsp_urls, b, r->n_ca_issuer_urls));
         add(m, SM_OID_AIA, false);
     }
-    na = to_slices(r->crl_urls, r->n_crl_urls, a);
-    if (na > 0) {
-        SM_TRY(sm_ext_crl_dp(&m->value, a, na));
+    to_slices(r->crl_urls, r->n_crl_urls, a);
+    if (r->n_crl_urls > 0) {
+        SM_TRY(sm_ext_crl_dp(&m->value, a, r->n_crl_urls));
         add(m, SM_OID_CRL_DP, false);
     }
     return m->err;
@@ -113,6 +149,7 @@ static sm_err make_ca(struct maker *m, const struct sm_ca_cert_request *r, sm_sl
     uint8_t serial[SM_SERIAL_LEN];
     uint8_t own_id[20];
     const struct sm_public_key *key = sm_key_public(r->key);
+    SM_TRY(sm_ca_request_check(r->request, r->validity_s, diag));
     SM_TRY(add_extensions(m, r->request, diag));
     SM_TRY(sm_public_key_id(key, own_id));
     sm_serial_make(serial);

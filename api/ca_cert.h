@@ -3,7 +3,7 @@
  * CA certificates: roots, subordinates, their CSRs and OCSP responders' certificates.
  *
  * Threads:   service threads (signs with sm_sign_now).
- * Limits:    none.
+ * Limits:    SM_CA_SUBTREES_MAX, SM_CA_URLS_MAX.
  * Security:  the caller has checked rights.
  * Standards: RFC 5280 4.2.1.9, 4.2.1.3; RFC 6960 4.2.2.2.
  */
@@ -11,6 +11,10 @@
 
 #include "api/world.h"
 #include "gen/sealmill/v1/ca.pb-c.h"
+
+/* Name constraints of each kind: verifiers compare each name with each of them. */
+#define SM_CA_SUBTREES_MAX 32
+#define SM_CA_URLS_MAX 16 /* of each kind, as in profiles: relying parties try a few */
 
 struct sm_ca_cert_request {
     const Sealmill__V1__CreateCaRequest *request;
@@ -21,7 +25,11 @@ struct sm_ca_cert_request {
     int64_t validity_s;
 };
 
-/* A CA certificate, DER in `arena`. */
+/* What of a request a certificate cannot say; `validity_s` is the request's or a rollover's, 0: the
+ * default. Errors: TOO_LARGE, OUT_OF_RANGE with the field. Any thread. */
+SM_FALLIBLE sm_ca_request_check(const Sealmill__V1__CreateCaRequest *r, int64_t validity_s,
+                                sm_diag *diag);
+/* A CA certificate, DER in `arena`. Errors: those of the check, of signing. */
 SM_FALLIBLE sm_ca_cert_make(const struct sm_ca_cert_request *r, sm_arena *arena, sm_slice *out,
                             sm_diag *diag);
 /* PKCS#10 for an external signer. */

@@ -49,15 +49,6 @@ static sm_err get(sm_call *call, const ProtobufCMessage *request, ProtobufCMessa
     return answer(SM_NO_ERR, ca->record->ca, response);
 }
 
-static ProtobufCBinaryData binary(sm_slice s)
-{
-    union {
-        const uint8_t *in;
-        uint8_t *out;
-    } ptr = {s.ptr};
-    return (ProtobufCBinaryData){s.len, ptr.out};
-}
-
 static sm_err get_chain(sm_call *call, const ProtobufCMessage *request, ProtobufCMessage **response)
 {
     const Sealmill__V1__GetChainRequest *q = (const Sealmill__V1__GetChainRequest *)(const void *)
@@ -76,9 +67,9 @@ static sm_err get_chain(sm_call *call, const ProtobufCMessage *request, Protobuf
     if (r->certificates == NULL) {
         return SM_ERR(NO_MEMORY);
     }
-    r->certificates[r->n_certificates++] = binary(g->cert.der);
-    for (size_t i = 0; i + (q->include_root ? 0U : 1U) < g->chain_count; i++) {
-        r->certificates[r->n_certificates++] = binary(g->chain[i]);
+    r->certificates[r->n_certificates++] = sm_binary(g->cert.der);
+    for (size_t i = 0; i < (q->include_root ? g->chain_count : g->chain_sent); i++) {
+        r->certificates[r->n_certificates++] = sm_binary(g->chain[i]);
     }
     *response = &r->base;
     return SM_NO_ERR;
@@ -110,7 +101,7 @@ static sm_err get_csr(sm_call *call, const ProtobufCMessage *request, ProtobufCM
         return SM_ERR(NO_MEMORY);
     }
     sealmill__v1__get_ca_csr_response__init(r);
-    r->csr = binary(der);
+    r->csr = sm_binary(der);
     *response = &r->base;
     return SM_NO_ERR;
 }

@@ -71,7 +71,9 @@ bool sm_call_send(sm_call *call, const ProtobufCMessage *message)
 
 static void log_failure(const sm_call *call, sm_err err)
 {
-    enum sm_log_level level = sm_err_category(err) >= SM_UPSTREAM ? SM_LOG_WARN : SM_LOG_INFO;
+    /* A client that goes away is no trouble of ours. */
+    bool trouble = sm_err_category(err) >= SM_UPSTREAM && !sm_err_is(err, SM_E_CANCELLED);
+    enum sm_log_level level = trouble ? SM_LOG_WARN : SM_LOG_INFO;
     sm_log(level, "call_failed", SM_KS("service", call->method->service),
            SM_KS("method", call->method->name), SM_KE("error", err),
            SM_KS("field", call->diag.field), SM_KS("reason", call->diag.reason),

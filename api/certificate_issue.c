@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* CertificateService: Issue, IssueStream, Renew. */
+/* CertificateService: Issue and IssueStream. */
 #include "api/certificate_p.h"
 
 #include "api/api_p.h"
@@ -11,7 +11,6 @@
 #include "base/mem.h"
 #include "proto/grpc.h"
 #include "proto/message.h"
-#include "sign/oids.h"
 
 #include <stdio.h>
 
@@ -29,7 +28,7 @@ static void on_issued(sm_issue *issue)
     sm_call_release(call);
 }
 
-static sm_issue *new_issue(sm_call *call, const Sealmill__V1__IssueRequest *request)
+sm_issue *sm_issue_new(sm_call *call, const Sealmill__V1__IssueRequest *request)
 {
     sm_issue *issue = SM_ARENA_NEW(&call->arena, sm_issue);
     if (issue != NULL) {
@@ -46,7 +45,7 @@ static sm_issue *new_issue(sm_call *call, const Sealmill__V1__IssueRequest *requ
 
 void sm_start_issue(sm_call *call, const ProtobufCMessage *request)
 {
-    sm_issue *issue = new_issue(call, (const Sealmill__V1__IssueRequest *)(const void *)request);
+    sm_issue *issue = sm_issue_new(call, (const Sealmill__V1__IssueRequest *)(const void *)request);
     if (issue == NULL) {
         sm_call_finish(call, SM_ERR(NO_MEMORY));
         return;
@@ -56,139 +55,12 @@ void sm_start_issue(sm_call *call, const ProtobufCMessage *request)
     sm_issue_start(issue);
 }
 
-/* ---- Renew: the old record is read on a service thread, then it is an issuance ---- */
-
-struct renewal {
-    sm_errand errand;
-    sm_call *call;
-    const Sealmill__V1__RenewRequest *request;
-    Sealmill__V1__IssueRequest issue_request;
-    sm_slice serial;
-    bool same_key;
-    bool old_is_revoked;
-    sm_err err;
-};
-
-static sm_err load_old(struct renewal *r, struct sm_cert *cert)
+/* Nobody takes the certificate: it is not signed, if that is not done yet. */
+void sm_issue_gone(sm_call *call)
 {
-    sm_call *call = r->call;
-    sm_store *store = sm_api_store(sm_api_of(call->loop));
-    ProtobufCMessage *m;
-    SM_TRY(sm_serial_parse(r->request->serial, &call->arena, &r->serial, &call->diag));
-    sm_err err = sm_record_get(store, SM_FAMILY_CERT, r->serial,
-                               &sealmill__record__v1__certificate_record__descriptor, &call->arena,
-                               &m);
-    if (!sm_ok(err)) {
-        return sm_diag_set(&call->diag, err, "serial",
-                           "there is no certificate of this serial number");
+    if (call->user != NULL) { /* the request was complete */
+        sm_issue_cancel(call->user);
     }
-    const Sealmill__Record__V1__CertificateRecord *old =
-        (const Sealmill__Record__V1__CertificateRecord *)(void *)m;
-    const struct sm_ca *ca = sm_world_ca_by_id(call->world, old->ca_id);
-    if (ca == NULL) {
-        return SM_ERR(CORRUPT);
-    }
-    union {
-        const char *in;
-        char *out;
-    } name = {ca->name};
-    r->issue_request.ca = name.out;
-    r->issue_request.profile = old->profile;
-    sm_err state = sm_record_get(store, SM_FAMILY_STATE, r->serial,
-                                 &sealmill__record__v1__state_record__descriptor, &call->arena, &m);
-    r->old_is_revoked = sm_ok(state) &&
-                        ((const Sealmill__Record__V1__StateRecord *)(void *)m)->state ==
-                            SEALMILL__V1__CERTIFICATE_STATE__CERTIFICATE_STATE_REVOKED;
-    /* With an idempotency key this may be the renewal that revoked it, asked for again. */
-    if (r->old_is_revoked && r->request->idempotency_key[0] == '\0') {
-        return sm_diag_set(&call->diag, SM_ERR(PRECONDITION), "serial",
-                           "the certificate is revoked");
-    }
-    return sm_cert_parse(sm_slice_of(old->certificate.data, old->certificate.len), cert,
-                         &call->diag);
-}
-
-/* The old certificate as a CSR: same subject, key and SANs, without a proof (the old one was
- * proven, and the caller has the right). */
-static sm_err csr_of_old(struct renewal *r, const struct sm_cert *cert)
-{
-    sm_call *call = r->call;
-    const struct sm_extension *san = sm_cert_extension(cert, SM_OID_SUBJECT_ALT_NAME);
-    struct sm_public_key key;
-    SM_TRY(sm_public_key_parse(cert->spki, &key, &call->diag));
-    sm_buf der = sm_buf_init(SM_CSR_MAX);
-    sm_pseudo_csr_write(&der, cert->subject, cert->spki, san == NULL ? SM_SLICE_NONE : san->value,
-                        sm_sig_alg_for(key.type, SM_DIGEST_NONE, false));
-    sm_slice copy;
-    sm_err err = sm_buf_err(&der);
-    err = sm_ok(err) ? sm_arena_copy(&call->arena, sm_buf_slice(&der), &copy) : err;
-    sm_buf_deinit(&der);
-    SM_TRY(err);
-    union {
-        const uint8_t *in;
-        uint8_t *out;
-    } ptr = {copy.ptr};
-    r->issue_request.csr.data = ptr.out;
-    r->issue_request.csr.len = copy.len;
-    r->same_key = true;
-    return SM_NO_ERR;
-}
-
-static void renew_work(sm_errand *errand)
-{
-    struct renewal *r = SM_CONTAINER_OF(errand, struct renewal, errand);
-    struct sm_cert cert;
-    sealmill__v1__issue_request__init(&r->issue_request);
-    r->issue_request.validity_seconds = r->request->validity_seconds;
-    r->issue_request.idempotency_key = r->request->idempotency_key;
-    r->err = load_old(r, &cert);
-    if (!sm_ok(r->err)) {
-        return;
-    }
-    if (r->request->csr.len > 0) {
-        r->issue_request.csr = r->request->csr;
-        return;
-    }
-    const struct sm_profile *profile = sm_world_profile(r->call->world, r->issue_request.profile);
-    if (profile == NULL || !profile->message->allow_same_key_renewal) {
-        r->err = sm_diag_set(&r->call->diag, SM_ERR(POLICY), "csr",
-                             "the profile wants a new key: send a CSR with the same subject");
-        return;
-    }
-    r->err = csr_of_old(r, &cert);
-}
-
-static void renew_done(sm_errand *errand)
-{
-    struct renewal *r = SM_CONTAINER_OF(errand, struct renewal, errand);
-    r->call->loop->errands--;
-    sm_issue *issue = sm_ok(r->err) ? new_issue(r->call, &r->issue_request) : NULL;
-    if (issue == NULL) {
-        sm_call_finish(r->call, sm_ok(r->err) ? SM_ERR(NO_MEMORY) : r->err);
-        sm_call_release(r->call);
-        return;
-    }
-    issue->renews = r->serial;
-    issue->revoke_renewed = r->request->revoke_old;
-    issue->repeat_only = r->old_is_revoked;
-    issue->without_proof = r->same_key;
-    sm_issue_start(issue); /* on_issued releases the hold */
-}
-
-void sm_start_renew(sm_call *call, const ProtobufCMessage *request)
-{
-    struct renewal *r = SM_ARENA_NEW(&call->arena, struct renewal);
-    if (r == NULL) {
-        sm_call_finish(call, SM_ERR(NO_MEMORY));
-        return;
-    }
-    r->call = call;
-    r->request = (const Sealmill__V1__RenewRequest *)(const void *)request;
-    r->errand.work = renew_work;
-    r->errand.done = renew_done;
-    sm_call_hold(call);
-    call->loop->errands++;
-    sm_errand_run(sm_api_of(call->loop), sm_api_loop_home(call->loop), &r->errand);
 }
 
 /* ---- IssueStream ---- */
@@ -196,11 +68,13 @@ void sm_start_renew(sm_call *call, const ProtobufCMessage *request)
 #define STREAM_IN_FLIGHT_MAX 4096
 
 struct stream {
+    sm_list items; /* under way */
     size_t in_flight;
     bool half_closed;
 };
 
 struct stream_item {
+    sm_list node;
     sm_arena arena;
     sm_issue issue;
     sm_call *call;
@@ -255,6 +129,7 @@ static void on_item_issued(sm_issue *issue)
         sm_refusal_record(call, issue->err, &issue->diag);
     }
     s->in_flight--;
+    sm_list_remove(&item->node);
     sm_arena_deinit(&item->arena);
     sm_free(item);
     maybe_end(call);
@@ -264,9 +139,24 @@ static void on_item_issued(sm_issue *issue)
 void sm_start_issue_stream(sm_call *call, const ProtobufCMessage *request)
 {
     (void)request;
-    call->user = SM_ARENA_NEW(&call->arena, struct stream);
-    if (call->user == NULL) {
+    struct stream *s = SM_ARENA_NEW(&call->arena, struct stream);
+    if (s == NULL) {
         sm_call_finish(call, SM_ERR(NO_MEMORY));
+        return;
+    }
+    sm_list_init(&s->items);
+    call->user = s;
+}
+
+void sm_issue_stream_gone(sm_call *call)
+{
+    struct stream *s = call->user;
+    if (s == NULL) {
+        return;
+    }
+    SM_LIST_FOR(node, &s->items)
+    {
+        sm_issue_cancel(&SM_CONTAINER_OF(node, struct stream_item, node)->issue);
     }
 }
 
@@ -306,6 +196,7 @@ void sm_issue_stream_message(sm_call *call, const ProtobufCMessage *message, sm_
     item->issue.correlation_id = call->correlation_id;
     item->issue.done = on_item_issued;
     s->in_flight++;
+    sm_list_push_back(&s->items, &item->node);
     sm_call_hold(call);
     sm_issue_start(&item->issue);
 }

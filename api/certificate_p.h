@@ -10,14 +10,18 @@
 #pragma once
 
 #include "api/call.h"
+#include "api/issue.h"
 #include "gen/sealmill/v1/certificate.pb-c.h"
 #include "sign/alg.h"
 
 void sm_start_issue(sm_call *call, const ProtobufCMessage *request);
 void sm_start_renew(sm_call *call, const ProtobufCMessage *request);
+/* Issue and Renew. */
+void sm_issue_gone(sm_call *call);
 void sm_start_issue_stream(sm_call *call, const ProtobufCMessage *request);
 void sm_issue_stream_message(sm_call *call, const ProtobufCMessage *message, sm_arena *arena);
 void sm_issue_stream_half_close(sm_call *call);
+void sm_issue_stream_gone(sm_call *call);
 sm_err sm_work_get(sm_call *call, const ProtobufCMessage *request, ProtobufCMessage **response);
 sm_err sm_work_list(sm_call *call, const ProtobufCMessage *request, ProtobufCMessage **response);
 sm_err sm_work_revoke(sm_call *call, const ProtobufCMessage *request, ProtobufCMessage **response);
@@ -26,9 +30,12 @@ void sm_start_watch(sm_call *call, const ProtobufCMessage *request);
 void sm_watch_writable(sm_call *call);
 void sm_watch_gone(sm_call *call);
 
-/* A CertificationRequest without a valid signature, for renewal with the same key. */
-void sm_pseudo_csr_write(sm_buf *out, sm_slice subject, sm_slice spki, sm_slice san_value,
-                         enum sm_sig_alg alg);
+/* An issuance for the call, not yet started, that answers it at its end: the call is held until then.
+ * NULL without memory. */
+sm_issue *sm_issue_new(sm_call *call, const Sealmill__V1__IssueRequest *request);
 /* The certificate's message from its record and state, in `arena`. */
 SM_FALLIBLE sm_describe_certificate(sm_call *call, sm_slice serial, bool brief, sm_arena *arena,
                                     Sealmill__V1__Certificate **out);
+/* The same from the record's octets. */
+SM_FALLIBLE sm_describe_record(sm_call *call, sm_slice serial, bool brief, sm_slice packed,
+                               sm_arena *arena, Sealmill__V1__Certificate **out);

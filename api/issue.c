@@ -7,12 +7,11 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "sign/oids.h"
 
 #define METADATA_MAX 32
 #define METADATA_VALUE_MAX 1024
 #define IDEMPOTENCY_KEY_MAX 64
-#define CLOCK_BACK_MAX_MS \
-    (5 * 60 * 1000) /* a clock that far behind the last issuance is not trusted */
 
 static void run_deferred(sm_msg *msg)
 {
@@ -123,7 +122,7 @@ static sm_err check_clock(sm_issue *issue, int64_t now_ms)
 {
     sm_api *api = sm_api_of(issue->loop);
     int64_t last = atomic_load_explicit(&api->last_issue_ms, memory_order_relaxed);
-    if (now_ms + CLOCK_BACK_MAX_MS < last) {
+    if (now_ms + SM_CLOCK_BACK_MAX_MS < last) {
         return sm_diag_set(&issue->diag, SM_ERR(CLOCK), "",
                            "the clock ran %lld s backwards: nothing is issued until it is right",
                            (long long)((last - now_ms) / 1000));
@@ -153,6 +152,47 @@ static sm_err parse_csr(sm_issue *issue)
                   : SM_NO_ERR;
 }
 
+static sm_err check_same_sans(sm_issue *issue)
+{
+    const struct sm_extension *ext = sm_cert_extension(issue->renewed->cert,
+                                                       SM_OID_SUBJECT_ALT_NAME);
+    const struct sm_cert_params *now = &issue->params;
+    struct sm_san *sans = NULL;
+    size_t count = 0;
+    if (ext != NULL) {
+        SM_TRY(sm_sans_parse(ext->value, true, issue->arena, &sans, &count, &issue->diag));
+    }
+    bool same = true;
+    for (size_t i = 0; i < count; i++) {
+        same = same && sm_sans_have(now->sans, now->san_count, &sans[i]);
+    }
+    for (size_t i = 0; i < now->san_count; i++) {
+        same = same && sm_sans_have(sans, count, &now->sans[i]);
+    }
+    return same ? SM_NO_ERR
+                : sm_diag_set(&issue->diag, SM_ERR(POLICY), "sans",
+                              "a renewal keeps the SANs, and these are others: issue it anew");
+}
+
+/* A renewal names whom the old certificate named (as RFC 7030 4.2.2 has it), in whatever string
+ * types. It needs less of a right than a new name would. */
+static sm_err check_same_names(sm_issue *issue)
+{
+    sm_buf before = sm_buf_init(SM_CERT_MAX);
+    sm_buf now = sm_buf_init(SM_CERT_MAX);
+    sm_err err = sm_name_to_text(issue->renewed->cert->subject, &before);
+    err = sm_ok(err) ? sm_name_to_text(issue->params.subject, &now) : err;
+    if (sm_ok(err) && !sm_slice_equal(sm_buf_slice(&before), sm_buf_slice(&now))) {
+        err = sm_diag_set(&issue->diag, SM_ERR(POLICY), "subject",
+                          "a renewal keeps the subject %.*s, and this is %.*s: issue it anew",
+                          (int)(before.len < 60 ? before.len : 60), (const char *)before.ptr,
+                          (int)(now.len < 60 ? now.len : 60), (const char *)now.ptr);
+    }
+    sm_buf_deinit(&before);
+    sm_buf_deinit(&now);
+    return sm_ok(err) ? check_same_sans(issue) : err;
+}
+
 static sm_err apply_profile(sm_issue *issue)
 {
     int64_t now_ms = sm_clock_wall_ms();
@@ -167,6 +207,9 @@ static sm_err apply_profile(sm_issue *issue)
         .ca_not_after = g->cert.not_after,
     };
     SM_TRY(sm_profile_apply(issue->profile, &input, issue->arena, &issue->params, &issue->diag));
+    if (issue->renewed != NULL) {
+        SM_TRY(check_same_names(issue));
+    }
     sm_serial_make(issue->serial);
     issue->params.serial = sm_slice_of(issue->serial, sizeof(issue->serial));
     issue->params.key = &issue->csr.key;
@@ -191,6 +234,7 @@ static sm_err prepare(sm_issue *issue)
 
 /* ---- proof of possession, then the signature ---- */
 
+/* A signature that was made is stored, cancelled or not: none leaves the key without a record. */
 static void on_signed(sm_crypt_job *job)
 {
     sm_issue *issue = SM_CONTAINER_OF(job, sm_issue, job);
@@ -210,6 +254,9 @@ static void on_signed(sm_crypt_job *job)
 
 static sm_err submit_signature(sm_issue *issue)
 {
+    if (issue->cancelled) {
+        return SM_ERR(CANCELLED);
+    }
     const struct sm_ca_generation *g = sm_ca_current(issue->ca);
     const sm_cert_template *t = issue->ca->templates[issue->profile->index];
     SM_TRY(sm_cert_write_tbs(t, &issue->params, &issue->tbs));
@@ -289,5 +336,6 @@ void sm_issue_start(sm_issue *issue)
 
 void sm_issue_cancel(sm_issue *issue)
 {
+    issue->cancelled = true;
     sm_batcher_cancel(sm_api_loop_batcher(issue->loop), &issue->job);
 }

@@ -22,6 +22,14 @@
 
 typedef struct sm_issue sm_issue;
 
+/* A certificate that is renewed: the new one has its names, and is only written while its state is
+ * still this. */
+struct sm_renewed {
+    sm_slice serial;
+    const struct sm_cert *cert;
+    sm_slice state; /* the StateRecord's octets; empty: there is none */
+};
+
 struct sm_issue {
     /* ---- the caller fills; everything is pinned until done ---- */
     sm_api_loop *loop;
@@ -29,8 +37,8 @@ struct sm_issue {
     const Sealmill__V1__IssueRequest *request;
     const struct sm_caller *caller;
     sm_slice correlation_id;
-    sm_slice renews;     /* serial that this renews; empty: none */
-    bool revoke_renewed; /* as superseded, in the same write */
+    const struct sm_renewed *renewed; /* what this renews; NULL: nothing */
+    bool revoke_renewed;              /* as superseded, in the same write */
     /* What it renews is revoked: only the answer that its idempotency key had before will do. */
     bool repeat_only;
     /* The request was authenticated otherwise (renewal with the same key): no CSR signature. */
@@ -53,15 +61,18 @@ struct sm_issue {
     sm_buf cert;
     sm_store_write write;
     struct sm_store_put puts[5];
-    struct sm_store_cond conds[3];
+    struct sm_store_cond conds[4];
     sm_slice log[2];
     sm_slice request_hash;
     sm_errand errand; /* blocking look-ups after a conflict */
+    bool retry;       /* what the errand found: the write is to be tried again */
+    bool cancelled;
     sm_msg defer;
     uint64_t start_ns;
     uint64_t stage_ns;
 };
 
 void sm_issue_start(sm_issue *issue);
-/* Marks it: done still comes. */
+/* Nobody waits for it any more: it ends with CANCELLED unless its signature is made already, or its
+ * write is under way; done still comes, not from here. Not after done. */
 void sm_issue_cancel(sm_issue *issue);

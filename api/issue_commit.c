@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The durable write of a certificate, and what to do when one of its conditions fails. */
 #include "api/api_p.h"
+#include "api/indexer.h"
 #include "api/issue_p.h"
 #include "api/record.h"
 #include "base/clock.h"
@@ -60,32 +61,23 @@ void sm_issue_stage(sm_issue *issue, enum sm_issue_stage stage)
     issue->stage_ns = now;
 }
 
-static ProtobufCBinaryData binary(sm_slice s)
-{
-    union {
-        const uint8_t *in;
-        uint8_t *out;
-    } ptr = {s.ptr};
-    return (ProtobufCBinaryData){s.len, ptr.out};
-}
-
 /* ---- the answer ---- */
 
-static sm_err fill_response(sm_issue *issue, sm_slice cert, sm_slice serial, int64_t not_before,
-                            int64_t not_after)
+static sm_err fill_response(sm_issue *issue, const struct sm_ca_generation *g, sm_slice cert,
+                            sm_slice serial, int64_t not_before, int64_t not_after)
 {
-    const struct sm_ca_generation *g = sm_ca_current(issue->ca);
     Sealmill__V1__IssueResponse *r = &issue->response;
     char *hex = sm_arena_alloc(issue->arena, 2 * serial.len + 1);
     r->chain = sm_arena_alloc(issue->arena, (g->chain_count + 1) * sizeof(*r->chain));
     if (hex == NULL || r->chain == NULL) {
         return SM_ERR(NO_MEMORY);
     }
-    r->certificate = binary(cert);
+    r->certificate = sm_binary(cert);
     r->serial = sm_hex_format(serial, hex);
-    r->chain[r->n_chain++] = binary(g->cert.der);
-    for (size_t i = 0; i + 1 < g->chain_count; i++) { /* without the root, which is the last */
-        r->chain[r->n_chain++] = binary(g->chain[i]);
+    r->n_chain = 0;
+    r->chain[r->n_chain++] = sm_binary(g->cert.der);
+    for (size_t i = 0; i < g->chain_sent; i++) {
+        r->chain[r->n_chain++] = sm_binary(g->chain[i]);
     }
     r->not_before = sm_timestamp(issue->arena, not_before);
     r->not_after = sm_timestamp(issue->arena, not_after);
@@ -128,13 +120,13 @@ void sm_issue_complete(sm_issue *issue)
             sm_slice_of(issue->response.certificate.data, issue->response.certificate.len), &copy);
         issue->err = err;
         if (sm_ok(err)) {
-            issue->response.certificate = binary(copy);
+            issue->response.certificate = sm_binary(copy);
         }
         for (size_t i = 0; sm_ok(issue->err) && i < issue->response.n_chain; i++) {
             sm_slice der = sm_slice_of(issue->response.chain[i].data, issue->response.chain[i].len);
             issue->err = sm_arena_copy(issue->arena, der,
                                        &copy); /* the world may change before the answer leaves */
-            issue->response.chain[i] = binary(copy);
+            issue->response.chain[i] = sm_binary(copy);
         }
     }
     sm_buf_deinit(&issue->cert);
@@ -144,6 +136,11 @@ void sm_issue_complete(sm_issue *issue)
 
 /* ---- the record ---- */
 
+static sm_slice serial_of_renewed(const sm_issue *issue)
+{
+    return issue->renewed == NULL ? SM_SLICE_NONE : issue->renewed->serial;
+}
+
 static sm_err pack_certificate(sm_issue *issue, sm_slice *out)
 {
     Sealmill__Record__V1__CertificateRecord r;
@@ -152,13 +149,13 @@ static sm_err pack_certificate(sm_issue *issue, sm_slice *out)
     r.ca_id = issue->ca->id;
     r.ca_generation = sm_ca_current(issue->ca)->number;
     r.profile = issue->profile->message->name;
-    r.certificate = binary(sm_buf_slice(&issue->cert));
+    r.certificate = sm_binary(sm_buf_slice(&issue->cert));
     r.not_before = issue->params.not_before;
     r.not_after = issue->params.not_after;
     r.issued_at = sm_clock_wall_s();
     r.requester = sm_text(issue->arena, sm_slice_str(issue->caller->name));
     r.correlation_id = sm_text(issue->arena, issue->correlation_id);
-    r.renews = binary(issue->renews);
+    r.renews = sm_binary(serial_of_renewed(issue));
     size_t n = issue->request->n_metadata;
     if (n > 0) {
         r.metadata = sm_arena_alloc(issue->arena, n * sizeof(*r.metadata));
@@ -179,17 +176,25 @@ static sm_err pack_certificate(sm_issue *issue, sm_slice *out)
 
 static sm_err pack_log(sm_issue *issue, sm_slice *out)
 {
+    const struct sm_cert_params *params = &issue->params;
+    sm_buf keys = sm_buf_init(SM_CERT_MAX);
+    sm_err err = sm_index_keys(params->subject, params->key->spki, params->sans, params->san_count,
+                               &keys);
     const struct sm_audit audit = {
         .caller = issue->caller->name,
-        .action = issue->renews.len > 0 ? "certificate.renew" : "certificate.issue",
+        .action = issue->renewed != NULL ? "certificate.renew" : "certificate.issue",
         .outcome = "ok",
         .profile = issue->profile->message->name,
         .correlation_id = issue->correlation_id,
         .serial = sm_slice_of(issue->serial, sizeof(issue->serial)),
         .ca_id = issue->ca->id,
         .kind = SEALMILL__V1__INVENTORY_EVENT__KIND__KIND_ISSUED,
+        .index_keys = sm_buf_slice(&keys),
+        .not_after = params->not_after,
     };
-    return sm_audit_pack(&audit, issue->arena, out);
+    err = sm_ok(err) ? sm_audit_pack(&audit, issue->arena, out) : err;
+    sm_buf_deinit(&keys);
+    return err;
 }
 
 /* ---- conditions: idempotency, duplicates ---- */
@@ -201,8 +206,8 @@ static sm_err add_guard(sm_issue *issue, sm_slice key)
     Sealmill__Record__V1__IdempotencyRecord r;
     sealmill__record__v1__idempotency_record__init(&r);
     r.version = SM_RECORD_VERSION;
-    r.request_sha256 = binary(issue->request_hash);
-    r.serial = binary(sm_slice_of(issue->serial, sizeof(issue->serial)));
+    r.request_sha256 = sm_binary(issue->request_hash);
+    r.serial = sm_binary(sm_slice_of(issue->serial, sizeof(issue->serial)));
     bool idempotency = sm_slice_starts_with(key, SM_LIT("idem/"));
     r.expires_at = idempotency ? sm_clock_wall_s() + IDEMPOTENCY_LIFE_S : issue->params.not_after;
     sm_slice value;
@@ -265,10 +270,11 @@ static sm_err hash_request(sm_issue *issue)
     uint8_t digest[SM_DIGEST_MAX];
     sm_slice packed;
     SM_TRY(pack_request(issue, &packed));
-    sm_buf text = sm_buf_init(packed.len + issue->renews.len + 8);
+    sm_slice renewed = serial_of_renewed(issue);
+    sm_buf text = sm_buf_init(packed.len + renewed.len + 8);
     sm_buf_put_u32be(&text, (uint32_t)packed.len);
     sm_buf_put(&text, packed);
-    sm_buf_put(&text, issue->renews);
+    sm_buf_put(&text, renewed);
     sm_buf_put_byte(&text, issue->revoke_renewed ? 1 : 0);
     sm_err err = sm_buf_err(&text);
     err = sm_ok(err) ? sm_digest_compute(SM_SHA256, sm_buf_slice(&text), digest) : err;
@@ -288,11 +294,11 @@ static sm_err add_guards(sm_issue *issue)
                           sm_slice_str(issue->request->idempotency_key), &key));
         SM_TRY(add_guard(issue, key));
     }
-    if (p->refuse_duplicate_subject && issue->renews.len == 0) {
+    if (p->refuse_duplicate_subject) {
         SM_TRY(hashed_key(issue, "uniq-subject/", ca, issue->params.subject, &key));
         SM_TRY(add_guard(issue, key));
     }
-    if (p->refuse_duplicate_key && issue->renews.len == 0) {
+    if (p->refuse_duplicate_key) {
         SM_TRY(hashed_key(issue, "uniq-key/", ca, issue->csr.key.spki, &key));
         SM_TRY(add_guard(issue, key));
     }
@@ -336,7 +342,11 @@ static sm_err repeat_answer(sm_issue *issue, sm_store *store,
                          &sealmill__record__v1__certificate_record__descriptor, issue->arena, &m));
     const Sealmill__Record__V1__CertificateRecord *r =
         (const Sealmill__Record__V1__CertificateRecord *)(void *)m;
-    return fill_response(issue, sm_slice_of(r->certificate.data, r->certificate.len), serial,
+    const struct sm_ca_generation *g = sm_ca_generation(issue->ca, r->ca_generation);
+    if (g == NULL) {
+        return SM_ERR(CORRUPT);
+    }
+    return fill_response(issue, g, sm_slice_of(r->certificate.data, r->certificate.len), serial,
                          r->not_before, r->not_after);
 }
 
@@ -375,6 +385,9 @@ static sm_err resolve(sm_issue *issue, bool *retry)
     bool idempotency = sm_slice_starts_with(cond->key, SM_LIT("idem/"));
     if (idempotency) {
         live = holder->expires_at > sm_clock_wall_s();
+    } else if (sm_slice_equal(sm_slice_of(holder->serial.data, holder->serial.len),
+                              serial_of_renewed(issue))) {
+        live = false; /* the new one takes the old one's place */
     } else {
         SM_TRY(holder_is_live(store, holder, issue->arena, &live));
     }
@@ -402,15 +415,13 @@ static sm_err submit(sm_issue *issue);
 static void resolve_work(sm_errand *errand)
 {
     sm_issue *issue = SM_CONTAINER_OF(errand, sm_issue, errand);
-    bool retry;
-    issue->err = resolve(issue, &retry);
-    issue->job.cancelled = retry; /* carried to the loop: the job is over */
+    issue->err = resolve(issue, &issue->retry);
 }
 
 static void resolve_done(sm_errand *errand)
 {
     sm_issue *issue = SM_CONTAINER_OF(errand, sm_issue, errand);
-    if (sm_ok(issue->err) && issue->job.cancelled) {
+    if (sm_ok(issue->err) && issue->retry) {
         issue->err = submit(issue);
         if (sm_ok(issue->err)) {
             return;
@@ -426,7 +437,14 @@ static void on_written(sm_store_write *op)
     sm_issue *issue = SM_CONTAINER_OF(op, sm_issue, write);
     sm_issue_stage(issue, SM_STAGE_STORE);
     issue->err = op->err;
-    if (sm_err_is(op->err, SM_E_EXISTS) || sm_err_is(op->err, SM_E_CONFLICT)) {
+    bool refused = sm_err_is(op->err, SM_E_EXISTS) || sm_err_is(op->err, SM_E_CONFLICT);
+    if (refused && issue->conds[op->failed_cond].family == SM_FAMILY_STATE) {
+        issue->err = sm_diag_set(&issue->diag, SM_ERR(CONFLICT), "serial",
+                                 "the certificate's state changed just now: look at it first");
+        sm_issue_complete(issue);
+        return;
+    }
+    if (refused) {
         issue->errand.work = resolve_work;
         issue->errand.done = resolve_done;
         sm_errand_run(sm_api_of(issue->loop), sm_api_loop_home(issue->loop), &issue->errand);
@@ -436,7 +454,7 @@ static void on_written(sm_store_write *op)
         sm_api_count_state_change(sm_api_of(issue->loop));
     }
     if (sm_ok(op->err)) {
-        issue->err = fill_response(issue, sm_buf_slice(&issue->cert),
+        issue->err = fill_response(issue, sm_ca_current(issue->ca), sm_buf_slice(&issue->cert),
                                    sm_slice_of(issue->serial, sizeof(issue->serial)),
                                    issue->params.not_before, issue->params.not_after);
     } else {
@@ -464,18 +482,27 @@ static sm_err add_revocation(sm_issue *issue)
     sm_slice value;
     SM_TRY(sm_record_pack(&state.base, issue->arena, &value));
     issue->puts[issue->write.put_count++] = (struct sm_store_put){SM_PUT, SM_FAMILY_STATE,
-                                                                  issue->renews, value};
+                                                                  issue->renewed->serial, value};
     const struct sm_audit audit = {
         .caller = issue->caller->name,
         .action = "certificate.revoke",
         .outcome = "ok",
         .correlation_id = issue->correlation_id,
-        .serial = issue->renews,
+        .serial = issue->renewed->serial,
         .ca_id = issue->ca->id,
         .kind = SEALMILL__V1__INVENTORY_EVENT__KIND__KIND_REVOKED,
         .reason = state.reason,
     };
     return sm_audit_pack(&audit, issue->arena, &issue->log[issue->write.log_count++]);
+}
+
+/* Who revokes the old certificate or puts it on hold meanwhile is not overruled. */
+static void add_state_condition(sm_issue *issue)
+{
+    const struct sm_renewed *old = issue->renewed;
+    issue->conds[issue->write.cond_count++] = (struct sm_store_cond){
+        old->state.len == 0 ? SM_COND_ABSENT : SM_COND_EQUALS, SM_FAMILY_STATE, old->serial,
+        old->state};
 }
 
 sm_err sm_issue_commit(sm_issue *issue)
@@ -495,7 +522,10 @@ sm_err sm_issue_commit(sm_issue *issue)
     issue->puts[issue->write.put_count++] = (struct sm_store_put){SM_PUT, SM_FAMILY_CERT, serial,
                                                                   value};
     SM_TRY(add_guards(issue));
-    if (issue->revoke_renewed && issue->renews.len > 0) {
+    if (issue->renewed != NULL && !issue->repeat_only) {
+        add_state_condition(issue);
+    }
+    if (issue->renewed != NULL && issue->revoke_renewed) {
         SM_TRY(add_revocation(issue));
     }
     return submit(issue);

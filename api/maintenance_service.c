@@ -52,7 +52,7 @@ static sm_err write_audit(sm_call *call, const char *name)
                                    .outcome = "ok",
                                    .target = name,
                                    .correlation_id = call->correlation_id};
-    const struct sm_change change = {.audit = &audit};
+    struct sm_change change = {.audit = &audit};
     return sm_change_write(sm_api_store(sm_api_of(call->loop)), &change, &call->arena);
 }
 

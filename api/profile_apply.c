@@ -220,7 +220,7 @@ static sm_err apply_subject(struct apply *a)
     if (rules != NULL && rules->source == SEALMILL__V1__SUBJECT_RULES__SOURCE__SOURCE_EMPTY) {
         return encode_name(a, &name);
     }
-    if (rules != NULL && rules->source == SEALMILL__V1__SUBJECT_RULES__SOURCE__SOURCE_TEMPLATE) {
+    if (rules != NULL && rules->template_[0] != '\0') {
         sm_slice text;
         SM_TRY(expand(a, rules->template_, true, "subject", &text));
         SM_TRY(sm_name_from_text(text, a->arena, &name, a->diag));
@@ -256,16 +256,6 @@ static sm_err check_san(struct apply *a, const Sealmill__V1__SanRules *rules,
                            "a name of type %s matches none of the profile's patterns", kind);
     }
     return SM_NO_ERR;
-}
-
-static bool has_san(const struct sm_san *sans, size_t count, const struct sm_san *san)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (sans[i].kind == san->kind && sm_slice_equal(sans[i].value, san->value)) {
-            return true;
-        }
-    }
-    return false;
 }
 
 /* Names of the CSR, or of the request in their place. */
@@ -321,11 +311,12 @@ static sm_err apply_sans(struct apply *a)
     }
     for (size_t i = 0; rules != NULL && i < rules->n_templates; i++) {
         SM_TRY(add_template_san(a, rules->templates[i], &all[count]));
-        count += !has_san(all, count, &all[count]);
+        count += !sm_sans_have(all, count, &all[count]);
     }
     if (rules != NULL && rules->add_cn) {
         struct sm_san cn = {SM_SAN_DNS, csr_attribute(a, SM_LIT("CN"))};
-        if (sm_ok(sm_san_check(&cn, rules->allow_wildcards, NULL)) && !has_san(all, count, &cn)) {
+        if (sm_ok(sm_san_check(&cn, rules->allow_wildcards, NULL)) &&
+            !sm_sans_have(all, count, &cn)) {
             all[count++] = cn;
         }
     }
@@ -411,6 +402,47 @@ static bool is_fixed(const struct sm_profile *p, sm_slice oid)
     return false;
 }
 
+/* RFC 5280 4.2.1.3: keyCertSign only with cA; cRLSign verifies the CA's own lists. */
+#define KEY_USAGE_OF_CAS 0x06 /* bits 5 and 6 of the first octet */
+
+static bool is_for_cas(sm_slice key_usage)
+{
+    sm_der d = sm_der_init(key_usage);
+    sm_slice bits = sm_der_read(&d, SM_DER_BIT_STRING); /* the count of unused bits, octets */
+    return !sm_ok(sm_der_finish(&d)) || bits.len < 2 || (bits.ptr[1] & KEY_USAGE_OF_CAS) != 0;
+}
+
+/* RFC 6960 4.2.2.2: with it the certificate's key could answer for the CA. */
+static bool may_answer_ocsp(sm_slice eku)
+{
+    sm_der d = sm_der_init(eku);
+    sm_der list = sm_der_enter(&d, SM_DER_SEQUENCE);
+    bool found = false;
+    while (!sm_der_at_end(&list)) {
+        sm_slice oid = sm_der_read_oid(&list);
+        found = found || sm_slice_equal(oid, SM_OID_EKU_OCSP_SIGNING);
+    }
+    sm_der_leave(&d, &list);
+    return !sm_ok(sm_der_finish(&d)) || found;
+}
+
+/* What a requester may not have by asking, even where the profile honours the extension. */
+static sm_err check_honoured(struct apply *a, const struct sm_extension *ext)
+{
+    const Sealmill__V1__BasicConstraints *bc = a->profile->message->basic_constraints;
+    bool is_ca = bc != NULL && bc->ca;
+    if (sm_slice_equal(ext->oid, SM_OID_KEY_USAGE) && !is_ca && is_for_cas(ext->value)) {
+        return sm_diag_set(a->diag, SM_ERR(POLICY), "csr.extensions.key_usage",
+                           "keyCertSign and cRLSign are for CAs, which this profile does not make");
+    }
+    if (sm_slice_equal(ext->oid, SM_OID_EKU) && may_answer_ocsp(ext->value)) {
+        return sm_diag_set(a->diag, SM_ERR(POLICY), "csr.extensions.extended_key_usage",
+                           "it is no list of purposes, or OCSPSigning is in it, which only a "
+                           "profile can give");
+    }
+    return SM_NO_ERR;
+}
+
 static sm_err apply_extensions(struct apply *a)
 {
     const struct sm_csr *csr = a->in->csr;
@@ -426,6 +458,7 @@ static sm_err apply_extensions(struct apply *a)
                         sm_slice_equal(ext->oid, SM_OID_SUBJECT_KEY_ID) ||
                         sm_slice_equal(ext->oid, SM_OID_BASIC_CONSTRAINTS);
         if (!identity && is_honoured(a->profile, ext->oid) && !is_fixed(a->profile, ext->oid)) {
+            SM_TRY(check_honoured(a, ext));
             list[count++] = *ext;
         } else if (!identity && a->profile->message->refuse_unknown_csr_extensions &&
                    !is_fixed(a->profile, ext->oid)) {

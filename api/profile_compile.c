@@ -141,6 +141,12 @@ static sm_err compile_subject(const Sealmill__V1__SubjectRules *rules, sm_arena 
         return sm_diag_set(diag, SM_ERR(INVALID), "subject.template",
                            "it is needed with source: template");
     }
+    if (given(rules->template_) &&
+        rules->source != SEALMILL__V1__SUBJECT_RULES__SOURCE__SOURCE_TEMPLATE &&
+        rules->source != SEALMILL__V1__SUBJECT_RULES__SOURCE__SOURCE_UNSPECIFIED) {
+        return sm_diag_set(diag, SM_ERR(INVALID), "subject.template",
+                           "it is not used with source: copy or empty");
+    }
     SM_TRY(check_template(rules->template_, arena, "subject.template", diag));
     for (size_t i = 0; i < rules->n_rules; i++) {
         sm_slice oid;
@@ -331,6 +337,14 @@ static sm_err add_policies(const Sealmill__V1__Profile *m, sm_arena *arena, stru
 
 /* These come from the request or the CA: from a second place they would stand in the certificate
  * twice (RFC 5280 4.2: MUST NOT). */
+/* They say what a CA is, or where its lists are: no request decides that. */
+static bool is_of_cas(sm_slice oid)
+{
+    return sm_slice_equal(oid, SM_OID_BASIC_CONSTRAINTS) ||
+           sm_slice_equal(oid, SM_OID_NAME_CONSTRAINTS) || sm_slice_equal(oid, SM_OID_CRL_DP) ||
+           sm_slice_equal(oid, SM_OID_AIA) || sm_slice_equal(oid, SM_OID_OCSP_NO_CHECK);
+}
+
 static bool has_its_own_place(sm_slice oid)
 {
     return sm_slice_equal(oid, SM_OID_SUBJECT_ALT_NAME) ||
@@ -392,6 +406,11 @@ static sm_err compile_honoured(const Sealmill__V1__Profile *m, sm_arena *arena,
         if (has_its_own_place(*to)) {
             return sm_diag_set(diag, SM_ERR(INVALID), "honour_csr_extensions",
                                "%s is written by itself, from the request or the CA",
+                               m->honour_csr_extensions[i]);
+        }
+        if (is_of_cas(*to)) {
+            return sm_diag_set(diag, SM_ERR(INVALID), "honour_csr_extensions",
+                               "%s is the CA's to say, not a request's",
                                m->honour_csr_extensions[i]);
         }
     }

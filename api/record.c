@@ -1,12 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/record.h"
 
+#include "api/indexer.h"
 #include "base/clock.h"
 #include "base/text.h"
 #include "proto/message.h"
 #include "sign/cert.h"
 
 static char empty[] = "";
+
+ProtobufCBinaryData sm_binary(sm_slice s)
+{
+    union {
+        const uint8_t *in;
+        uint8_t *out;
+    } ptr = {s.ptr};
+    return (ProtobufCBinaryData){s.len, ptr.out};
+}
 
 char *sm_text(sm_arena *arena, sm_slice s)
 {
@@ -43,21 +53,26 @@ sm_err sm_record_get(sm_store *store, enum sm_store_family family, sm_slice key,
 {
     sm_buf bytes = sm_buf_init(RECORD_MAX);
     sm_err err = sm_store_get_sync(store, family, key, &bytes);
-    ProtobufCMessage *m = NULL;
-    if (sm_ok(err)) {
-        err = sm_message_unpack(type, sm_buf_slice(&bytes), arena, &m);
-        err = sm_ok(err) || sm_err_is(err, SM_E_NO_MEMORY) ? err : SM_ERR(CORRUPT);
-    }
+    err = sm_ok(err) ? sm_record_unpack(sm_buf_slice(&bytes), type, arena, out) : err;
     sm_buf_deinit(&bytes);
-    if (sm_ok(err)) {
-        uint32_t version; /* the first field of every record */
-        memcpy(&version, (const uint8_t *)m + type->fields[0].offset, sizeof(version));
-        if (version != SM_RECORD_VERSION) {
-            return SM_ERR(CORRUPT);
-        }
-        *out = m;
-    }
     return err;
+}
+
+sm_err sm_record_unpack(sm_slice packed, const ProtobufCMessageDescriptor *type, sm_arena *arena,
+                        ProtobufCMessage **out)
+{
+    ProtobufCMessage *m;
+    uint32_t version; /* the first field of every record */
+    sm_err err = sm_message_unpack(type, packed, arena, &m);
+    if (!sm_ok(err)) {
+        return sm_err_is(err, SM_E_NO_MEMORY) ? err : SM_ERR(CORRUPT);
+    }
+    memcpy(&version, (const uint8_t *)m + type->fields[0].offset, sizeof(version));
+    if (version != SM_RECORD_VERSION) {
+        return SM_ERR(CORRUPT);
+    }
+    *out = m;
+    return SM_NO_ERR;
 }
 
 sm_err sm_record_key(const char *prefix, sm_slice name, sm_arena *arena, sm_slice *out)
@@ -84,15 +99,10 @@ sm_err sm_audit_pack(const struct sm_audit *audit, sm_arena *arena, sm_slice *ou
 {
     Sealmill__Record__V1__LogRecord log;
     sealmill__record__v1__log_record__init(&log);
-    union {
-        const uint8_t *in;
-        uint8_t *out;
-    } serial = {audit->serial.ptr};
     log.version = SM_RECORD_VERSION;
     log.time_ms = sm_clock_wall_ms();
     log.kind = audit->kind;
-    log.serial.data = serial.out;
-    log.serial.len = audit->serial.len;
+    log.serial = sm_binary(audit->serial);
     log.ca_id = audit->ca_id;
     log.profile = text_of(arena, audit->profile);
     log.caller = text_of(arena, audit->caller);
@@ -102,24 +112,72 @@ sm_err sm_audit_pack(const struct sm_audit *audit, sm_arena *arena, sm_slice *ou
     log.detail = text_of(arena, audit->detail);
     log.correlation_id = sm_text(arena, audit->correlation_id);
     log.reason = audit->reason;
+    if (audit->index_keys.len > 0) {
+        log.index_rules = SM_INDEX_RULES;
+        log.not_after = audit->not_after;
+        log.index_keys = sm_binary(audit->index_keys);
+    }
     return sm_record_pack(&log.base, arena, out);
 }
 
-sm_err sm_change_write(sm_store *store, const struct sm_change *change, sm_arena *arena)
+static bool certainly_not_written(sm_err err)
+{
+    return sm_err_is(err, SM_E_CONFLICT) || sm_err_is(err, SM_E_EXISTS) ||
+           sm_err_is(err, SM_E_QUEUE_FULL) || sm_err_is(err, SM_E_DRAINING) ||
+           sm_err_is(err, SM_E_TOO_LARGE);
+}
+
+sm_err sm_change_write(sm_store *store, struct sm_change *change, sm_arena *arena)
 {
     sm_slice log;
+    struct sm_store_put *puts = sm_arena_alloc(arena, (change->gone_count + 1) * sizeof(*puts));
+    size_t count = 0;
     SM_TRY(sm_audit_pack(change->audit, arena, &log));
-    const struct sm_store_put put = {change->remove ? SM_DELETE : SM_PUT, SM_FAMILY_META,
-                                     change->key, change->value};
+    if (puts == NULL) {
+        return SM_ERR(NO_MEMORY);
+    }
+    for (size_t i = 0; i < change->gone_count; i++) {
+        puts[count++] = (struct sm_store_put){SM_DELETE, SM_FAMILY_META, change->gone[i],
+                                              SM_SLICE_NONE};
+    }
+    if (change->key.len > 0) {
+        puts[count++] = (struct sm_store_put){change->remove ? SM_DELETE : SM_PUT, SM_FAMILY_META,
+                                              change->key, change->value};
+    }
     sm_store_write op = {
         .conds = change->conds,
         .cond_count = change->cond_count,
-        .puts = &put,
-        .put_count = change->key.len > 0 ? 1 : 0,
+        .puts = puts,
+        .put_count = count,
         .log = &log,
         .log_count = 1,
     };
-    return sm_store_write_sync(store, &op);
+    sm_err err = sm_store_write_sync(store, &op);
+    change->uncertain = !sm_ok(err) && !certainly_not_written(err);
+    return err;
+}
+
+sm_err sm_record_last_time_ms(sm_store *store, int64_t *out)
+{
+    uint64_t sequence = sm_store_last_sequence(store);
+    uint8_t key[8];
+    sm_arena arena;
+    ProtobufCMessage *m;
+    *out = 0;
+    if (sequence == 0) {
+        return SM_NO_ERR;
+    }
+    for (size_t i = 0; i < sizeof(key); i++) {
+        key[i] = (uint8_t)(sequence >> (8 * (7 - i)));
+    }
+    sm_arena_init(&arena, RECORD_MAX * 2);
+    sm_err err = sm_record_get(store, SM_FAMILY_LOG, sm_slice_of(key, sizeof(key)),
+                               &sealmill__record__v1__log_record__descriptor, &arena, &m);
+    if (sm_ok(err)) {
+        *out = ((const Sealmill__Record__V1__LogRecord *)(void *)m)->time_ms;
+    }
+    sm_arena_deinit(&arena);
+    return err;
 }
 
 sm_err sm_record_state_is_valid(sm_slice packed, bool *valid)

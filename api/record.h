@@ -25,6 +25,11 @@ SM_FALLIBLE sm_record_pack(const ProtobufCMessage *message, sm_arena *arena, sm_
 SM_FALLIBLE sm_record_get(sm_store *store, enum sm_store_family family, sm_slice key,
                           const ProtobufCMessageDescriptor *type, sm_arena *arena,
                           ProtobufCMessage **out);
+/* Unpacks what was read. Errors: CORRUPT, as above. */
+SM_FALLIBLE sm_record_unpack(sm_slice packed, const ProtobufCMessageDescriptor *type,
+                             sm_arena *arena, ProtobufCMessage **out);
+/* protobuf-c's octets, which are not const, borrowing a slice's. */
+ProtobufCBinaryData sm_binary(sm_slice s);
 /* A key of META: prefix and name, in the arena. */
 SM_FALLIBLE sm_record_key(const char *prefix, sm_slice name, sm_arena *arena, sm_slice *out);
 
@@ -41,13 +46,14 @@ struct sm_audit {
     uint32_t ca_id;
     uint32_t kind; /* sealmill.v1.InventoryEvent.Kind */
     uint32_t reason;
+    sm_slice index_keys; /* of a certificate, and when it expires (indexer.h) */
+    int64_t not_after;
 };
 
 /* Packs a LogRecord into the arena. */
 SM_FALLIBLE sm_audit_pack(const struct sm_audit *audit, sm_arena *arena, sm_slice *out);
 
-/* A write of one META record with its audit record (blocking, service threads). `expected` len
- * 0: the key must be absent; ptr NULL and `any`: no condition. */
+/* A write of one META record with its audit record (blocking, service threads). */
 struct sm_change {
     sm_slice key;
     sm_slice value;
@@ -55,8 +61,16 @@ struct sm_change {
     const struct sm_store_cond *conds;
     size_t cond_count;
     const struct sm_audit *audit;
+    const sm_slice *gone; /* keys of META that are removed with it */
+    size_t gone_count;
+    bool uncertain; /* out: the write failed, but its record may be on the disk */
 };
-SM_FALLIBLE sm_change_write(sm_store *store, const struct sm_change *change, sm_arena *arena);
+/* Errors: CONFLICT, EXISTS, QUEUE_FULL, DRAINING, TOO_LARGE, NO_MEMORY, DISK. */
+SM_FALLIBLE sm_change_write(sm_store *store, struct sm_change *change, sm_arena *arena);
+
+/* When the last record of the log was written, unix milliseconds; 0: the log is empty. Errors: DISK,
+ * CORRUPT, NO_MEMORY. */
+SM_FALLIBLE sm_record_last_time_ms(sm_store *store, int64_t *out);
 
 /* What a StateRecord's octets say: false for revoked or on hold. Errors: CORRUPT, NO_MEMORY. */
 SM_FALLIBLE sm_record_state_is_valid(sm_slice packed, bool *valid);

@@ -85,7 +85,7 @@ static sm_err check_algorithm(sm_call *call, const Sealmill__V1__SigningKey *key
     }
     return allowed ? SM_NO_ERR
                    : sm_diag_set(&call->diag, SM_ERR(POLICY), "digest_algorithm",
-                                 "the key's policy does not allow it (%s)", sm_sig_alg_name(alg));
+                                 "the key's policy does not allow %s", sm_sig_alg_name(alg));
 }
 
 static sm_err check_rate(sm_call *call, const Sealmill__V1__SigningKey *key, sm_rate *rate)
@@ -225,11 +225,9 @@ static sm_err make_key(sm_call *call, Sealmill__V1__SigningKey *key)
     const struct sm_store_cond cond = {SM_COND_ABSENT, SM_FAMILY_META, c.key, SM_SLICE_NONE};
     c.conds = &cond;
     c.cond_count = 1;
-    err = sm_ok(err) ? sm_change_write(api->config.store, &c, &call->arena) : err;
-    if (!sm_ok(err)) {
-        sm_keystore_discard(api->config.keystore, sm_key_uri(handle));
-    } else {
-        err = sm_api_refresh(api, &call->diag);
+    err = sm_ok(err) ? sm_api_commit(api, &c, &call->arena, &call->diag) : err;
+    if (!sm_ok(err) && !c.uncertain) {
+        sm_api_drop_key(api, sm_key_uri(handle));
     }
     sm_key_detach(&handle);
     return err;

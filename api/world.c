@@ -2,6 +2,8 @@
 #include "api/world.h"
 
 #include "api/api_p.h"
+#include "api/record.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "proto/message.h"
@@ -9,12 +11,35 @@
 
 #define WORLD_MEMORY (256U << 20)
 
+/* What is stored was accepted once: where it is over a limit now it is left out, so that one record
+ * cannot keep the others from working. A change that is not stored yet is refused instead. */
+enum row_kind {
+    ROW_STORED,
+    ROW_REPLACED, /* the change, in the place of its stored record */
+    ROW_NEW,      /* the change, without one */
+};
+
 struct builder {
     sm_api *api;
     sm_world *world;
     sm_diag *diag;
+    const struct sm_change *change; /* NULL: none */
+    bool change_seen;
+    enum row_kind kind; /* of the row in hand */
+    sm_err (*add)(struct builder *b, sm_slice key, sm_slice value);
     sm_err err;
 };
+
+static sm_err over_limit(struct builder *b, const char *what, const char *name, int limit)
+{
+    if (b->kind == ROW_NEW) {
+        return sm_diag_set(b->diag, SM_ERR(TOO_LARGE), "name", "there are %d %s already", limit,
+                           what);
+    }
+    sm_log(SM_LOG_ERROR, "record_left_out", SM_KS("of", what), SM_KS("name", name),
+           SM_KS("reason", "over the limit"), SM_KI("limit", limit), SM_KEND);
+    return SM_NO_ERR;
+}
 
 struct sm_ca *sm_world_ca(const sm_world *world, const char *name)
 {
@@ -107,18 +132,28 @@ static sm_err add_generation(struct builder *b, struct sm_ca *ca,
     for (size_t i = 0; i < from->n_chain; i++) {
         g->chain[g->chain_count++] = sm_slice_of(from->chain[i].data, from->chain[i].len);
     }
+    g->chain_sent = g->chain_count;
+    struct sm_cert last;
+    if (g->chain_count > 0 && sm_ok(sm_cert_parse(g->chain[g->chain_count - 1], &last, NULL)) &&
+        sm_slice_equal(last.subject, last.issuer)) {
+        g->chain_sent--; /* relying parties have their own (RFC 8446 4.4.2) */
+    }
     return SM_NO_ERR;
 }
 
-static sm_err add_ca(struct builder *b, sm_slice value)
+static sm_err add_ca(struct builder *b, sm_slice key, sm_slice value)
 {
     sm_world *w = b->world;
     ProtobufCMessage *m;
-    if (w->ca_count == SM_CAS_MAX) {
-        return sm_diag_set(b->diag, SM_ERR(TOO_LARGE), "ca", "more than %d CAs", SM_CAS_MAX);
-    }
-    SM_TRY(sm_message_unpack(&sealmill__record__v1__ca_record__descriptor, value, &w->arena, &m));
+    sm_slice copy;
+    (void)key;
+    SM_TRY(sm_arena_copy(&w->arena, value, &copy));
+    SM_TRY(sm_message_unpack(&sealmill__record__v1__ca_record__descriptor, copy, &w->arena, &m));
     Sealmill__Record__V1__CaRecord *record = (Sealmill__Record__V1__CaRecord *)(void *)m;
+    w->last_ca_id = record->id > w->last_ca_id ? record->id : w->last_ca_id;
+    if (w->ca_count == SM_CAS_MAX) {
+        return over_limit(b, "CAs", record->ca->name, SM_CAS_MAX);
+    }
     struct sm_ca *ca = &w->cas[w->ca_count++];
     ca->name = record->ca->name;
     ca->id = record->id;
@@ -137,27 +172,14 @@ static sm_err add_ca(struct builder *b, sm_slice value)
 
 /* ---- rows ---- */
 
-static bool on_ca_row(void *ctx, sm_slice key, sm_slice value)
-{
-    struct builder *b = ctx;
-    (void)key;
-    sm_slice copy;
-    b->err = sm_arena_copy(&b->world->arena, value, &copy);
-    if (sm_ok(b->err)) {
-        b->err = add_ca(b, copy);
-    }
-    return sm_ok(b->err);
-}
-
 static sm_err add_profile(struct builder *b, Sealmill__V1__Profile *message, bool from_file)
 {
     sm_world *w = b->world;
-    if (w->profile_count == SM_PROFILES_MAX) {
-        return sm_diag_set(b->diag, SM_ERR(TOO_LARGE), "profiles", "more than %d profiles",
-                           SM_PROFILES_MAX);
-    }
     if (sm_world_profile(w, message->name) != NULL) {
         return SM_NO_ERR; /* the configuration file, which comes first, wins */
+    }
+    if (w->profile_count == SM_PROFILES_MAX) {
+        return over_limit(b, "profiles", message->name, SM_PROFILES_MAX);
     }
     struct sm_profile *p = &w->profiles[w->profile_count];
     SM_TRY(sm_profile_compile(message, &w->arena, p, b->diag));
@@ -166,47 +188,95 @@ static sm_err add_profile(struct builder *b, Sealmill__V1__Profile *message, boo
     return SM_NO_ERR;
 }
 
-static bool on_profile_row(void *ctx, sm_slice key, sm_slice value)
+/* A stored profile that this release refuses is left out: its requests are refused, others not. */
+static sm_err add_profile_row(struct builder *b, sm_slice key, sm_slice value)
 {
-    struct builder *b = ctx;
     ProtobufCMessage *m;
     (void)key;
-    b->err = sm_message_unpack(&sealmill__record__v1__profile_record__descriptor, value,
-                               &b->world->arena, &m);
-    if (sm_ok(b->err)) {
-        b->err = add_profile(b, ((Sealmill__Record__V1__ProfileRecord *)(void *)m)->profile, false);
+    SM_TRY(sm_message_unpack(&sealmill__record__v1__profile_record__descriptor, value,
+                             &b->world->arena, &m));
+    Sealmill__V1__Profile *profile = ((Sealmill__Record__V1__ProfileRecord *)(void *)m)->profile;
+    sm_diag diag = {.reason = ""};
+    sm_diag *given = b->diag;
+    if (b->kind != ROW_STORED) {
+        return add_profile(b, profile, false);
     }
+    b->diag = &diag;
+    sm_err err = add_profile(b, profile, false);
+    b->diag = given;
+    if (sm_err_category(err) == SM_INPUT) {
+        sm_log(SM_LOG_ERROR, "record_left_out", SM_KS("of", "profiles"),
+               SM_KS("name", profile->name), SM_KS("field", diag.field),
+               SM_KS("reason", diag.reason), SM_KEND);
+        err = SM_NO_ERR;
+    }
+    return err;
+}
+
+static sm_err remember_dead(struct builder *b, sm_slice key)
+{
+    sm_world *w = b->world;
+    if (w->dead_count == SM_WORLD_DEAD_MAX) {
+        return SM_NO_ERR; /* with the next change */
+    }
+    SM_TRY(sm_arena_copy(&w->arena, key, &w->dead[w->dead_count]));
+    w->dead_count++;
+    return SM_NO_ERR;
+}
+
+static sm_err add_token(struct builder *b, sm_slice key, sm_slice value)
+{
+    sm_world *w = b->world;
+    ProtobufCMessage *m;
+    SM_TRY(
+        sm_message_unpack(&sealmill__record__v1__token_record__descriptor, value, &w->arena, &m));
+    Sealmill__Record__V1__TokenRecord *record = (Sealmill__Record__V1__TokenRecord *)(void *)m;
+    const Google__Protobuf__Timestamp *end = record->token->expires_at;
+    if (b->kind == ROW_STORED && end != NULL &&
+        end->seconds < sm_clock_wall_s() - SM_TOKEN_GRACE_S) {
+        return remember_dead(b, key);
+    }
+    if (sm_map_count(w->tokens) == SM_BEARER_TOKENS_MAX) {
+        return over_limit(b, "tokens", record->token->id, SM_BEARER_TOKENS_MAX);
+    }
+    return sm_map_put(w->tokens, sm_slice_of(record->secret_sha256.data, record->secret_sha256.len),
+                      record, NULL);
+}
+
+static bool on_row(void *ctx, sm_slice key, sm_slice value)
+{
+    struct builder *b = ctx;
+    bool changed = b->change != NULL && sm_slice_equal(key, b->change->key);
+    b->kind = changed ? ROW_REPLACED : ROW_STORED;
+    b->change_seen = b->change_seen || changed;
+    if (changed && b->change->remove) {
+        return true;
+    }
+    b->err = b->add(b, key, changed ? b->change->value : value);
     return sm_ok(b->err);
 }
 
-static bool on_token_row(void *ctx, sm_slice key, sm_slice value)
-{
-    struct builder *b = ctx;
-    ProtobufCMessage *m;
-    (void)key;
-    b->err = sm_message_unpack(&sealmill__record__v1__token_record__descriptor, value,
-                               &b->world->arena, &m);
-    if (sm_ok(b->err)) {
-        Sealmill__Record__V1__TokenRecord *record = (Sealmill__Record__V1__TokenRecord *)(void *)m;
-        b->err = sm_map_put(b->world->tokens,
-                            sm_slice_of(record->secret_sha256.data, record->secret_sha256.len),
-                            record, NULL);
-    }
-    return sm_ok(b->err);
-}
-
-/* Every row of META whose key begins with `prefix`. */
+/* Every row of META whose key begins with `prefix`, as it is after the change. */
 static sm_err each_row(struct builder *b, const char *prefix,
-                       bool (*row)(void *ctx, sm_slice key, sm_slice value))
+                       sm_err (*add)(struct builder *b, sm_slice key, sm_slice value))
 {
     char end[32];
     size_t len = strlen(prefix);
     memcpy(end, prefix, len);
     end[len - 1] = (char)(end[len - 1] + 1); /* '/' becomes '0' */
     b->err = SM_NO_ERR;
+    b->add = add;
+    b->change_seen = false;
     SM_TRY(sm_store_scan_sync(b->api->config.store, SM_FAMILY_META, sm_slice_str(prefix),
-                              sm_slice_of(end, len), row, b));
-    return b->err;
+                              sm_slice_of(end, len), on_row, b));
+    SM_TRY(b->err);
+    const struct sm_change *c = b->change;
+    if (c == NULL || c->remove || b->change_seen ||
+        !sm_slice_starts_with(c->key, sm_slice_str(prefix))) {
+        return SM_NO_ERR;
+    }
+    b->kind = ROW_NEW;
+    return add(b, c->key, c->value);
 }
 
 /* ---- signing keys of SigningService ---- */
@@ -214,9 +284,11 @@ static sm_err each_row(struct builder *b, const char *prefix,
 static sm_err add_signing_key(struct builder *b, Sealmill__V1__SigningKey *key)
 {
     sm_world *w = b->world;
+    if (w->signing_key_count == SM_SIGNING_KEYS_MAX) {
+        return over_limit(b, "signing keys", key->name, SM_SIGNING_KEYS_MAX);
+    }
     sm_key *handle = try_key(b, key->key_uri, key->name, key->verify_after_sign);
-    if (handle == NULL || w->signing_key_count == SM_CAS_MAX) {
-        sm_key_detach(&handle);
+    if (handle == NULL) {
         return SM_NO_ERR;
     }
     sm_err err = sm_api_rate(b->api, key->name, &w->signing_key_rates[w->signing_key_count]);
@@ -229,17 +301,13 @@ static sm_err add_signing_key(struct builder *b, Sealmill__V1__SigningKey *key)
     return SM_NO_ERR;
 }
 
-static bool on_key_row(void *ctx, sm_slice key, sm_slice value)
+static sm_err add_key_row(struct builder *b, sm_slice key, sm_slice value)
 {
-    struct builder *b = ctx;
     ProtobufCMessage *m;
     (void)key;
-    b->err = sm_message_unpack(&sealmill__record__v1__key_record__descriptor, value,
-                               &b->world->arena, &m);
-    if (sm_ok(b->err)) {
-        b->err = add_signing_key(b, ((Sealmill__Record__V1__KeyRecord *)(void *)m)->key);
-    }
-    return sm_ok(b->err);
+    SM_TRY(sm_message_unpack(&sealmill__record__v1__key_record__descriptor, value, &b->world->arena,
+                             &m));
+    return add_signing_key(b, ((Sealmill__Record__V1__KeyRecord *)(void *)m)->key);
 }
 
 /* ---- templates ---- */
@@ -330,29 +398,31 @@ static sm_err fill(struct builder *b)
     sm_world *w = b->world;
     w->cas = sm_arena_zalloc(&w->arena, SM_CAS_MAX * sizeof(*w->cas));
     w->profiles = sm_arena_zalloc(&w->arena, SM_PROFILES_MAX * sizeof(*w->profiles));
-    w->signing_keys = sm_arena_zalloc(&w->arena, SM_CAS_MAX * sizeof(*w->signing_keys));
-    w->signing_key_handles = sm_arena_zalloc(&w->arena, SM_CAS_MAX * sizeof(sm_key *));
-    w->signing_key_rates = sm_arena_zalloc(&w->arena, SM_CAS_MAX * sizeof(sm_rate *));
+    w->signing_keys = sm_arena_zalloc(&w->arena, SM_SIGNING_KEYS_MAX * sizeof(*w->signing_keys));
+    w->signing_key_handles = sm_arena_zalloc(&w->arena, SM_SIGNING_KEYS_MAX * sizeof(sm_key *));
+    w->signing_key_rates = sm_arena_zalloc(&w->arena, SM_SIGNING_KEYS_MAX * sizeof(sm_rate *));
+    w->dead = sm_arena_zalloc(&w->arena, SM_WORLD_DEAD_MAX * sizeof(*w->dead));
     if (w->cas == NULL || w->profiles == NULL || w->signing_keys == NULL ||
-        w->signing_key_handles == NULL || w->signing_key_rates == NULL) {
+        w->signing_key_handles == NULL || w->signing_key_rates == NULL || w->dead == NULL) {
         return SM_ERR(NO_MEMORY);
     }
     SM_TRY(sm_map_new(SM_BEARER_TOKENS_MAX, &w->tokens));
+    b->kind = ROW_NEW; /* what the configuration file has too many of is refused */
     for (size_t i = 0; i < w->config->n_profiles; i++) {
         SM_TRY(add_profile(b, w->config->profiles[i], true));
     }
     for (size_t i = 0; i < w->config->n_signing_keys; i++) {
         SM_TRY(add_signing_key(b, w->config->signing_keys[i]));
     }
-    SM_TRY(each_row(b, "ca/", on_ca_row));
-    SM_TRY(each_row(b, "profile/", on_profile_row));
-    SM_TRY(each_row(b, "token/", on_token_row));
-    SM_TRY(each_row(b, "key/", on_key_row));
+    SM_TRY(each_row(b, "ca/", add_ca));
+    SM_TRY(each_row(b, "profile/", add_profile_row));
+    SM_TRY(each_row(b, "token/", add_token));
+    SM_TRY(each_row(b, "key/", add_key_row));
     SM_TRY(gather_denied_keys(b));
     return make_templates(w);
 }
 
-sm_err sm_world_build(sm_api *api, sm_world **out, sm_diag *diag)
+sm_err sm_world_build(sm_api *api, const struct sm_change *change, sm_world **out, sm_diag *diag)
 {
     sm_world *w = sm_calloc(1, sizeof(*w));
     if (w == NULL) {
@@ -364,7 +434,7 @@ sm_err sm_world_build(sm_api *api, sm_world **out, sm_diag *diag)
     sm_arena_init(&w->arena, WORLD_MEMORY);
     w->config = api->config.config;
     w->pending_max = pending_max(w->config);
-    struct builder b = {api, w, diag, SM_NO_ERR};
+    struct builder b = {.api = api, .world = w, .diag = diag, .change = change};
     sm_err err = fill(&b);
     if (!sm_ok(err)) {
         sm_world_detach(&w);

@@ -4,7 +4,9 @@
  * snapshot.
  *
  * Threads:   constant after it was built; shared by count.
- * Limits:    SM_CAS_MAX, SM_PROFILES_MAX.
+ * Limits:    SM_CAS_MAX, SM_PROFILES_MAX, SM_BEARER_TOKENS_MAX, SM_SIGNING_KEYS_MAX. A change over
+ *            a limit is refused; what is stored over one (by a release with other limits) is left
+ *            out with a line in the log, and the rest works.
  * Security:  holds sm_key references, never key material.
  * Standards: none.
  */
@@ -21,9 +23,18 @@
 
 #include <stdatomic.h>
 
+/* Each pair of a CA and a profile has a template (about 1 KiB): 64 MiB at both limits. */
 #define SM_CAS_MAX 256
 #define SM_PROFILES_MAX 256
+/* Each change of the world reads them all again: about 0.2 s at the limit. */
 #define SM_BEARER_TOKENS_MAX 100000
+/* Of SigningService; a listing of them all with their public keys stays below ANSWER_MAX. */
+#define SM_SIGNING_KEYS_MAX 256
+/* How long a dead token is still shown to administrators before it is removed. */
+#define SM_TOKEN_GRACE_S (INT64_C(24) * 3600)
+#define SM_WORLD_DEAD_MAX 1000 /* tokens removed with one change: bounds that write */
+
+struct sm_change;
 
 /* A CA's key and certificate, and those of its OCSP responder. */
 struct sm_ca_generation {
@@ -34,6 +45,7 @@ struct sm_ca_generation {
     struct sm_cert ocsp_cert;
     sm_slice *chain; /* DER, issuer first, the root last where known */
     size_t chain_count;
+    size_t chain_sent;     /* those that go with answers: not a root at the end */
     uint8_t name_sha1[20]; /* of the subject: OCSP's issuerNameHash */
     uint8_t key_sha1[20];
     uint8_t name_sha256[32];
@@ -59,7 +71,10 @@ struct sm_world {
     size_t ca_count;
     struct sm_profile *profiles;
     size_t profile_count;
-    sm_map *tokens; /* SHA-256 of the secret -> TokenRecord */
+    uint32_t last_ca_id; /* the highest, of those left out too */
+    sm_map *tokens;      /* SHA-256 of the secret -> TokenRecord */
+    sm_slice *dead;      /* keys of META: tokens that ended SM_TOKEN_GRACE_S ago */
+    size_t dead_count;
     const Sealmill__Config__V1__Config *config;
     Sealmill__V1__SigningKey **signing_keys;
     sm_key **signing_key_handles;
@@ -79,5 +94,19 @@ static inline struct sm_ca_generation *sm_ca_current(const struct sm_ca *ca)
     return ca->generation_count == 0 ? NULL : &ca->generations[ca->generation_count - 1];
 }
 
-/* Builds a snapshot from the store and the configuration. */
-SM_FALLIBLE sm_world_build(sm_api *api, sm_world **out, sm_diag *diag);
+/* NULL: there is none of that number. */
+static inline struct sm_ca_generation *sm_ca_generation(const struct sm_ca *ca, uint32_t number)
+{
+    for (size_t i = 0; i < ca->generation_count; i++) {
+        if (ca->generations[i].number == number) {
+            return &ca->generations[i];
+        }
+    }
+    return NULL;
+}
+
+/* Builds a snapshot from the store and the configuration, as it would be with `change` (of a
+ * record, see record.h; NULL: none) written. Errors: TOO_LARGE when the change is one too many, and
+ * what makes its record none. */
+SM_FALLIBLE sm_world_build(sm_api *api, const struct sm_change *change, sm_world **out,
+                           sm_diag *diag);

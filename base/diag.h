@@ -15,8 +15,8 @@
 #include "base/err.h"
 #include "base/slice.h"
 
-#define SM_DIAG_FIELD_MAX 64   /* a path such as "csr.subject.CN" */
-#define SM_DIAG_REASON_MAX 240 /* one sentence */
+#define SM_DIAG_FIELD_MAX 96 /* a path such as "csr.subject.CN"; the longest of the configuration */
+#define SM_DIAG_REASON_MAX 320 /* one sentence */
 
 typedef struct sm_diag {
     char field[SM_DIAG_FIELD_MAX];

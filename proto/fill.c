@@ -21,7 +21,7 @@ struct fill {
 __attribute__((format(printf, 4, 5))) static sm_err refuse(struct fill *fill, const struct value *v,
                                                            const char *path, const char *fmt, ...)
 {
-    char what[160];
+    char what[SM_DIAG_REASON_MAX - sizeof("line 4294967295: ")];
     va_list args;
     va_start(args, fmt);
     (void)vsnprintf(what, sizeof(what), fmt, args);
@@ -34,6 +34,24 @@ __attribute__((format(printf, 4, 5))) static sm_err refuse(struct fill *fill, co
 
 static sm_err fill_message(struct fill *fill, ProtobufCMessage *m, const struct value *v,
                            const char *path);
+
+/* `path` with one step more. A path that would have to be cut stays as it is: its beginning still
+ * leads to the place, half a name leads nowhere. */
+__attribute__((format(printf, 3, 4))) static void step(char out[PATH_MAX_TEXT], const char *path,
+                                                       const char *fmt, ...)
+{
+    char more[PATH_MAX_TEXT];
+    va_list args;
+    va_start(args, fmt);
+    int n = vsnprintf(more, sizeof(more), fmt, args);
+    va_end(args);
+    size_t len = strlen(path);
+    bool fits = n >= 0 && len + (size_t)n < PATH_MAX_TEXT;
+    memcpy(out, path, len + 1);
+    if (fits) {
+        memcpy(out + len, more, (size_t)n + 1);
+    }
+}
 
 static bool is_scalar(const struct value *v)
 {
@@ -142,6 +160,29 @@ static const ProtobufCEnumValue *find_enum(const ProtobufCEnumDescriptor *type,
     return NULL;
 }
 
+#define ENUM_NAMES_MAX 200 /* the reasons of revocation, the longest list, take 150 */
+
+/* The short names, as people write them: "valid, revoked, on-hold". */
+static const char *list_enum(const ProtobufCEnumDescriptor *type, char out[ENUM_NAMES_MAX])
+{
+    size_t prefix = enum_prefix(type);
+    size_t at = 0;
+    out[0] = '\0';
+    for (unsigned i = 0; i < type->n_values; i++) {
+        const char *tail = type->values[i].name + prefix;
+        if (strcmp(tail, "UNSPECIFIED") == 0 || at + strlen(tail) + 3 > ENUM_NAMES_MAX) {
+            continue;
+        }
+        at += (size_t)snprintf(out + at, ENUM_NAMES_MAX - at, "%s", at == 0 ? "" : ", ");
+        for (; *tail != '\0'; tail++) {
+            bool letter = *tail >= 'A' && *tail <= 'Z';
+            out[at++] = (char)(letter ? *tail + 32 : (*tail == '_' ? '-' : *tail));
+        }
+        out[at] = '\0';
+    }
+    return out;
+}
+
 static sm_err set_enum(struct fill *fill, const ProtobufCFieldDescriptor *f, const struct value *v,
                        void *to, const char *path)
 {
@@ -157,14 +198,8 @@ static sm_err set_enum(struct fill *fill, const ProtobufCFieldDescriptor *f, con
         *(int32_t *)to = (int32_t)number;
         return SM_NO_ERR;
     }
-    char names[120];
-    size_t at = 0;
-    names[0] = '\0';
-    for (unsigned i = 0; i < type->n_values && at < sizeof(names); i++) {
-        at += (size_t)snprintf(names + at, sizeof(names) - at, "%s%s", i == 0 ? "" : ", ",
-                               type->values[i].name);
-    }
-    return refuse(fill, v, path, "one of %s is wanted", names);
+    char names[ENUM_NAMES_MAX];
+    return refuse(fill, v, path, "one of %s is wanted", list_enum(type, names));
 }
 
 /* JSON's numbers and booleans are no text; in YAML a word without quotes is. */
@@ -309,7 +344,7 @@ static sm_err fill_list(struct fill *fill, ProtobufCMessage *m, const ProtobufCF
     size_t i = 0;
     for (const struct value *it = v->first; it != NULL; it = it->next, i++) {
         char inner[PATH_MAX_TEXT];
-        (void)snprintf(inner, sizeof(inner), "%.56s[%zu]", path, i);
+        step(inner, path, "[%zu]", i);
         SM_TRY(set_one(fill, f, it, at + i * sm_field_size(f), inner));
     }
     return SM_NO_ERR;
@@ -425,9 +460,7 @@ static sm_err fill_member(struct fill *fill, ProtobufCMessage *m, const struct v
                       near == NULL ? "" : "\"?");
     }
     char inner[PATH_MAX_TEXT];
-    size_t name_len = strnlen(f->name, sizeof(inner) - 2);
-    (void)snprintf(inner, sizeof(inner), "%.*s%s%s", (int)(sizeof(inner) - 2 - name_len), path,
-                   path[0] == '\0' ? "" : ".", f->name);
+    step(inner, path, "%s%s", path[0] == '\0' ? "" : ".", f->name);
     uint64_t bit = UINT64_C(1) << (f - m->descriptor->fields);
     if ((*seen & bit) != 0) {
         return refuse(fill, v, inner, "the key comes twice");

@@ -56,6 +56,7 @@ SM_FALLIBLE sm_message_set_text(ProtobufCMessage *message, sm_slice path, sm_sli
  * KEY_TYPE_EC_P256, "admin" for ROLE_ADMIN). */
 SM_FALLIBLE sm_message_from_yaml(const ProtobufCMessageDescriptor *type, sm_slice text,
                                  sm_arena *arena, ProtobufCMessage **out, sm_diag *diag);
-/* The line (1 ..) of a value that such a text has at a path ("listeners[1].tls.groups"), or of the
- * nearest value above it that is there; 0 for none. The text was read before without an error. */
-size_t sm_yaml_line(sm_slice text, sm_slice path);
+/* The line (1 ..) at which a YAML text has what a path such as "listeners[1].address" names; where
+ * it has no such thing, the line of the nearest around it; 0 when even that is missing, or the text
+ * is no YAML. The tree is built in `arena`. */
+size_t sm_yaml_line(sm_slice text, const char *path, sm_arena *arena);

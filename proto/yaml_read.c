@@ -6,8 +6,6 @@
 #include <stdio.h>
 #include <yaml.h>
 
-#define LINE_MEMORY (64U << 20)
-
 struct reader {
     yaml_parser_t parser;
     sm_slice text;
@@ -169,68 +167,26 @@ static sm_err read_document(struct reader *r, struct value **out)
     }
 }
 
-/* ---- lines ---- */
-
-/* The member by its key, or by its number in a list: takes one step of the path. */
-static const struct value *step(const struct value *v, sm_slice *path)
+/* The whole text as a tree; NULL for an empty one. */
+static sm_err read_text(sm_slice text, sm_arena *arena, struct value **out, sm_diag *diag)
 {
-    size_t len = 0;
-    uint64_t number = 0;
-    bool element = path->ptr[0] == '[';
-    while (len < path->len && path->ptr[len] != '.' && (path->ptr[len] != '[' || len == 0)) {
-        len++;
+    struct reader r = {.text = text, .arena = arena, .diag = diag};
+    if (!yaml_parser_initialize(&r.parser)) {
+        return SM_ERR(NO_MEMORY);
     }
-    sm_slice name = sm_slice_first(*path, len);
-    *path = sm_slice_from(*path, len);
-    if (path->len > 0 && path->ptr[0] == '.') {
-        *path = sm_slice_from(*path, 1);
-    }
-    if (element &&
-        !sm_ok(sm_decimal_parse(sm_slice_from(sm_slice_first(name, len - 1), 1), &number))) {
-        return NULL;
-    }
-    const struct value *it = v->first;
-    while (it != NULL && (element ? number-- > 0 : !sm_slice_equal(it->key, name))) {
-        it = it->next;
-    }
-    return it;
-}
-
-size_t sm_yaml_line(sm_slice text, sm_slice path)
-{
-    sm_arena arena;
-    sm_diag diag = {.reason = ""};
-    struct reader r = {.text = text, .arena = &arena, .diag = &diag};
-    struct value *root = NULL;
-    size_t line = 0;
-    if (text.len == 0 || !yaml_parser_initialize(&r.parser)) {
-        return 0;
-    }
-    sm_arena_init(&arena, LINE_MEMORY);
-    yaml_parser_set_input_string(&r.parser, text.ptr, text.len);
-    const struct value *v = sm_ok(read_document(&r, &root)) ? root : NULL;
-    while (v != NULL && path.len > 0) {
-        v = step(v, &path);
-        line = v == NULL ? line : v->line;
-    }
+    yaml_parser_set_input_string(&r.parser, text.ptr == NULL ? (const uint8_t *)"" : text.ptr,
+                                 text.len);
+    sm_err err = read_document(&r, out);
     yaml_parser_delete(&r.parser);
-    sm_arena_deinit(&arena);
-    return line;
+    return err;
 }
 
 sm_err sm_message_from_yaml(const ProtobufCMessageDescriptor *type, sm_slice text, sm_arena *arena,
                             ProtobufCMessage **out, sm_diag *diag)
 {
-    struct reader r = {.text = text, .arena = arena, .diag = diag};
     ProtobufCMessage *m = sm_message_new(type, arena);
-    if (m == NULL || !yaml_parser_initialize(&r.parser)) {
-        return SM_ERR(NO_MEMORY);
-    }
-    yaml_parser_set_input_string(&r.parser, text.ptr == NULL ? (const uint8_t *)"" : text.ptr,
-                                 text.len);
     struct value *v = NULL;
-    sm_err err = read_document(&r, &v);
-    yaml_parser_delete(&r.parser);
+    sm_err err = m == NULL ? SM_ERR(NO_MEMORY) : read_text(text, arena, &v, diag);
     if (sm_ok(err) && v != NULL && v->kind != VALUE_NULL) {
         err = sm_fill_message(m, v, arena, diag);
     }
@@ -238,4 +194,56 @@ sm_err sm_message_from_yaml(const ProtobufCMessageDescriptor *type, sm_slice tex
         *out = m;
     }
     return err;
+}
+
+/* ---- where something stands ---- */
+
+static const struct value *member_at(const struct value *v, size_t index)
+{
+    const struct value *it = v->kind == VALUE_LIST ? v->first : NULL;
+    while (it != NULL && index > 0) {
+        it = it->next;
+        index--;
+    }
+    return it;
+}
+
+static const struct value *member_named(const struct value *v, sm_slice name)
+{
+    const struct value *it = v->kind == VALUE_MAP ? v->first : NULL;
+    while (it != NULL && !sm_slice_equal(it->key, name)) {
+        it = it->next;
+    }
+    return it;
+}
+
+/* One step, "name" or "[3]", taken off the path. */
+static const struct value *take_step(const struct value *v, sm_slice *path)
+{
+    if (path->ptr[0] == '[') {
+        uint64_t index;
+        sm_slice digits = sm_slice_from(sm_slice_split(path, ']'), 1);
+        return sm_ok(sm_decimal_parse(digits, &index)) ? member_at(v, index) : NULL;
+    }
+    *path = sm_slice_from(*path, path->ptr[0] == '.' ? 1 : 0);
+    size_t dot = sm_slice_find(*path, '.');
+    size_t bracket = sm_slice_find(*path, '[');
+    sm_slice name = sm_slice_first(*path, dot < bracket ? dot : bracket);
+    *path = sm_slice_from(*path, name.len);
+    return name.len == 0 ? NULL : member_named(v, name);
+}
+
+size_t sm_yaml_line(sm_slice text, const char *path, sm_arena *arena)
+{
+    struct value *root = NULL;
+    sm_slice rest = sm_slice_str(path);
+    size_t line = 0;
+    if (!sm_ok(read_text(text, arena, &root, NULL))) {
+        return 0;
+    }
+    for (const struct value *v = root; v != NULL && rest.len > 0;) {
+        v = take_step(v, &rest);
+        line = v == NULL ? line : v->line;
+    }
+    return line;
 }

@@ -40,6 +40,7 @@ struct sm_crypt_job {
     enum sm_key_type type;                /* private: of the key */
     uint64_t submitted_ns;                /* private */
     unsigned tries;                       /* private: on tokens */
+    const void *failed_on;                /* private: the token that did not sign it, last */
     void (*give_back)(sm_crypt_job *job); /* private: to whoever took it in, from any thread */
     enum sm_crypt_op op;
     enum sm_sig_alg alg;

@@ -88,6 +88,8 @@ struct sm_san {
  * edi_party), NO_MEMORY. */
 SM_FALLIBLE sm_sans_parse(sm_slice value, bool wildcards, sm_arena *arena, struct sm_san **out,
                           size_t *count, sm_diag *diag);
+/* Whether one of them is the same name, octet for octet. */
+bool sm_sans_have(const struct sm_san *sans, size_t count, const struct sm_san *wanted);
 /* Checks one name's syntax: DNS: LDH labels, A-labels that decode, one leading "*." before two
  * labels if `wildcards`; e-mail: ASCII dot-string@host; URI: RFC 3986, absolute, its host a name or
  * an address; IP: 4 or 16 octets; directory: a Name, not empty; other: well-formed DER. Errors:

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Keys on tokens: found or made by URI, and given to the pool. */
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/rand.h"
 #include "sign/key_p.h"
@@ -7,6 +8,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #define SPKI_MAX 2048
 #define NEW_ID_LEN 16
@@ -42,6 +44,7 @@ static sm_err new_key(sm_tokens *set, P11KitUri *uri, struct sm_token_key **out,
     key->set = set;
     sm_list_init(&key->node);
     sm_lanes_init(&key->lanes);
+    sm_list_init(&key->again);
     sm_err err = read_match(uri, &key->match, diag);
     for (size_t i = 0; i < set->token_count; i++) {
         if (sm_p11_uri_allows(uri, set->tokens[i])) {
@@ -67,6 +70,7 @@ static sm_err new_key(sm_tokens *set, P11KitUri *uri, struct sm_token_key **out,
 struct visit {
     struct sm_token *token;
     CK_SESSION_HANDLE session;
+    struct p11_worker *lent; /* whose place it has; NULL: nobody's */
 };
 
 static sm_err token_err(CK_RV rv, const struct sm_token *token, sm_diag *diag)
@@ -82,6 +86,52 @@ static void leave_token(struct sm_token *token)
     (void)pthread_mutex_unlock(&token->set->lock);
 }
 
+/* Every session that the token gives is the pool's: one of them makes room, when its call is over.
+ * NULL: none did in time. */
+static struct p11_worker *borrow(struct sm_token *token)
+{
+    const struct timespec pause = {.tv_nsec = 1000000};
+    uint64_t end = sm_clock_mono_ns() + token->timeout_ns;
+    struct p11_worker *lent = NULL;
+    (void)pthread_mutex_lock(&token->set->lock);
+    token->wanting++;
+    while (lent == NULL && sm_clock_mono_ns() < end) {
+        (void)sm_p11_rouse(token);
+        (void)pthread_mutex_unlock(&token->set->lock);
+        (void)nanosleep(&pause, NULL);
+        (void)pthread_mutex_lock(&token->set->lock);
+        lent = token->lent;
+        token->lent = NULL;
+    }
+    token->wanting -= lent == NULL;
+    (void)pthread_mutex_unlock(&token->set->lock);
+    return lent;
+}
+
+static void give_back(struct p11_worker *lent)
+{
+    struct sm_token *token = lent->token;
+    (void)pthread_mutex_lock(&token->set->lock);
+    lent->idle = true;
+    token->idle++;
+    (void)sm_p11_rouse(token); /* for what has come meanwhile */
+    (void)pthread_mutex_unlock(&token->set->lock);
+}
+
+static CK_RV open_session(struct visit *v, CK_SLOT_ID slot, bool writable)
+{
+    CK_RV rv = sm_p11_session_open(v->token, slot, writable, &v->session);
+    if (rv != CKR_SESSION_COUNT || (v->lent = borrow(v->token)) == NULL) {
+        return rv;
+    }
+    sm_p11_worker_close(v->lent);
+    rv = sm_p11_session_open(v->token, slot, writable, &v->session);
+    if (rv != CKR_OK) {
+        give_back(v->lent);
+    }
+    return rv;
+}
+
 static sm_err enter(struct sm_token *token, bool writable, struct visit *v, sm_diag *diag)
 {
     (void)pthread_mutex_lock(&token->set->lock);
@@ -94,8 +144,8 @@ static sm_err enter(struct sm_token *token, bool writable, struct visit *v, sm_d
         return sm_diag_set(diag, SM_ERR(UNAVAILABLE), "key_uri", "the token %s is not there: %s",
                            token->name, why);
     }
-    v->token = token;
-    CK_RV rv = sm_p11_session_open(token, slot, writable, &v->session);
+    *v = (struct visit){.token = token};
+    CK_RV rv = open_session(v, slot, writable);
     if (rv != CKR_OK) {
         leave_token(token);
         return token_err(rv, token, diag);
@@ -106,6 +156,9 @@ static sm_err enter(struct sm_token *token, bool writable, struct visit *v, sm_d
 static void leave(struct visit *v)
 {
     sm_p11_session_close(v->token, v->session);
+    if (v->lent != NULL) {
+        give_back(v->lent);
+    }
     leave_token(v->token);
 }
 
@@ -125,10 +178,10 @@ static sm_err check_found(const struct p11_found *found, const struct sm_token *
     return SM_NO_ERR;
 }
 
-static sm_err look(struct visit *v, const struct p11_match *match, sm_buf *spki, sm_diag *diag)
+static sm_err look(struct visit *v, struct sm_token_key *key, sm_buf *spki, sm_diag *diag)
 {
     struct p11_found found;
-    CK_RV rv = sm_p11_find_key(v->token, v->session, *match, &found);
+    CK_RV rv = sm_p11_find_key(v->token, v->session, key->match, &found);
     if (rv == CKR_TEMPLATE_INCONSISTENT) {
         return sm_diag_set(diag, SM_ERR(INVALID), "key_uri",
                            "several keys of the token %s match: say their id", v->token->name);
@@ -137,6 +190,7 @@ static sm_err look(struct visit *v, const struct p11_match *match, sm_buf *spki,
         return token_err(rv, v->token, diag);
     }
     SM_TRY(check_found(&found, v->token, diag));
+    key->always_authenticate = found.always_authenticate;
     return sm_p11_read_public(v->token, v->session, found.handle, spki, diag);
 }
 
@@ -149,7 +203,7 @@ static sm_err find_public(struct sm_token_key *key, sm_buf *spki, sm_diag *diag)
         sm_buf_reset(spki);
         err = enter(key->holders[i].token, false, &v, diag);
         if (sm_ok(err)) {
-            err = look(&v, &key->match, spki, diag);
+            err = look(&v, key, spki, diag);
             leave(&v);
         }
         if (sm_ok(err) || sm_err_is(err, SM_E_POLICY) || sm_err_is(err, SM_E_INVALID)) {

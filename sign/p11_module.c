@@ -23,7 +23,7 @@ void sm_p11_leave(struct p11_module *module)
 
 /* PKCS#11 5.4: a module that cannot use the system's locks says CANT_LOCK, and may then be used by
  * one thread at a time. */
-CK_RV sm_p11_module_initialize(struct p11_module *m)
+static CK_RV initialize(struct p11_module *m)
 {
     CK_C_INITIALIZE_ARGS args = {.flags = CKF_OS_LOCKING_OK};
     CK_RV rv = m->one_thread ? CKR_CANT_LOCK : m->f->C_Initialize(&args);
@@ -32,6 +32,16 @@ CK_RV sm_p11_module_initialize(struct p11_module *m)
         rv = m->f->C_Initialize(NULL);
     }
     return rv == CKR_CRYPTOKI_ALREADY_INITIALIZED ? CKR_OK : rv;
+}
+
+/* PKCS#11 5.4 promises nothing for two threads in C_Initialize: all its tokens find out at once
+ * that a module was finalised. */
+CK_RV sm_p11_module_initialize(struct p11_module *m)
+{
+    (void)pthread_mutex_lock(&m->start);
+    CK_RV rv = initialize(m);
+    (void)pthread_mutex_unlock(&m->start);
+    return rv;
 }
 
 static sm_err open_library(struct p11_module *m, sm_diag *diag)
@@ -60,6 +70,7 @@ sm_err sm_p11_module_load(const char *path, bool one_thread, struct p11_module *
         return SM_ERR(NO_MEMORY);
     }
     (void)pthread_mutex_init(&m->lane, NULL);
+    (void)pthread_mutex_init(&m->start, NULL);
     m->one_thread = one_thread;
     m->path = sm_strdup(path);
     sm_err err = m->path == NULL ? SM_ERR(NO_MEMORY) : open_library(m, diag);
@@ -94,6 +105,7 @@ void sm_p11_module_unload(struct p11_module **module)
         (void)dlclose(m->library);
     }
     (void)pthread_mutex_destroy(&m->lane);
+    (void)pthread_mutex_destroy(&m->start);
     sm_free(m->path);
     sm_free(m);
 }
@@ -123,6 +135,8 @@ static const struct {
     {CKR_GENERAL_ERROR, P11_TOKEN, "CKR_GENERAL_ERROR"},
     {CKR_FUNCTION_FAILED, P11_TOKEN, "CKR_FUNCTION_FAILED"},
     {CKR_HOST_MEMORY, P11_TOKEN, "CKR_HOST_MEMORY"},
+    {CKR_USER_ANOTHER_ALREADY_LOGGED_IN, P11_TOKEN, "CKR_USER_ANOTHER_ALREADY_LOGGED_IN"},
+    {CKR_USER_TOO_MANY_TYPES, P11_TOKEN, "CKR_USER_TOO_MANY_TYPES"},
     {CKR_USER_PIN_NOT_INITIALIZED, P11_REFUSED, "CKR_USER_PIN_NOT_INITIALIZED"},
     {CKR_PIN_INCORRECT, P11_REFUSED, "CKR_PIN_INCORRECT"},
     {CKR_PIN_INVALID, P11_REFUSED, "CKR_PIN_INVALID"},

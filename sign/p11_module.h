@@ -24,9 +24,10 @@ struct p11_module {
     char *path;
     void *library;
     CK_FUNCTION_LIST *f;
-    bool one_thread;      /* constant after loading */
-    pthread_mutex_t lane; /* the one call at a time, with one_thread */
-    unsigned refs;        /* of the token set that owns it */
+    bool one_thread;       /* constant after loading */
+    pthread_mutex_t lane;  /* the one call at a time, with one_thread */
+    pthread_mutex_t start; /* one C_Initialize at a time */
+    unsigned refs;         /* of the token set that owns it */
     struct p11_module *next;
 };
 

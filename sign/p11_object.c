@@ -60,6 +60,9 @@ CK_RV sm_p11_find_key(struct sm_token *token, CK_SESSION_HANDLE session, struct 
     }
     *out = (struct p11_found){.handle = 0};
     CK_RV rv = find(token, session, match, count, &out->handle);
+    if (rv == CKR_OK && out->handle == 0 && !sm_p11_is_logged_in(token, session)) {
+        return CKR_USER_NOT_LOGGED_IN; /* private objects cannot be seen: it may well be there */
+    }
     if (rv == CKR_OK && out->handle != 0) {
         out->always_authenticate = get_flag(token, session, out->handle, CKA_ALWAYS_AUTHENTICATE,
                                             false);

@@ -18,22 +18,76 @@ struct key_holder *sm_p11_holder(struct sm_token_key *key, const struct sm_token
     return NULL;
 }
 
-static bool may_serve(const struct key_holder *h)
+size_t sm_p11_waiting(const struct sm_token_key *key)
 {
-    return h->token->state == TOKEN_UP && !(h->absent && h->generation == h->token->generation);
+    return key->lanes.waiting + key->again_count;
 }
 
-/* The first key with requests goes behind the others: keys take turns. */
-struct sm_token_key *sm_p11_pick_key(struct sm_token *token)
+static bool may_serve(const struct key_holder *h)
+{
+    return h->token->state == TOKEN_UP &&
+           !(h->absent && h->generation == h->token->generation && sm_clock_mono_ns() < h->then_ns);
+}
+
+bool sm_p11_is_alone(struct sm_token_key *key, const struct sm_token *token)
+{
+    return key->always_authenticate || sm_p11_holder(key, token)->always_authenticate;
+}
+
+static bool has_room(struct sm_token_key *key, const struct sm_token *token)
+{
+    return token->alone == 0 || !sm_p11_is_alone(key, token);
+}
+
+static bool another_may_serve(const struct sm_token_key *key, const struct sm_token *token)
+{
+    for (size_t i = 0; i < key->holder_count; i++) {
+        if (key->holders[i].token != token && may_serve(&key->holders[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Where it failed it is tried again only if no other token can. */
+static sm_crypt_job *take_again(struct sm_token_key *key, const struct sm_token *token)
+{
+    bool another = another_may_serve(key, token);
+    SM_LIST_FOR(it, &key->again)
+    {
+        sm_crypt_job *job = SM_CONTAINER_OF(it, sm_crypt_job, node);
+        if (!another || job->failed_on != token) {
+            sm_list_remove(&job->node);
+            key->again_count--;
+            return job;
+        }
+    }
+    return NULL;
+}
+
+static sm_crypt_job *take_of(struct sm_token_key *key, const struct sm_token *token)
+{
+    sm_crypt_job *job = key->again_count == 0 ? NULL : take_again(key, token);
+    if (job == NULL && key->lanes.waiting > 0) {
+        (void)sm_lane_take(&key->lanes, sm_lanes_pick(&key->lanes), &job, 1);
+    }
+    return job;
+}
+
+/* The key that was served goes behind the others: keys take turns. */
+sm_crypt_job *sm_p11_take(struct sm_token *token, struct sm_token_key **out)
 {
     SM_LIST_FOR(it, &token->set->keys)
     {
         struct sm_token_key *key = SM_CONTAINER_OF(it, struct sm_token_key, node);
-        const struct key_holder *h = key->lanes.waiting == 0 ? NULL : sm_p11_holder(key, token);
-        if (h != NULL && may_serve(h)) {
+        const struct key_holder *h = sm_p11_waiting(key) == 0 ? NULL : sm_p11_holder(key, token);
+        sm_crypt_job *job = h != NULL && may_serve(h) && has_room(key, token) ? take_of(key, token)
+                                                                              : NULL;
+        if (job != NULL) {
             sm_list_remove(&key->node);
             sm_list_push_back(&token->set->keys, &key->node);
-            return key;
+            *out = key;
+            return job;
         }
     }
     return NULL;
@@ -54,42 +108,64 @@ bool sm_p11_rouse(struct sm_token *token)
 }
 
 /* The token with most sessions free; among equals they take turns. */
-void sm_p11_rouse_for(struct sm_token_key *key)
+static struct sm_token *freest(struct sm_token_key *key, const struct sm_token *avoid)
 {
     struct sm_token *best = NULL;
     unsigned first = key->set->turn++;
     for (size_t i = 0; i < key->holder_count; i++) {
         struct key_holder *h = &key->holders[(first + i) % key->holder_count];
-        if (may_serve(h) && h->token->idle > 0 && (best == NULL || h->token->idle > best->idle)) {
+        if (h->token != avoid && h->token->idle > 0 &&
+            (best == NULL || h->token->idle > best->idle) && may_serve(h)) {
             best = h->token;
         }
+    }
+    return best;
+}
+
+void sm_p11_rouse_for(struct sm_token_key *key, const struct sm_token *avoid)
+{
+    struct sm_token *best = freest(key, avoid);
+    if (best == NULL && avoid != NULL) {
+        best = freest(key, NULL);
     }
     if (best != NULL) {
         (void)sm_p11_rouse(best);
     }
 }
 
-void sm_p11_token_down(struct sm_token *token, const char *why)
+uint64_t sm_p11_pause_ns(unsigned failures)
+{
+    uint64_t pause = RETRY_FIRST_NS << (failures < 9 ? failures : 9);
+    return pause < RETRY_MAX_NS ? pause : RETRY_MAX_NS;
+}
+
+void sm_p11_token_rests(struct sm_token *token, const char *why)
 {
     if (token->state == TOKEN_REFUSED) {
         return;
     }
-    uint64_t pause = RETRY_FIRST_NS << (token->failures < 9 ? token->failures : 9);
-    token->failures++;
-    token->retry_ns = sm_clock_mono_ns() + (pause < RETRY_MAX_NS ? pause : RETRY_MAX_NS);
+    token->retry_ns = sm_clock_mono_ns() + sm_p11_pause_ns(token->failures++);
     token->why = why;
-    if (token->state == TOKEN_UP) {
-        sm_log(SM_LOG_ERROR, "token_down", SM_KS("token", token->name), SM_KS("reason", why),
-               SM_KEND);
-        sm_metric_set(token->metrics.up, 0);
-    }
     token->state = TOKEN_DOWN;
     (void)pthread_cond_signal(&token->set->wake);
+}
+
+void sm_p11_token_down(struct sm_token *token, uint32_t generation, const char *why)
+{
+    if (token->state != TOKEN_UP || token->generation != generation) {
+        return;
+    }
+    sm_log(SM_LOG_ERROR, "token_down", SM_KS("token", token->name), SM_KS("reason", why), SM_KEND);
+    sm_metric_set(token->metrics.up, 0);
+    sm_p11_token_rests(token, why);
 }
 
 /* A wrong PIN is not tried again: tokens count, and lock themselves. */
 void sm_p11_token_refused(struct sm_token *token, const char *why)
 {
+    if (token->state == TOKEN_REFUSED) {
+        return; /* every session finds it out */
+    }
     token->state = TOKEN_REFUSED;
     token->why = why;
     sm_metric_set(token->metrics.up, 0);
@@ -97,12 +173,12 @@ void sm_p11_token_refused(struct sm_token *token, const char *why)
            SM_KS("hint", "correct the PIN and start again"), SM_KEND);
 }
 
+/* Its failures are forgotten when it signs: to open a session is not enough. */
 void sm_p11_token_up(struct sm_token *token, CK_SLOT_ID slot)
 {
     token->state = TOKEN_UP;
     token->slot = slot;
     token->generation++;
-    token->failures = 0;
     token->why = "";
     token->set->epoch++;
     sm_metric_set(token->metrics.up, 1);
@@ -119,7 +195,7 @@ void sm_p11_token_up(struct sm_token *token, CK_SLOT_ID slot)
     SM_LIST_FOR(it, &token->set->keys)
     {
         struct sm_token_key *key = SM_CONTAINER_OF(it, struct sm_token_key, node);
-        for (size_t n = key->lanes.waiting; n > 0 && sm_p11_holder(key, token) != NULL; n--) {
+        for (size_t n = sm_p11_waiting(key); n > 0 && sm_p11_holder(key, token) != NULL; n--) {
             if (!sm_p11_rouse(token)) {
                 return;
             }
@@ -127,10 +203,12 @@ void sm_p11_token_up(struct sm_token *token, CK_SLOT_ID slot)
     }
 }
 
-void sm_p11_requeue(struct sm_token_key *key, sm_crypt_job *job)
+void sm_p11_requeue(struct sm_token_key *key, sm_crypt_job *job, const struct sm_token *failed_on)
 {
-    sm_lanes_push(&key->lanes, job);
-    sm_p11_rouse_for(key);
+    job->failed_on = failed_on;
+    sm_list_push_back(&key->again, &job->node);
+    key->again_count++;
+    sm_p11_rouse_for(key, failed_on);
 }
 
 void sm_p11_answer(sm_tokens *set, sm_crypt_job *job, sm_err err)
@@ -155,7 +233,7 @@ static bool has_hope(const struct sm_token_key *key)
 static sm_err take_in(struct sm_token_key *key, sm_crypt_job *job)
 {
     sm_tokens *set = key->set;
-    if (key->lanes.waiting >= key->queue_max) {
+    if (sm_p11_waiting(key) >= key->queue_max) {
         return SM_ERR(QUEUE_FULL);
     }
     if (!has_hope(key)) {
@@ -167,7 +245,7 @@ static sm_err take_in(struct sm_token_key *key, sm_crypt_job *job)
     sm_metric_add(set->waiting_metric, 1);
     job->tries = 0;
     sm_lanes_push(&key->lanes, job);
-    sm_p11_rouse_for(key);
+    sm_p11_rouse_for(key, NULL);
     return SM_NO_ERR;
 }
 

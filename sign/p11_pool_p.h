@@ -32,12 +32,14 @@ struct p11_worker {
     CK_SESSION_HANDLE session; /* the worker's own */
     bool open;
     uint32_t generation; /* of the token when the session was opened */
+    unsigned losses;     /* of sessions, since one last signed */
     sm_buf input;        /* what is signed: the digest, or the whole message */
     uint8_t out[SM_SIGNATURE_MAX];
     /* ---- under the set's lock ---- */
     bool idle;
     bool retired;             /* the token gives no session for it, until it comes up anew */
     bool lost;                /* its call was given up and has not come back */
+    uint32_t asked;           /* the token's generation when job was taken */
     sm_crypt_job *job;        /* NULL: none, or given up */
     struct sm_token_key *key; /* of job */
     uint64_t since_ns;
@@ -69,7 +71,8 @@ struct sm_token {
     uint64_t call_timeout_ns;
     bool allow_extractable;
     unsigned sessions_wanted;   /* 0: as the token says */
-    pthread_mutex_t login_lock; /* one login at a time */
+    pthread_mutex_t login_lock; /* one login at a time; covers refused */
+    CK_RV refused;              /* what the token said of the PIN: then it is not shown again */
     struct p11_worker *workers;
     unsigned worker_count;
     struct token_metrics metrics;
@@ -82,8 +85,11 @@ struct sm_token {
     uint64_t retry_ns;
     const char *why;
     unsigned idle;
-    unsigned open;     /* sessions */
-    unsigned visitors; /* administration's calls under way */
+    unsigned open;           /* sessions */
+    unsigned visitors;       /* administration's calls under way */
+    unsigned alone;          /* requests under way of keys that want the PIN each time */
+    unsigned wanting;        /* of them those that found no session free */
+    struct p11_worker *lent; /* gave its place up for one of them, not yet taken */
 };
 
 /* A key as one token holds it. */
@@ -91,8 +97,10 @@ struct key_holder {
     struct sm_token *token;
     /* ---- under the set's lock ---- */
     uint32_t generation; /* that the rest is of; 0: not looked for yet */
-    bool absent;
-    bool proven; /* a signature of it was verified */
+    bool absent;         /* not there, or not this key: not asked until then_ns */
+    bool proven;         /* a signature of it was verified */
+    unsigned misses;
+    uint64_t then_ns;
     bool always_authenticate;
     CK_OBJECT_HANDLE handle;
 };
@@ -114,8 +122,21 @@ struct sm_token_key {
     struct key_holder holders[SM_TOKENS_MAX];
     size_t holder_count;
     unsigned queue_max;
-    struct sm_lanes lanes; /* under the set's lock */
+    bool always_authenticate; /* on the token that showed the public key */
+    /* ---- under the set's lock ---- */
+    struct sm_lanes lanes;
+    sm_list again; /* requests that failed on a token: before the others, on another if there is */
+    size_t again_count;
 };
+
+/* A signature that is to be verified before it leaves. */
+struct p11_result {
+    sm_crypt_job *job;
+    struct sm_token_key *key;
+    struct sm_token *token;
+    uint32_t generation;
+};
+#define P11_UNCHECKED_MAX 64 /* then the sessions' own threads verify: nothing piles up */
 
 struct sm_tokens {
     pthread_mutex_t lock;
@@ -126,7 +147,13 @@ struct sm_tokens {
     struct sm_token *tokens[SM_TOKENS_MAX];
     size_t token_count;
     sm_metric waiting_metric;
+    sm_thread checker;
+    pthread_cond_t check_wake;
+    bool checking;
     /* ---- under lock ---- */
+    struct p11_result unchecked[P11_UNCHECKED_MAX];
+    size_t unchecked_count;
+    bool check_stop;
     sm_list keys;
     size_t outstanding; /* requests that were taken and not answered */
     uint64_t epoch;
@@ -152,8 +179,10 @@ CK_RV sm_p11_find_slot(struct sm_token *token, CK_SLOT_ID *slot, CK_TOKEN_INFO *
 CK_RV sm_p11_session_open(struct sm_token *token, CK_SLOT_ID slot, bool writable,
                           CK_SESSION_HANDLE *out);
 void sm_p11_session_close(struct sm_token *token, CK_SESSION_HANDLE session);
-/* C_Login as the user; already logged in is fine. */
-CK_RV sm_p11_login(struct sm_token *token, CK_SESSION_HANDLE session);
+/* C_Login, unless the PIN was refused before: then what was said of it. As the user, to be logged
+ * in already is fine. */
+CK_RV sm_p11_login(struct sm_token *token, CK_SESSION_HANDLE session, CK_USER_TYPE user);
+bool sm_p11_is_logged_in(struct sm_token *token, CK_SESSION_HANDLE session);
 
 /* ---- p11_object.c ---- */
 struct p11_found {
@@ -189,20 +218,64 @@ CK_RV sm_p11_sign(struct sm_token *token, const struct p11_order *order, uint8_t
 /* ---- p11_worker.c ---- */
 /* On the worker's thread: takes requests until there are none for its token. */
 void sm_p11_work(sm_msg *msg);
+/* The worker's own, or whoever has claimed it while it was idle: without the lock. */
+void sm_p11_worker_close(struct p11_worker *w);
+/* A session of the token's present generation. */
+CK_RV sm_p11_worker_open(struct p11_worker *w, CK_SLOT_ID slot, uint32_t generation);
+
+/* ---- p11_revive.c; under the lock, which it gives up meanwhile ---- */
+bool sm_p11_wants_reviving(const struct sm_token *token);
+void sm_p11_revive(struct p11_worker *w);
+
+/* ---- p11_outcome.c; all under the lock ---- */
+/* What a call found out about a key on a token. */
+struct p11_finding {
+    uint32_t generation;
+    bool absent;
+    CK_OBJECT_HANDLE handle;
+    bool always_authenticate;
+};
+void sm_p11_remember(struct sm_token_key *key, struct sm_token *token,
+                     const struct p11_finding *found);
+/* The call failed. Returns whether the session is to be closed. */
+bool sm_p11_failed(struct p11_worker *w, CK_RV rv);
+/* The key is not there: the request goes elsewhere. */
+void sm_p11_missed(struct p11_worker *w);
+/* What became of a signature: it leaves, or it is made again. */
+void sm_p11_verified(sm_tokens *set, const struct p11_result *result, bool good);
+sm_crypt_job *sm_p11_take_job(struct p11_worker *w);
+
+/* ---- p11_check.c ---- */
+SM_FALLIBLE sm_p11_check_start(sm_tokens *set);
+/* Once nothing waits. */
+void sm_p11_check_stop(sm_tokens *set);
+/* Under the lock, which it gives up when it verifies on this thread. `busy`: others wait for the
+ * session, so that the checker is to do it. */
+void sm_p11_check(sm_tokens *set, const struct p11_result *result, bool busy);
 
 /* ---- p11_pool.c; all under the lock ---- */
-struct sm_token_key *sm_p11_pick_key(struct sm_token *token);
+/* The next request that this token may take, and its key; NULL: none. */
+sm_crypt_job *sm_p11_take(struct sm_token *token, struct sm_token_key **key);
+/* Whether a token is to make only one signature of this key at a time: the PIN is shown for each,
+ * and must not be shown by many at once if it is wrong. */
+bool sm_p11_is_alone(struct sm_token_key *key, const struct sm_token *token);
+size_t sm_p11_waiting(const struct sm_token_key *key);
 struct key_holder *sm_p11_holder(struct sm_token_key *key, const struct sm_token *token);
 /* Wakes an idle worker of the token, if there is one. */
 bool sm_p11_rouse(struct sm_token *token);
-/* Wakes an idle worker that can take a request of this key. */
-void sm_p11_rouse_for(struct sm_token_key *key);
-void sm_p11_token_down(struct sm_token *token, const char *why);
+/* Wakes an idle worker that can take a request of this key, of `avoid` only if no other can. */
+void sm_p11_rouse_for(struct sm_token_key *key, const struct sm_token *avoid);
+/* After a failure of a call of this generation: what all sessions find at once counts once. */
+void sm_p11_token_down(struct sm_token *token, uint32_t generation, const char *why);
+/* It was down and does not come up. */
+void sm_p11_token_rests(struct sm_token *token, const char *why);
 void sm_p11_token_refused(struct sm_token *token, const char *why);
 void sm_p11_token_up(struct sm_token *token, CK_SLOT_ID slot);
-void sm_p11_requeue(struct sm_token_key *key, sm_crypt_job *job);
+/* To be tried on another token than `failed_on` if one may serve the key. */
+void sm_p11_requeue(struct sm_token_key *key, sm_crypt_job *job, const struct sm_token *failed_on);
 /* Gives the request back with this result. */
 void sm_p11_answer(sm_tokens *set, sm_crypt_job *job, sm_err err);
+uint64_t sm_p11_pause_ns(unsigned failures);
 
 /* ---- p11_watch.c ---- */
 SM_FALLIBLE sm_p11_watch_start(sm_tokens *set);

@@ -72,13 +72,6 @@ static CK_RV encode(const struct p11_order *order, const uint8_t *raw, size_t le
     return CKR_OK;
 }
 
-/* CKA_ALWAYS_AUTHENTICATE (PKCS#11 4.9): the PIN again, between C_SignInit and C_Sign. */
-static CK_RV authenticate(struct sm_token *token, CK_SESSION_HANDLE session)
-{
-    return P11(token->module,
-               C_Login(session, CKU_CONTEXT_SPECIFIC, token->pin.ptr, token->pin.len));
-}
-
 CK_RV sm_p11_sign(struct sm_token *token, const struct p11_order *order, uint8_t *out,
                   size_t *out_len)
 {
@@ -92,7 +85,8 @@ CK_RV sm_p11_sign(struct sm_token *token, const struct p11_order *order, uint8_t
     } input = {m.input.ptr}; /* Cryptoki's prototypes know no const */
     CK_RV rv = P11(token->module, C_SignInit(order->session, &m.ck, order->key));
     if (rv == CKR_OK && order->always_authenticate) {
-        rv = authenticate(token, order->session);
+        /* PKCS#11 4.9: the PIN again, between C_SignInit and C_Sign. */
+        rv = sm_p11_login(token, order->session, CKU_CONTEXT_SPECIFIC);
     }
     if (rv == CKR_OK) {
         rv = P11(token->module, C_Sign(order->session, input.out, m.input.len, raw, &len));

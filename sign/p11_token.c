@@ -30,15 +30,28 @@ CK_RV sm_p11_find_slot(struct sm_token *token, CK_SLOT_ID *slot, CK_TOKEN_INFO *
     return rv != CKR_OK ? rv : found ? CKR_OK : CKR_TOKEN_NOT_PRESENT;
 }
 
-CK_RV sm_p11_login(struct sm_token *token, CK_SESSION_HANDLE session)
+/* Tokens count wrong PINs and lock themselves: what one session was refused no other tries. */
+CK_RV sm_p11_login(struct sm_token *token, CK_SESSION_HANDLE session, CK_USER_TYPE user)
 {
-    if (token->pin.len == 0) {
+    if (token->pin.len == 0 && user == CKU_USER) {
         return CKR_OK;
     }
     (void)pthread_mutex_lock(&token->login_lock);
-    CK_RV rv = P11(token->module, C_Login(session, CKU_USER, token->pin.ptr, token->pin.len));
+    CK_RV rv = token->refused;
+    if (rv == CKR_OK) {
+        rv = P11(token->module, C_Login(session, user, token->pin.ptr, token->pin.len));
+        token->refused = sm_p11_trouble(rv) == P11_REFUSED ? rv : CKR_OK;
+    }
     (void)pthread_mutex_unlock(&token->login_lock);
-    return rv == CKR_USER_ALREADY_LOGGED_IN ? CKR_OK : rv;
+    return rv == CKR_USER_ALREADY_LOGGED_IN && user == CKU_USER ? CKR_OK : rv;
+}
+
+bool sm_p11_is_logged_in(struct sm_token *token, CK_SESSION_HANDLE session)
+{
+    CK_SESSION_INFO info = {.state = 0};
+    return token->pin.len == 0 ||
+           (P11(token->module, C_GetSessionInfo(session, &info)) == CKR_OK &&
+            (info.state == CKS_RO_USER_FUNCTIONS || info.state == CKS_RW_USER_FUNCTIONS));
 }
 
 CK_RV sm_p11_session_open(struct sm_token *token, CK_SLOT_ID slot, bool writable,
@@ -49,7 +62,7 @@ CK_RV sm_p11_session_open(struct sm_token *token, CK_SLOT_ID slot, bool writable
     if (rv != CKR_OK) {
         return rv;
     }
-    rv = sm_p11_login(token, *out);
+    rv = sm_p11_login(token, *out, CKU_USER);
     if (rv != CKR_OK) {
         sm_p11_session_close(token, *out);
     }

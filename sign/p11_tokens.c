@@ -88,6 +88,7 @@ static unsigned choose_sessions(const struct sm_token *t, const CK_TOKEN_INFO *i
     bool limited = max != CK_UNAVAILABLE_INFORMATION && max != CK_EFFECTIVELY_INFINITE;
     unsigned n = t->sessions_wanted != 0 ? t->sessions_wanted : SM_TOKEN_SESSIONS_DEFAULT;
     n = limited && max < n ? (unsigned)max : n;
+    n = t->module->one_thread ? 1 : n; /* more would only wait for each other, as if it hung */
     return n == 0 ? 1 : n > SM_TOKEN_SESSIONS_MAX ? SM_TOKEN_SESSIONS_MAX : n;
 }
 
@@ -158,7 +159,7 @@ static void say_first(struct sm_token *t, CK_RV rv, CK_SLOT_ID slot)
     } else if (sm_p11_trouble(rv) == P11_REFUSED) {
         sm_p11_token_refused(t, sm_p11_name(rv));
     } else {
-        sm_p11_token_down(t, sm_p11_name(rv));
+        sm_p11_token_rests(t, sm_p11_name(rv));
         sm_log(SM_LOG_ERROR, "token_missing", SM_KS("token", t->name),
                SM_KS("reason", sm_p11_name(rv)), SM_KEND);
     }
@@ -203,6 +204,7 @@ sm_err sm_tokens_new(const struct sm_token_config *configs, size_t count, sm_tok
     (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     (void)pthread_cond_init(&set->wake, &attr);
     (void)pthread_condattr_destroy(&attr);
+    (void)pthread_cond_init(&set->check_wake, NULL);
     (void)pthread_mutex_init(&set->lock, NULL);
     sm_list_init(&set->keys);
     set->waiting_metric = sm_metric_register(SM_GAUGE, "sealmill_token_requests_waiting",
@@ -211,6 +213,7 @@ sm_err sm_tokens_new(const struct sm_token_config *configs, size_t count, sm_tok
     for (size_t i = 0; i < count && sm_ok(err); i++) {
         err = add_token(set, &configs[i], diag);
     }
+    err = sm_ok(err) ? sm_p11_check_start(set) : err;
     err = sm_ok(err) ? sm_p11_watch_start(set) : err;
     if (!sm_ok(err)) {
         sm_tokens_free(&set);
@@ -220,7 +223,7 @@ sm_err sm_tokens_new(const struct sm_token_config *configs, size_t count, sm_tok
     return SM_NO_ERR;
 }
 
-/* Whether every worker has come back. */
+/* Whether every worker has come back. What they signed was answered before: no key is left. */
 static bool is_still(sm_tokens *set)
 {
     bool still = true;
@@ -269,7 +272,9 @@ void sm_tokens_free(sm_tokens **tokens)
         return;
     }
     sm_p11_watch_stop(set);
+    (void)pthread_mutex_lock(&set->lock);
     set->stopping = true;
+    (void)pthread_mutex_unlock(&set->lock);
     for (int i = 0; i < END_TURNS && !is_still(set); i++) {
         const struct timespec pause = {.tv_nsec = 1000000};
         (void)nanosleep(&pause, NULL);
@@ -278,6 +283,7 @@ void sm_tokens_free(sm_tokens **tokens)
         sm_log(SM_LOG_WARN, "token_call_left_behind", SM_KEND);
         return;
     }
+    sm_p11_check_stop(set);
     for (size_t i = 0; i < set->token_count; i++) {
         free_token(set->tokens[i]);
     }
@@ -287,6 +293,7 @@ void sm_tokens_free(sm_tokens **tokens)
         sm_p11_module_unload(&m);
     }
     (void)pthread_cond_destroy(&set->wake);
+    (void)pthread_cond_destroy(&set->check_wake);
     (void)pthread_mutex_destroy(&set->lock);
     sm_free(set);
 }

@@ -19,20 +19,42 @@ static uint64_t timeout_of(const struct sm_token_key *key)
     return most;
 }
 
-/* Takes the whole queue out and puts back what may wait on: expiry is rare, this is short. */
-static void expire(struct sm_token_key *key, uint64_t now)
+static bool is_over(const sm_crypt_job *job, uint64_t now, uint64_t timeout)
 {
-    uint64_t timeout = timeout_of(key);
+    return now - job->submitted_ns > timeout ||
+           atomic_load_explicit(&job->cancelled, memory_order_relaxed);
+}
+
+static void answer_over(struct sm_token_key *key, sm_crypt_job *job)
+{
+    bool cancelled = atomic_load_explicit(&job->cancelled, memory_order_relaxed);
+    sm_p11_answer(key->set, job, cancelled ? SM_ERR(CANCELLED) : SM_ERR(UNAVAILABLE));
+}
+
+static void expire_again(struct sm_token_key *key, uint64_t now, uint64_t timeout)
+{
+    SM_LIST_FOR_SAFE(it, next, &key->again)
+    {
+        sm_crypt_job *job = SM_CONTAINER_OF(it, sm_crypt_job, node);
+        if (is_over(job, now, timeout)) {
+            sm_list_remove(&job->node);
+            key->again_count--;
+            answer_over(key, job);
+        }
+    }
+}
+
+/* Takes the whole queue out and puts back what may wait on: expiry is rare, this is short. */
+static void expire(struct sm_token_key *key, uint64_t now, uint64_t timeout)
+{
     sm_list keep;
     sm_list_init(&keep);
     struct sm_lane *lane;
     while ((lane = sm_lanes_pick(&key->lanes)) != NULL) {
         sm_crypt_job *job;
         (void)sm_lane_take(&key->lanes, lane, &job, 1);
-        if (atomic_load_explicit(&job->cancelled, memory_order_relaxed)) {
-            sm_p11_answer(key->set, job, SM_ERR(CANCELLED));
-        } else if (now - job->submitted_ns > timeout) {
-            sm_p11_answer(key->set, job, SM_ERR(UNAVAILABLE));
+        if (is_over(job, now, timeout)) {
+            answer_over(key, job);
         } else {
             sm_list_push_back(&keep, &job->node);
         }
@@ -44,21 +66,31 @@ static void expire(struct sm_token_key *key, uint64_t now)
 }
 
 /* Whether any waiting request is over its time: the oldest of each caller stands in front. */
-static bool has_expired(const struct sm_token_key *key, uint64_t now)
+static bool has_expired(const struct sm_token_key *key, uint64_t now, uint64_t timeout)
 {
-    uint64_t timeout = timeout_of(key);
     for (unsigned op = 0; op < SM_OPS && key->lanes.waiting > 0; op++) {
         const struct sm_lane *lane = &key->lanes.at[op][key->type];
         for (uint64_t left = lane->occupied; left != 0; left &= left - 1) {
             const sm_list *first = lane->queues[__builtin_ctzll(left)].next;
-            const sm_crypt_job *job = SM_CONTAINER_OF_CONST(first, sm_crypt_job, node);
-            if (now - job->submitted_ns > timeout ||
-                atomic_load_explicit(&job->cancelled, memory_order_relaxed)) {
+            if (is_over(SM_CONTAINER_OF_CONST(first, sm_crypt_job, node), now, timeout)) {
                 return true;
             }
         }
     }
     return false;
+}
+
+/* A token that failed a request may be asked again after its pause, or since another one fell. */
+static void watch_key(struct sm_token_key *key, uint64_t now)
+{
+    uint64_t timeout = timeout_of(key);
+    if (has_expired(key, now, timeout)) {
+        expire(key, now, timeout);
+    }
+    expire_again(key, now, timeout);
+    if (sm_p11_waiting(key) > 0) {
+        sm_p11_rouse_for(key, NULL);
+    }
 }
 
 /* A call that does not come back: its request goes elsewhere, the token rests. */
@@ -73,11 +105,11 @@ static void give_up(struct p11_worker *w, uint64_t now)
     sm_metric_inc(token->metrics.given_up);
     sm_log(SM_LOG_ERROR, "token_call_given_up", SM_KS("token", token->name),
            SM_KU("milliseconds", (now - w->since_ns) / SM_NS_PER_MS), SM_KEND);
-    sm_p11_token_down(token, "a call does not come back");
+    sm_p11_token_down(token, w->asked, "a call does not come back");
     if (now - job->submitted_ns > timeout_of(key)) {
         sm_p11_answer(token->set, job, SM_ERR(UNAVAILABLE));
     } else {
-        sm_p11_requeue(key, job);
+        sm_p11_requeue(key, job, token);
     }
 }
 
@@ -132,10 +164,7 @@ static void watch(void *ctx)
         }
         SM_LIST_FOR(it, &set->keys)
         {
-            struct sm_token_key *key = SM_CONTAINER_OF(it, struct sm_token_key, node);
-            if (has_expired(key, now)) {
-                expire(key, now);
-            }
+            watch_key(SM_CONTAINER_OF(it, struct sm_token_key, node), now);
         }
     }
     (void)pthread_mutex_unlock(&set->lock);

@@ -3,42 +3,43 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "sign/backend.h"
-#include "sign/key_p.h"
 #include "sign/p11_pool_p.h"
-#include "sign/rsa_pad.h"
-
-#define TRIES_MAX 4 /* of one request, over all tokens: each failure also opens something anew */
 
 /* ---- the session ---- */
 
-static void close_session(struct p11_worker *w)
+static void count_open(struct sm_token *token, int change)
+{
+    (void)pthread_mutex_lock(&token->set->lock);
+    token->open += (unsigned)change;
+    (void)pthread_mutex_unlock(&token->set->lock);
+}
+
+void sm_p11_worker_close(struct p11_worker *w)
 {
     if (w->open) {
         w->open = false;
         sm_p11_session_close(w->token, w->session);
-        (void)pthread_mutex_lock(&w->token->set->lock);
-        w->token->open--;
-        (void)pthread_mutex_unlock(&w->token->set->lock);
+        count_open(w->token, -1);
         sm_metric_sub(w->token->metrics.sessions, 1);
     }
 }
 
-/* A session of the token's present generation. */
-static CK_RV open_session(struct p11_worker *w, CK_SLOT_ID slot, uint32_t generation)
+/* It counts while it is being opened: who is refused meanwhile must not take the token for empty.
+ */
+CK_RV sm_p11_worker_open(struct p11_worker *w, CK_SLOT_ID slot, uint32_t generation)
 {
     if (w->open && w->generation == generation) {
         return CKR_OK;
     }
-    close_session(w);
+    sm_p11_worker_close(w);
+    count_open(w->token, 1);
     CK_RV rv = sm_p11_session_open(w->token, slot, false, &w->session);
     if (rv != CKR_OK) {
+        count_open(w->token, -1);
         return rv;
     }
     w->open = true;
     w->generation = generation;
-    (void)pthread_mutex_lock(&w->token->set->lock);
-    w->token->open++;
-    (void)pthread_mutex_unlock(&w->token->set->lock);
     sm_metric_add(w->token->metrics.sessions, 1);
     return CKR_OK;
 }
@@ -53,8 +54,6 @@ struct task {
     CK_SLOT_ID slot;
     uint32_t generation; /* of the token */
     bool known;          /* the handle is of this generation */
-    bool check;          /* verify before it leaves */
-    const struct sm_public_key *public_key;
 };
 
 static sm_err copy_input(struct p11_worker *w, const sm_crypt_job *job)
@@ -80,10 +79,7 @@ static void describe(struct p11_worker *w, struct task *t)
         .slot = w->token->slot,
         .generation = w->token->generation,
         .known = h->generation == w->token->generation && !h->absent,
-        .public_key = w->key->public_key,
     };
-    t->check = !t->known || !h->proven || sm_sig_alg_is_rsa(t->order.alg) ||
-               sm_key_checks_results(w->job->key);
 }
 
 /* The key's handle on this token, in this generation. Not there, or not safe there: `*absent`. */
@@ -107,27 +103,10 @@ static CK_RV find_handle(struct p11_worker *w, struct task *t, bool *absent)
     return CKR_OK;
 }
 
-/* `public_key` lives while the request does; a call that was given up must not look at it. */
-static bool verifies(struct p11_worker *w, const struct sm_public_key *key, enum sm_sig_alg alg,
-                     size_t len)
-{
-    bool digest = sm_sig_alg_digest(alg) != SM_DIGEST_NONE;
-    sm_crypt_job check = {.op = SM_CRYPT_VERIFY,
-                          .alg = alg,
-                          .type = key->type,
-                          .message = sm_buf_slice(&w->input),
-                          .is_digest = digest,
-                          .public_key = key,
-                          .signature = sm_slice_of(w->out, len)};
-    sm_crypt_job *list[] = {&check};
-    (void)sm_backend_run(list, 1);
-    return sm_ok(check.err);
-}
-
 /* The whole call, without the lock. */
 static CK_RV call(struct p11_worker *w, struct task *t, bool *absent, size_t *len)
 {
-    CK_RV rv = open_session(w, t->slot, t->generation);
+    CK_RV rv = sm_p11_worker_open(w, t->slot, t->generation);
     if (rv == CKR_OK && !t->known) {
         rv = find_handle(w, t, absent);
     }
@@ -139,103 +118,38 @@ static CK_RV call(struct p11_worker *w, struct task *t, bool *absent, size_t *le
     return rv;
 }
 
-/* ---- what came of it; under the lock ---- */
-
-static void remember(struct p11_worker *w, const struct task *t, bool absent, bool proven)
+/* Under the lock. The token signed: the session is free for the next one, and the request is ours
+ * alone, since it can no more be given up. */
+static void finish(struct p11_worker *w, size_t len)
 {
-    struct key_holder *h = sm_p11_holder(w->key, w->token);
-    if (t->generation != w->token->generation) {
-        return; /* what was found is void already */
-    }
-    h->proven = proven || (h->proven && h->generation == t->generation);
-    h->generation = t->generation;
-    h->absent = absent;
-    h->handle = t->order.key;
-    h->always_authenticate = t->order.always_authenticate;
-}
-
-static sm_crypt_job *take_job(struct p11_worker *w)
-{
-    sm_crypt_job *job = w->job;
-    w->job = NULL;
-    atomic_store(&w->calling, false);
-    return job;
-}
-
-/* The request goes on elsewhere, or here in a while; or it has been tried enough. */
-static void try_again(struct p11_worker *w, struct sm_token_key *key, sm_crypt_job *job)
-{
-    if (++job->tries < TRIES_MAX) {
-        sm_p11_requeue(key, job);
-    } else {
-        sm_p11_answer(w->token->set, job, SM_ERR(UNAVAILABLE));
-    }
-}
-
-/* Returns whether the session is to be closed. */
-static bool after_failure(struct p11_worker *w, CK_RV rv)
-{
-    struct sm_token *token = w->token;
     struct sm_token_key *key = w->key;
-    sm_crypt_job *job = take_job(w);
-    sm_metric_inc(token->metrics.failures);
-    switch (sm_p11_trouble(rv)) {
-    case P11_SESSION:
-        sm_metric_inc(token->metrics.reopened);
-        sm_log(SM_LOG_WARN, "token_session_lost", SM_KS("token", token->name),
-               SM_KS("reason", sm_p11_name(rv)), SM_KEND);
-        sm_p11_holder(key, token)->generation = 0; /* the handle may be what was lost */
-        try_again(w, key, job);
-        return true;
-    case P11_FULL:
-        w->retired = token->open > 0;
-        if (!w->retired) {
-            sm_p11_token_down(token, sm_p11_name(rv));
-        }
-        sm_p11_requeue(key, job);
-        return false;
-    case P11_TOKEN:
-        sm_p11_token_down(token, sm_p11_name(rv));
-        try_again(w, key, job);
-        return true;
-    case P11_REFUSED:
-        sm_p11_token_refused(token, sm_p11_name(rv));
-        try_again(w, key, job);
-        return true;
-    default:
-        sm_log(SM_LOG_ERROR, "token_request_failed", SM_KS("token", token->name),
-               SM_KS("key", key->match.label), SM_KS("reason", sm_p11_name(rv)), SM_KEND);
-        sm_p11_answer(token->set, job, SM_ERR(TOKEN));
-        return true; /* whatever state the session is in */
-    }
-}
-
-static void after_success(struct p11_worker *w, size_t len)
-{
-    sm_crypt_job *job = take_job(w);
+    sm_crypt_job *job = sm_p11_take_job(w);
+    const struct p11_result result = {job, key, w->token, w->asked};
     memcpy(job->out, w->out, len);
     job->out_len = len;
-    sm_metric_inc(w->token->metrics.signatures);
-    sm_p11_answer(w->token->set, job, SM_NO_ERR);
+    w->losses = 0;
+    sm_p11_check(w->token->set, &result, sm_p11_waiting(key) > 0);
 }
 
-/* The token's signature does not verify under the public key that we know: another key, or a fault.
- */
-static bool after_fault(struct p11_worker *w)
+/* Under the lock. Returns whether the session is to be closed. */
+static bool conclude(struct p11_worker *w, const struct task *t, CK_RV rv, bool absent, size_t len)
 {
-    struct sm_token_key *key = w->key;
-    sm_crypt_job *job = take_job(w);
-    sm_backend_fault(job->alg);
-    sm_metric_inc(w->token->metrics.failures);
-    struct key_holder *h = sm_p11_holder(key, w->token);
-    if (!h->proven) {
-        h->generation = w->token->generation;
-        h->absent = true; /* not this key at all */
-        sm_log(SM_LOG_ERROR, "token_key_differs", SM_KS("token", w->token->name),
-               SM_KS("key", key->match.label), SM_KEND);
+    if (w->job == NULL) { /* given up meanwhile: nobody knows what state the session is in */
+        w->lost = false;
+        return true;
     }
-    try_again(w, key, job);
-    return true;
+    if (rv != CKR_OK) {
+        return sm_p11_failed(w, rv);
+    }
+    const struct p11_finding found = {t->generation, absent, t->order.key,
+                                      t->order.always_authenticate};
+    sm_p11_remember(w->key, w->token, &found);
+    if (absent) {
+        sm_p11_missed(w);
+    } else {
+        finish(w, len);
+    }
+    return false;
 }
 
 /* Under the lock; the call is made without it. */
@@ -247,13 +161,14 @@ static void serve(struct p11_worker *w, sm_crypt_job *job, struct sm_token_key *
     size_t len = 0;
     w->job = job;
     w->key = key;
+    w->asked = w->token->generation;
     w->since_ns = sm_clock_mono_ns();
     describe(w, &t);
     (void)pthread_mutex_unlock(&set->lock);
     sm_err err = copy_input(w, job);
     if (!sm_ok(err)) {
         (void)pthread_mutex_lock(&set->lock);
-        sm_p11_answer(set, take_job(w), err);
+        sm_p11_answer(set, sm_p11_take_job(w), err);
         return;
     }
     atomic_store(&w->calling, true);
@@ -262,158 +177,37 @@ static void serve(struct p11_worker *w, sm_crypt_job *job, struct sm_token_key *
     sm_metric_sub(w->token->metrics.busy, 1);
     sm_metric_observe_ns(w->token->metrics.time, sm_clock_mono_ns() - w->since_ns);
     (void)pthread_mutex_lock(&set->lock);
-    bool close = true;
-    if (w->job == NULL) { /* given up meanwhile: nobody knows what state the session is in */
-        w->lost = false;
-    } else if (rv != CKR_OK) {
-        close = after_failure(w, rv);
-    } else if (absent) {
-        remember(w, &t, true, false);
-        try_again(w, key, take_job(w));
-        close = false;
-    } else {
-        close = false;
-        bool good = true;
-        if (t.check) {
-            atomic_store(&w->calling,
-                         false); /* ours for good from here on: it is not given up any more */
-            (void)pthread_mutex_unlock(&set->lock);
-            good = verifies(w, t.public_key, t.order.alg, len);
-            (void)pthread_mutex_lock(&set->lock);
-        }
-        if (good) {
-            remember(w, &t, false, true);
-            after_success(w, len);
-        } else {
-            close = after_fault(w);
-        }
-    }
-    if (close) {
+    if (conclude(w, &t, rv, absent, len)) {
         (void)pthread_mutex_unlock(&set->lock);
-        close_session(w);
+        sm_p11_worker_close(w);
         (void)pthread_mutex_lock(&set->lock);
     }
 }
 
-/* ---- bringing a token back ---- */
-
-/* Under the lock. Claims every token of the module for a restart of it: none is up, and nobody else
- * is in a call. */
-static bool claim_module(struct p11_worker *w)
-{
-    sm_tokens *set = w->token->set;
-    struct p11_module *m = w->token->module;
-    for (size_t i = 0; i < set->token_count; i++) {
-        struct sm_token *t = set->tokens[i];
-        if (t->module != m) {
-            continue;
-        }
-        if (t->state == TOKEN_UP || t->visitors > 0 || (t->reviving && t != w->token)) {
-            return false;
-        }
-        for (unsigned j = 0; j < t->worker_count; j++) {
-            if (&t->workers[j] != w && !t->workers[j].idle && !t->workers[j].retired) {
-                return false;
-            }
-        }
-    }
-    return true;
-}
-
-static void mark_module(struct p11_worker *w, bool reviving)
-{
-    sm_tokens *set = w->token->set;
-    for (size_t i = 0; i < set->token_count; i++) {
-        if (set->tokens[i]->module == w->token->module) {
-            set->tokens[i]->reviving = reviving;
-        }
-    }
-}
-
-/* Their numbers will be given out anew: an idle worker must not close another's session later. */
-static void forget_sessions(struct sm_token *token)
-{
-    for (unsigned i = 0; i < token->worker_count; i++) {
-        token->workers[i].open = false;
-    }
-    sm_metric_sub(token->metrics.sessions, token->open);
-    token->open = 0;
-}
-
-/* Some modules look for tokens only in C_Initialize: when there is nothing to lose, it is called
- * anew. Sessions of before are void, which each worker finds by the generation. */
-static void restart_module(struct p11_worker *w)
-{
-    sm_tokens *set = w->token->set;
-    (void)pthread_mutex_lock(&set->lock);
-    bool mine = claim_module(w);
-    for (size_t i = 0; mine && i < set->token_count; i++) {
-        if (set->tokens[i]->module == w->token->module) {
-            forget_sessions(set->tokens[i]);
-        }
-    }
-    if (mine) {
-        mark_module(w, true);
-    }
-    (void)pthread_mutex_unlock(&set->lock);
-    if (!mine) {
-        return;
-    }
-    (void)P11(w->token->module, C_Finalize(NULL));
-    CK_RV rv = sm_p11_module_initialize(w->token->module);
-    (void)pthread_mutex_lock(&set->lock);
-    mark_module(w, false);
-    w->token->reviving = true; /* still ours */
-    (void)pthread_mutex_unlock(&set->lock);
-    sm_log(SM_LOG_DEBUG, "pkcs11_restarted", SM_KS("module", w->token->module->path),
-           SM_KS("result", sm_p11_name(rv)), SM_KEND);
-}
-
-static void revive(struct p11_worker *w)
-{
-    struct sm_token *token = w->token;
-    sm_tokens *set = token->set;
-    CK_TOKEN_INFO info;
-    CK_SLOT_ID slot = 0;
-    token->reviving = true;
-    uint32_t next = token->generation + 1;
-    (void)pthread_mutex_unlock(&set->lock);
-    close_session(w);
-    CK_RV rv = sm_p11_find_slot(token, &slot, &info);
-    if (rv == CKR_TOKEN_NOT_PRESENT) {
-        restart_module(w);
-        rv = sm_p11_find_slot(token, &slot, &info);
-    }
-    rv = rv == CKR_OK ? open_session(w, slot, next) : rv;
-    (void)pthread_mutex_lock(&set->lock);
-    token->reviving = false;
-    if (rv == CKR_OK) {
-        sm_p11_token_up(token, slot);
-    } else if (sm_p11_trouble(rv) == P11_REFUSED) {
-        sm_p11_token_refused(token, sm_p11_name(rv));
-    } else {
-        sm_p11_token_down(token, sm_p11_name(rv));
-    }
-}
-
-static bool wants_reviving(const struct sm_token *token)
-{
-    return token->state == TOKEN_DOWN && !token->reviving && !token->set->stopping &&
-           sm_clock_mono_ns() >= token->retry_ns;
-}
-
 /* ---- the thread ---- */
 
-static void take_one(struct p11_worker *w, struct sm_token_key *key)
+static void take_one(struct p11_worker *w, sm_crypt_job *job, struct sm_token_key *key)
 {
-    sm_crypt_job *job;
-    struct sm_lane *lane = sm_lanes_pick(&key->lanes);
-    (void)sm_lane_take(&key->lanes, lane, &job, 1);
     if (atomic_load_explicit(&job->cancelled, memory_order_relaxed)) {
         sm_p11_answer(w->token->set, job, SM_ERR(CANCELLED));
-    } else {
-        serve(w, job, key);
+        return;
     }
+    unsigned alone = sm_p11_is_alone(key, w->token);
+    w->token->alone += alone;
+    serve(w, job, key); /* the key may be gone after it */
+    w->token->alone -= alone;
+}
+
+/* Under the lock. Administration wants a session and the token gives no more: this one's place. */
+static bool lend(struct p11_worker *w)
+{
+    struct sm_token *token = w->token;
+    if (token->wanting == 0 || token->lent != NULL || !w->open) {
+        return false;
+    }
+    token->wanting--;
+    token->lent = w;
+    return true;
 }
 
 void sm_p11_work(sm_msg *msg)
@@ -421,17 +215,19 @@ void sm_p11_work(sm_msg *msg)
     struct p11_worker *w = SM_CONTAINER_OF(msg, struct p11_worker, wake);
     struct sm_token *token = w->token;
     struct sm_token_key *key;
+    sm_crypt_job *job;
+    bool mine = true;
     (void)pthread_mutex_lock(&token->set->lock);
-    while (!w->retired) {
-        if (wants_reviving(token)) {
-            revive(w);
-        } else if (token->state == TOKEN_UP && (key = sm_p11_pick_key(token)) != NULL) {
-            take_one(w, key);
+    while (!w->retired && (mine = !lend(w))) {
+        if (sm_p11_wants_reviving(token)) {
+            sm_p11_revive(w);
+        } else if (token->state == TOKEN_UP && (job = sm_p11_take(token, &key)) != NULL) {
+            take_one(w, job, key);
         } else {
             break;
         }
     }
-    if (!w->retired) {
+    if (!w->retired && mine) {
         w->idle = true;
         token->idle++;
     }

@@ -49,6 +49,16 @@ static sm_err count_names(sm_slice value, size_t *out, sm_diag *diag)
     return SM_NO_ERR;
 }
 
+bool sm_sans_have(const struct sm_san *sans, size_t count, const struct sm_san *wanted)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (sans[i].kind == wanted->kind && sm_slice_equal(sans[i].value, wanted->value)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 sm_err sm_sans_parse(sm_slice value, bool wildcards, sm_arena *arena, struct sm_san **out,
                      size_t *count, sm_diag *diag)
 {

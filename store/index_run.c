@@ -6,8 +6,11 @@
 
 #include <stdlib.h>
 
-#define RUN_BYTES ((size_t)2 << 20)
+#define READ_RECORDS 1024
+#define READ_BYTES ((size_t)1 << 20)
+#define RUN_BYTES ((size_t)8 << 20) /* of rows */
 #define FIRST_ROWS 1024
+#define CURSOR_BYTES 12 /* a sequence and the version of the rows, big-endian */
 
 struct record {
     uint64_t sequence;
@@ -27,14 +30,17 @@ struct row {
 /* Reused from run to run. */
 struct index_run {
     sm_store *store;
-    sm_buf record_bytes;
-    struct record records[INDEX_RUN_RECORDS];
+    sm_buf record_bytes; /* read and not yet extracted */
+    struct record records[READ_RECORDS];
     size_t record_count;
     sm_buf row_bytes;
     struct row *rows;
     size_t row_count;
     size_t row_room;
-    sm_err err; /* of an emitted row */
+    size_t next; /* of the rows, while they are written */
+    sm_err err;  /* of an emitted row */
+    uint8_t cursor[CURSOR_BYTES];
+    bool cursor_given;
 };
 
 /* ---- records ---- */
@@ -48,7 +54,7 @@ static bool collect(void *ctx, sm_slice key, sm_slice value)
         return false;
     }
     run->records[run->record_count++] = (struct record){sm_store_get_sequence(key), at, value.len};
-    return run->record_count < INDEX_RUN_RECORDS && run->record_bytes.len < RUN_BYTES;
+    return run->record_count < READ_RECORDS && run->record_bytes.len < READ_BYTES;
 }
 
 static sm_err read_records(struct index_run *run, uint64_t done)
@@ -138,9 +144,7 @@ static int compare_rows(const void *a, const void *b, void *ctx)
     return x->number < y->number ? -1 : 1;
 }
 
-/* ---- the cursor: a sequence and the version of the rows, big-endian ---- */
-
-#define CURSOR_BYTES 12
+/* ---- the cursor ---- */
 
 static void put_version(uint8_t out[4], uint32_t version)
 {
@@ -160,22 +164,39 @@ static uint32_t get_version(sm_slice in)
 
 /* ---- the run ---- */
 
-/* Rows of as many records as fit. `*used`: how many those are. */
-static sm_err extract(struct index_run *run, size_t *used)
+/* Rows of the records that were read, or of as many as fit; sets `*done` to the last of them. */
+static sm_err extract(struct index_run *run, uint64_t *done)
 {
     const struct sm_store_config *config = &run->store->config;
-    run->row_count = 0;
-    run->err = SM_NO_ERR;
-    sm_buf_reset(&run->row_bytes);
-    size_t i = 0;
-    while (i < run->record_count && run->row_bytes.len < RUN_BYTES) {
-        const struct record *r = &run->records[i++];
+    for (size_t i = 0; i < run->record_count && run->row_bytes.len < RUN_BYTES; i++) {
+        const struct record *r = &run->records[i];
         sm_slice record = sm_slice_of(run->record_bytes.ptr + r->at, r->len);
         SM_TRY(config->indexer(config->indexer_ctx, run->store, r->sequence, record, emit, run));
         SM_TRY(run->err);
+        *done = r->sequence;
     }
-    *used = i;
     return SM_NO_ERR;
+}
+
+/* The cursor, which is before all others, then the rows: of one key the last that was emitted. */
+static bool next_put(void *ctx, struct sm_store_put *out)
+{
+    struct index_run *run = ctx;
+    if (!run->cursor_given) {
+        run->cursor_given = true;
+        *out = (struct sm_store_put){SM_PUT, SM_FAMILY_INDEX, INDEX_CURSOR_KEY,
+                                     sm_slice_of(run->cursor, sizeof(run->cursor))};
+        return true;
+    }
+    while (run->next < run->row_count) {
+        const struct row *row = &run->rows[run->next++];
+        sm_slice key = key_of(run, row);
+        if (run->next == run->row_count || !sm_slice_equal(key_of(run, row + 1), key)) {
+            *out = (struct sm_store_put){row->kind, SM_FAMILY_INDEX, key, value_of(run, row)};
+            return true;
+        }
+    }
+    return false;
 }
 
 /* In the order of their keys, since each insertion then starts from where the last one was: the
@@ -183,34 +204,29 @@ static sm_err extract(struct index_run *run, size_t *used)
 static sm_err write_rows(struct index_run *run, uint64_t cursor)
 {
     sm_store *store = run->store;
-    uint8_t value[CURSOR_BYTES];
-    sm_store_put_sequence(value, cursor);
-    put_version(value + 8, store->config.indexer_version);
-    struct sm_store_put put = {SM_PUT, SM_FAMILY_INDEX, INDEX_CURSOR_KEY,
-                               sm_slice_of(value, sizeof(value))};
-    store->ops->batch_put(store->backend, STORE_LANE_INDEX, &put);
+    sm_store_put_sequence(run->cursor, cursor);
+    put_version(run->cursor + 8, store->config.indexer_version);
+    run->cursor_given = false;
+    run->next = 0;
     if (run->row_count > 0) {
         qsort_r(run->rows, run->row_count, sizeof(*run->rows), compare_rows, run);
     }
-    for (size_t i = 0; i < run->row_count; i++) {
-        const struct row *row = &run->rows[i];
-        put = (struct sm_store_put){row->kind, SM_FAMILY_INDEX, key_of(run, row),
-                                    value_of(run, row)};
-        store->ops->batch_put(store->backend, STORE_LANE_INDEX, &put);
-    }
-    sm_err err = store->ops->batch_write(store->backend, STORE_LANE_INDEX);
-    store->ops->batch_clear(store->backend, STORE_LANE_INDEX);
-    return err;
+    return store->ops->write_index(store->backend, next_put, run, 1 + run->row_count);
 }
 
-sm_err sm_index_run_go(struct index_run *run, uint64_t *done)
+sm_err sm_index_run_go(struct index_run *run, uint64_t *done, uint64_t last)
 {
-    size_t used = 0;
-    SM_TRY(read_records(run, *done));
-    SM_TRY(extract(run, &used));
-    uint64_t cursor = run->records[used - 1].sequence;
-    SM_TRY(write_rows(run, cursor));
-    *done = cursor;
+    uint64_t at = *done;
+    uint64_t end = last - at > INDEX_RUN_RECORDS ? at + INDEX_RUN_RECORDS : last;
+    run->row_count = 0;
+    run->err = SM_NO_ERR;
+    sm_buf_reset(&run->row_bytes);
+    while (at < end && run->row_bytes.len < RUN_BYTES) {
+        SM_TRY(read_records(run, at));
+        SM_TRY(extract(run, &at));
+    }
+    SM_TRY(write_rows(run, at));
+    *done = at;
     return SM_NO_ERR;
 }
 
@@ -235,7 +251,7 @@ sm_err sm_index_run_new(sm_store *store, struct index_run **out)
     }
     run->store = store;
     /* One record behind the limit, and what one record's rows may be. */
-    run->record_bytes = sm_buf_init(RUN_BYTES + SM_STORE_COMMIT_BYTES);
+    run->record_bytes = sm_buf_init(READ_BYTES + SM_STORE_COMMIT_BYTES);
     run->row_bytes = sm_buf_init(RUN_BYTES + SM_STORE_COMMIT_BYTES);
     *out = run;
     return SM_NO_ERR;

@@ -13,7 +13,7 @@
 #include <time.h>
 
 #define RETRY_NS SM_NS_PER_S
-#define GATHER_NS (50 * SM_NS_PER_MS) /* what the index may be behind when nobody waits for it */
+#define GATHER_NS (500 * SM_NS_PER_MS) /* what the index may be behind when nobody waits for it */
 
 static struct {
     sm_metric lag;
@@ -127,7 +127,7 @@ static void on_failure(sm_store *store, sm_err err)
 static sm_err do_work(sm_store *store, enum index_state state, uint64_t *done)
 {
     if (state == INDEX_FOLLOWS) {
-        return sm_index_run_go(store->indexer.run, done);
+        return sm_index_run_go(store->indexer.run, done, atomic_load(&store->last_sequence));
     }
     *done = 0;
     if (state == INDEX_REBUILD) {

@@ -206,6 +206,18 @@ static sm_err memory_batch_write(void *backend, enum store_lane lane)
     return fits ? SM_NO_ERR : SM_ERR(NO_MEMORY);
 }
 
+static sm_err memory_write_index(void *backend, store_next_put next, void *ctx, size_t count)
+{
+    struct sm_store_put put;
+    (void)count;
+    while (next(ctx, &put)) {
+        memory_batch_put(backend, STORE_LANE_INDEX, &put);
+    }
+    sm_err err = memory_batch_write(backend, STORE_LANE_INDEX);
+    memory_batch_clear(backend, STORE_LANE_INDEX);
+    return err;
+}
+
 /* ---- reads ---- */
 
 static sm_err memory_get(void *backend, enum sm_store_family family, sm_slice key, sm_buf *out)
@@ -287,6 +299,7 @@ static const struct store_backend_ops memory_ops = {
     .batch_put = memory_batch_put,
     .batch_write = memory_batch_write,
     .batch_clear = memory_batch_clear,
+    .write_index = memory_write_index,
     .scan = memory_scan,
     .recover = memory_recover,
     .checkpoint = memory_checkpoint,

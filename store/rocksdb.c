@@ -112,6 +112,21 @@ static void rocks_batch_clear(void *backend, enum store_lane lane)
     d->broken = false;
 }
 
+/* A large run is a table by itself already; a small one goes through the memtable. */
+static sm_err rocks_write_index(void *backend, store_next_put next, void *ctx, size_t count)
+{
+    if (count >= ROCKS_TABLE_ROWS) {
+        return sm_rocks_write_table(backend, next, ctx);
+    }
+    struct sm_store_put put;
+    while (next(ctx, &put)) {
+        rocks_batch_put(backend, STORE_LANE_INDEX, &put);
+    }
+    sm_err err = rocks_batch_write(backend, STORE_LANE_INDEX);
+    rocks_batch_clear(backend, STORE_LANE_INDEX);
+    return err;
+}
+
 /* ---- scans ---- */
 
 static sm_slice key_of(const rocksdb_iterator_t *it)
@@ -205,6 +220,7 @@ static const struct store_backend_ops rocks_ops = {
     .batch_put = rocks_batch_put,
     .batch_write = rocks_batch_write,
     .batch_clear = rocks_batch_clear,
+    .write_index = rocks_write_index,
     .scan = rocks_scan,
     .recover = sm_rocks_recover,
     .checkpoint = sm_rocks_checkpoint,

@@ -5,7 +5,10 @@
 #include "base/log.h"
 #include "base/mem.h"
 
+#include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #define MIB ((size_t)1 << 20)
 #define BLOCK_CACHE_MIB 64
@@ -16,6 +19,7 @@
 #define WAL_MAX (32 * MIB) /* bounds what a start after a crash must read */
 #define BLOB_MIN 256       /* certificates are larger, everything else is smaller */
 #define MAX_OPEN_FILES 512
+#define INDEX_L0_TABLES 16
 #define BLOOM_BITS 10 /* one false positive in a hundred */
 
 /* RocksDB's numbers. */
@@ -34,6 +38,25 @@ static size_t write_buffer(const struct sm_store_config *config)
 }
 
 /* ---- options ---- */
+
+/* Tables are written once and mostly read much later: through the page cache each octet is copied
+ * once more, and pushes others out. Some file systems (tmpfs of older kernels) know no O_DIRECT. */
+static bool takes_direct_io(const char *dir)
+{
+    char path[PATH_MAX];
+    int n = snprintf(path, sizeof(path), "%s/.direct-io", dir);
+    if (n < 0 || (size_t)n >= sizeof(path)) {
+        return false;
+    }
+    int fd = open(path, O_WRONLY | O_CREAT | O_DIRECT | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        (void)unlink(path); /* the name may have been made before O_DIRECT was refused */
+        return false;
+    }
+    (void)close(fd);
+    (void)unlink(path);
+    return true;
+}
 
 static rocksdb_block_based_table_options_t *table_options(enum sm_store_family family,
                                                           rocksdb_cache_t *cache)
@@ -64,6 +87,13 @@ static rocksdb_options_t *family_options(enum sm_store_family family,
     rocksdb_block_based_table_options_t *table = table_options(family, cache);
     rocksdb_options_set_block_based_table_factory(o, table);
     rocksdb_block_based_options_destroy(table);
+    if (family == SM_FAMILY_INDEX) {
+        /* Its tables are a run each, a tenth of a memtable: compaction waits for as much as it
+         * would get otherwise. */
+        rocksdb_options_set_level0_file_num_compaction_trigger(o, INDEX_L0_TABLES);
+        rocksdb_options_set_level0_slowdown_writes_trigger(o, 3 * INDEX_L0_TABLES);
+        rocksdb_options_set_level0_stop_writes_trigger(o, 4 * INDEX_L0_TABLES);
+    }
     if (family == SM_FAMILY_CERT) {
         /* Written once and hardly compressible: kept out of the tree, compaction does not copy
          * them. */
@@ -92,6 +122,11 @@ static rocksdb_options_t *database_options(rocksdb_options_t *family,
     rocksdb_options_set_allow_concurrent_memtable_write(o, 0); /* one writer */
     rocksdb_options_set_enable_write_thread_adaptive_yield(o, 0);
     rocksdb_options_set_bytes_per_sync(o, MIB);
+    if (takes_direct_io(config->dir)) {
+        rocksdb_options_set_use_direct_io_for_flush_and_compaction(o, 1);
+        rocksdb_options_compaction_readahead_size(o,
+                                                  2 * MIB); /* the page cache does not read ahead */
+    }
     /* A torn record at the log's end was never acknowledged: dropped. Damage before it refuses to
      * open, where point-in-time recovery would silently forget what follows. */
     rocksdb_options_set_wal_recovery_mode(o, WAL_TOLERATE_TORN_TAIL);

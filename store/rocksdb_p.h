@@ -19,6 +19,8 @@
 #include <rocksdb/c.h>
 
 #define INDEX_DIR "index" /* inside the store's folder */
+#define ROCKS_TABLE_ROWS \
+    32768 /* of a run that becomes a table of its own: 2 MB, which compaction has use for */
 
 /* One database, written by one lane. */
 struct rocks_db {
@@ -64,6 +66,10 @@ SM_FALLIBLE sm_rocks_open_index(struct rocks *r, sm_diag *diag);
 /* Deletes the index's files. It is closed. Errors: DISK. */
 SM_FALLIBLE sm_rocks_destroy_index(struct rocks *r);
 void sm_rocks_close_db(struct rocks_db *d);
+
+/* store_backend_ops.write_index past the memtable: writes a table and lets the database take it in.
+ * Errors: DISK, NO_MEMORY. */
+SM_FALLIBLE sm_rocks_write_table(struct rocks *r, store_next_put next, void *ctx);
 
 /* store_backend_ops.recover, clear_index and checkpoint. */
 sm_err sm_rocks_recover(void *backend, enum store_lane lane);

@@ -22,6 +22,8 @@
 enum store_lane { STORE_LANE_COMMIT, STORE_LANE_INDEX, STORE_LANE_COUNT };
 
 typedef bool (*store_row)(void *ctx, sm_slice key, sm_slice value);
+/* Gives one change after the other; false: there are no more. */
+typedef bool (*store_next_put)(void *ctx, struct sm_store_put *out);
 
 struct store_range {
     sm_slice from; /* inclusive */
@@ -35,11 +37,13 @@ struct store_backend_ops {
     /* The same without disk: EXHAUSTED when it is not in memory. */
     sm_err (*try_get)(void *backend, enum sm_store_family family, sm_slice key, sm_buf *out);
     /* A batch under way: add to it, write it all or not at all, clear it. A put that cannot be
-     * added makes the write fail. The commit lane's is durable when batch_write returns, the
-     * indexer's some time later, in order. */
+     * added makes the write fail. It is durable when batch_write returns. */
     void (*batch_put)(void *backend, enum store_lane lane, const struct sm_store_put *put);
     sm_err (*batch_write)(void *backend, enum store_lane lane);
     void (*batch_clear)(void *backend, enum store_lane lane);
+    /* The index lane's changes, `count` or fewer, in ascending order of their keys and no key
+     * twice: all or nothing, durable some time later, in the order of the calls. */
+    sm_err (*write_index)(void *backend, store_next_put next, void *ctx, size_t count);
     /* Rows in order; stops when `row` says false. Errors: DISK, CORRUPT. */
     sm_err (*scan)(void *backend, enum sm_store_family family, const struct store_range *range,
                    store_row row, void *ctx);

@@ -320,14 +320,6 @@ static int run_list(struct cli_args *args)
     r.brief = 1;
     for (size_t i = 0; i < SM_ARRAY_LEN(filters) && sm_ok(err); i++) {
         const char *value = cli_get(args, filters[i]);
-        char upper[64];
-        if (value != NULL && strcmp(filters[i], "state") == 0) {
-            (void)snprintf(upper, sizeof(upper), "CERTIFICATE_STATE_%.40s", value);
-            for (char *c = upper; *c != '\0'; c++) {
-                *c = (char)(*c >= 'a' && *c <= 'z' ? *c - 32 : (*c == '-' ? '_' : *c));
-            }
-            value = upper;
-        }
         err = value == NULL ? err
                             : sm_message_set_text(&r.base, sm_slice_str(filters[i]),
                                                   sm_slice_str(value), &w.arena, &w.diag);
@@ -379,18 +371,13 @@ static int run_revoke(struct cli_args *args)
     struct work w;
     Sealmill__V1__RevokeRequest r;
     ProtobufCMessage *m;
-    char upper[80];
     const char *reason = cli_get(args, "reason");
     sm_err err = SM_NO_ERR;
     begin(&w, args, false);
     sealmill__v1__revoke_request__init(&r);
     r.serial = serial_word(&w);
     if (reason != NULL) {
-        (void)snprintf(upper, sizeof(upper), "REVOCATION_REASON_%.40s", reason);
-        for (char *c = upper; *c != '\0'; c++) {
-            *c = (char)(*c >= 'a' && *c <= 'z' ? *c - 32 : (*c == '-' ? '_' : *c));
-        }
-        err = sm_message_set_text(&r.base, SM_LIT("reason"), sm_slice_str(upper), &w.arena,
+        err = sm_message_set_text(&r.base, SM_LIT("reason"), sm_slice_str(reason), &w.arena,
                                   &w.diag);
     }
     err = sm_ok(err) ? client_call(&w.target, SERVICE "Revoke", &r.base,

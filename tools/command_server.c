@@ -43,7 +43,9 @@ static int run_config_check(struct cli_args *args)
     sm_diag diag = {.reason = ""};
     Sealmill__Config__V1__Config *config;
     sm_arena_init(&arena, 64U << 20);
-    sm_err err = config_load(need(args, "config"), &arena, &config, &diag);
+    enum config_files files = cli_has(args, "no-files") ? CONFIG_FILES_ELSEWHERE
+                                                        : CONFIG_FILES_HERE;
+    sm_err err = config_load(need(args, "config"), files, &arena, &config, &diag);
     int rc = sm_ok(err) ? 0 : cli_fail(err, &diag);
     if (rc == 0) {
         (void)printf("%s is good: %zu listeners, %zu profiles\n", cli_get(args, "config"),
@@ -53,18 +55,25 @@ static int run_config_check(struct cli_args *args)
     return rc;
 }
 
+static const struct cli_option config_check_options[] = {
+    {"config", "FILE", "The configuration (YAML)"},
+    {"no-files", NULL, "Do not look at the files that it names: it is for another machine"},
+    {NULL, NULL, NULL},
+};
+
 const struct cli_command command_config_check = {
     "config check",
     NULL,
     "Check a configuration file",
     "  sealmill config check --config sealmill.yaml\n",
-    serve_options,
+    config_check_options,
     run_config_check,
 };
 
 static sm_err open_store(const char *dir, sm_store **out, sm_diag *diag)
 {
-    const struct sm_store_config config = {.dir = dir, .create = false, .indexer = sm_api_index};
+    const struct sm_store_config config = {
+        .dir = dir, .create = false, .indexer = sm_api_index, .indexer_version = SM_INDEX_RULES};
     return sm_store_open(&config, out, diag);
 }
 

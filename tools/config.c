@@ -4,7 +4,6 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "proto/message.h"
-#include "tools/config_check.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -26,12 +25,15 @@ static sm_err make_absolute(char **path, const char *folder, sm_arena *arena)
     return *path == NULL ? SM_ERR(NO_MEMORY) : SM_NO_ERR;
 }
 
-static sm_err fix_tls(Sealmill__Config__V1__Tls *tls, const char *folder, sm_arena *arena)
+static sm_err fix_listener(Sealmill__Config__V1__Listener *l, const char *folder, sm_arena *arena)
 {
-    SM_TRY(make_absolute(&tls->client_ca_file, folder, arena));
-    for (size_t i = 0; i < tls->n_certificates; i++) {
-        SM_TRY(make_absolute(&tls->certificates[i]->certificate_file, folder, arena));
-        SM_TRY(make_absolute(&tls->certificates[i]->key_file, folder, arena));
+    if (l->tls == NULL) {
+        return SM_NO_ERR;
+    }
+    SM_TRY(make_absolute(&l->tls->client_ca_file, folder, arena));
+    for (size_t i = 0; i < l->tls->n_certificates; i++) {
+        SM_TRY(make_absolute(&l->tls->certificates[i]->certificate_file, folder, arena));
+        SM_TRY(make_absolute(&l->tls->certificates[i]->key_file, folder, arena));
     }
     return SM_NO_ERR;
 }
@@ -39,14 +41,14 @@ static sm_err fix_tls(Sealmill__Config__V1__Tls *tls, const char *folder, sm_are
 static sm_err fix_paths(Sealmill__Config__V1__Config *c, const char *folder, sm_arena *arena)
 {
     SM_TRY(make_absolute(&c->data_dir, folder, arena));
-    SM_TRY(make_absolute(&c->keys->dir, folder, arena));
-    SM_TRY(make_absolute(&c->keys->passphrase_file, folder, arena));
+    if (c->keys != NULL) {
+        SM_TRY(make_absolute(&c->keys->dir, folder, arena));
+        SM_TRY(make_absolute(&c->keys->passphrase_file, folder, arena));
+    }
     SM_TRY(make_absolute(&c->denied_keys_file, folder, arena));
     SM_TRY(make_absolute(&c->backup_dir, folder, arena));
     for (size_t i = 0; i < c->n_listeners; i++) {
-        if (c->listeners[i]->tls != NULL) {
-            SM_TRY(fix_tls(c->listeners[i]->tls, folder, arena));
-        }
+        SM_TRY(fix_listener(c->listeners[i], folder, arena));
     }
     for (size_t i = 0; i < c->n_pkcs11; i++) {
         SM_TRY(make_absolute(&c->pkcs11[i]->pin_file, folder, arena));
@@ -54,48 +56,51 @@ static sm_err fix_paths(Sealmill__Config__V1__Config *c, const char *folder, sm_
     return SM_NO_ERR;
 }
 
-/* The text as a message whose values are checked; `found` says what is wrong, with its line. */
-static sm_err read_text(sm_slice text, sm_arena *arena, Sealmill__Config__V1__Config **out,
-                        sm_diag *found)
+/* "line 3: log.level: what is wrong", whether the reader found it or the check. */
+static sm_err say_where(sm_err err, const char *path, sm_slice text, const sm_diag *inner,
+                        sm_arena *arena, sm_diag *diag)
 {
-    ProtobufCMessage *m;
-    sm_diag inner = {.reason = ""};
-    SM_TRY(sm_message_from_yaml(&sealmill__config__v1__config__descriptor, text, arena, &m, found));
-    *out = (Sealmill__Config__V1__Config *)(void *)m;
-    sm_err err = config_check(*out, arena, &inner);
-    if (!sm_ok(err)) {
-        size_t line = sm_yaml_line(text, sm_slice_str(inner.field));
-        return line == 0 ? sm_diag_set(found, err, inner.field, "%s", inner.reason)
-                         : sm_diag_set(found, err, inner.field, "line %zu: %s", line, inner.reason);
+    const char *what = inner->reason[0] == '\0' ? sm_err_words(err) : inner->reason;
+    const char *colon = inner->field[0] == '\0' ? "" : ": ";
+    unsigned long line = 0;
+    int used = 0;
+    if (sscanf(what, "line %9lu: %n", &line, &used) == 1 && used > 0) {
+        what += used;
+    } else {
+        line = sm_yaml_line(text, inner->field, arena);
     }
-    return SM_NO_ERR;
+    return line == 0
+               ? sm_diag_set(diag, err, path, "%s%s%s", inner->field, colon, what)
+               : sm_diag_set(diag, err, path, "line %lu: %s%s%s", line, inner->field, colon, what);
 }
 
-sm_err config_load(const char *path, sm_arena *arena, Sealmill__Config__V1__Config **out,
-                   sm_diag *diag)
+static sm_err read_and_check(const char *path, sm_slice text, enum config_files files,
+                             sm_arena *arena, Sealmill__Config__V1__Config **out, sm_diag *diag)
 {
-    char real[PATH_MAX];
-    Sealmill__Config__V1__Config *c;
-    sm_diag found = {.reason = ""};
+    char folder[PATH_MAX];
+    ProtobufCMessage *m;
+    SM_TRY(sm_message_from_yaml(&sealmill__config__v1__config__descriptor, text, arena, &m, diag));
+    *out = (Sealmill__Config__V1__Config *)(void *)m;
+    if (realpath(path, folder) == NULL) {
+        return SM_ERR(OS);
+    }
+    *strrchr(folder, '/') = '\0';
+    SM_TRY(fix_paths(*out, folder, arena));
+    return config_check(*out, files, diag);
+}
+
+sm_err config_load(const char *path, enum config_files files, sm_arena *arena,
+                   Sealmill__Config__V1__Config **out, sm_diag *diag)
+{
+    sm_diag inner = {.reason = ""};
     sm_buf text = sm_buf_init(CONFIG_MAX);
     sm_err err = sm_file_read(path, &text, diag);
     if (sm_ok(err)) {
-        err = read_text(sm_buf_slice(&text), arena, &c, &found);
-        if (!sm_ok(err)) {
-            err = sm_diag_set(diag, err, path, "%s%s%s", found.reason,
-                              found.field[0] == '\0' ? "" : " at ", found.field);
-        }
+        err = read_and_check(path, sm_buf_slice(&text), files, arena, out, &inner);
+        err = sm_ok(err) ? err : say_where(err, path, sm_buf_slice(&text), &inner, arena, diag);
     }
     sm_buf_deinit(&text);
-    SM_TRY(err);
-    if (realpath(path, real) == NULL) {
-        return SM_ERR(OS);
-    }
-    char *slash = strrchr(real, '/');
-    *slash = '\0';
-    SM_TRY(fix_paths(c, real, arena));
-    *out = c;
-    return SM_NO_ERR;
+    return err;
 }
 
 static sm_err set_ms(const char *text, const char *field, uint32_t *out, sm_diag *diag)
@@ -146,12 +151,10 @@ sm_err config_tokens(const Sealmill__Config__V1__Config *config, struct sm_token
     }
     for (size_t i = 0; i < config->n_pkcs11; i++) {
         const Sealmill__Config__V1__Pkcs11Token *t = config->pkcs11[i];
-        char field[SM_DIAG_FIELD_MAX];
-        if (!given(t->uri)) {
-            (void)snprintf(field, sizeof(field), "pkcs11[%zu].uri", i);
-            return sm_diag_set(diag, SM_ERR(INVALID), field,
-                               "it is needed: which token, and its module");
-        }
+        char timeout[SM_DIAG_FIELD_MAX];
+        char call_timeout[SM_DIAG_FIELD_MAX];
+        (void)snprintf(timeout, sizeof(timeout), "pkcs11[%zu].timeout", i);
+        (void)snprintf(call_timeout, sizeof(call_timeout), "pkcs11[%zu].call_timeout", i);
         out[i] = (struct sm_token_config){
             .uri = t->uri,
             .pin_file = or_null(t->pin_file),
@@ -162,10 +165,8 @@ sm_err config_tokens(const Sealmill__Config__V1__Config *config, struct sm_token
             .one_thread = t->one_thread,
             .allow_extractable = t->allow_extractable,
         };
-        (void)snprintf(field, sizeof(field), "pkcs11[%zu].timeout", i);
-        SM_TRY(set_ms(t->timeout, field, &out[i].timeout_ms, diag));
-        (void)snprintf(field, sizeof(field), "pkcs11[%zu].call_timeout", i);
-        SM_TRY(set_ms(t->call_timeout, field, &out[i].call_timeout_ms, diag));
+        SM_TRY(set_ms(t->timeout, timeout, &out[i].timeout_ms, diag));
+        SM_TRY(set_ms(t->call_timeout, call_timeout, &out[i].call_timeout_ms, diag));
     }
     return SM_NO_ERR;
 }

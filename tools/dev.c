@@ -306,8 +306,10 @@ static sm_err open_core(struct dev *d, Sealmill__Config__V1__Config *empty)
     sealmill__config__v1__config__init(empty);
     const struct sm_keystore_config keys = {.dir = path_in(d, "keys"),
                                             .passphrase_file = path_in(d, "keys/passphrase")};
-    const struct sm_store_config store = {
-        .dir = path_in(d, "db"), .create = true, .indexer = sm_api_index};
+    const struct sm_store_config store = {.dir = path_in(d, "db"),
+                                          .create = true,
+                                          .indexer = sm_api_index,
+                                          .indexer_version = SM_INDEX_RULES};
     SM_TRY(sm_keystore_open(&keys, &d->keystore, &d->diag));
     SM_TRY(sm_store_open(&store, &d->store, &d->diag));
     const struct sm_api_config api = {

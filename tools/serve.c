@@ -22,8 +22,6 @@
 #include <string.h>
 #include <time.h>
 
-enum service { SERVICE_API = 1, SERVICE_PUBLIC = 2, SERVICE_OPERATIONS = 4 };
-
 struct server;
 
 /* One listener as one loop serves it. */
@@ -75,17 +73,17 @@ static void on_request(void *ctx, sm_http_exchange *x)
 {
     struct endpoint *e = ctx;
     struct server *s = e->slot->server;
-    if ((e->services & SERVICE_API) != 0 && sm_grpc_is_request(x)) {
+    if ((e->services & CONFIG_SERVICE_API) != 0 && sm_grpc_is_request(x)) {
         sm_grpc_serve(e->slot->api, x, s->message_max);
         return;
     }
-    if ((e->services & SERVICE_PUBLIC) != 0 && sm_public_serve(e->slot->api, x)) {
+    if ((e->services & CONFIG_SERVICE_PUBLIC) != 0 && sm_public_serve(e->slot->api, x)) {
         return;
     }
-    if ((e->services & SERVICE_OPERATIONS) != 0 && sm_operations_serve(e->slot->api, x)) {
+    if ((e->services & CONFIG_SERVICE_OPERATIONS) != 0 && sm_operations_serve(e->slot->api, x)) {
         return;
     }
-    if ((e->services & SERVICE_API) != 0) {
+    if ((e->services & CONFIG_SERVICE_API) != 0) {
         sm_json_serve(e->slot->api, x, s->body_max);
         return;
     }
@@ -165,43 +163,6 @@ static void loop_main(void *ctx)
 
 /* ---- building ---- */
 
-static unsigned parse_services(const Sealmill__Config__V1__Listener *l, sm_diag *diag, sm_err *err)
-{
-    static const struct {
-        const char *name;
-        unsigned bit;
-    } known[] = {
-        {"api", SERVICE_API}, {"public", SERVICE_PUBLIC}, {"operations", SERVICE_OPERATIONS}};
-    unsigned bits = 0;
-    for (size_t i = 0; i < l->n_services; i++) {
-        unsigned bit = 0;
-        for (size_t j = 0; j < SM_ARRAY_LEN(known); j++) {
-            bit |= strcmp(known[j].name, l->services[i]) == 0 ? known[j].bit : 0;
-        }
-        if (bit == 0) {
-            *err = sm_diag_set(diag, SM_ERR(INVALID), "listeners.services",
-                               "\"%.40s\" is not one of api, public, operations", l->services[i]);
-        }
-        bits |= bit;
-    }
-    return bits;
-}
-
-static sm_err parse_client_auth(const char *text, enum sm_tls_client_auth *out, sm_diag *diag)
-{
-    static const char *const names[] = {"none", "optional", "required"};
-    *out = SM_TLS_CLIENT_NONE;
-    for (int i = 0; i < 3; i++) {
-        if (strcmp(text, names[i]) == 0) {
-            *out = (enum sm_tls_client_auth)i;
-            return SM_NO_ERR;
-        }
-    }
-    return text[0] == '\0' ? SM_NO_ERR
-                           : sm_diag_set(diag, SM_ERR(INVALID), "tls.client_certificates",
-                                         "none, optional or required is wanted");
-}
-
 static const char *or_null(const char *s)
 {
     return s[0] == '\0' ? NULL : s;
@@ -209,27 +170,9 @@ static const char *or_null(const char *s)
 
 static sm_err open_tls(const Sealmill__Config__V1__Tls *tls, sm_tls_server **out, sm_diag *diag)
 {
-    struct sm_tls_files files[SM_TLS_CERTIFICATES_MAX];
-    size_t count = tls->n_certificates < SM_TLS_CERTIFICATES_MAX ? tls->n_certificates
-                                                                 : SM_TLS_CERTIFICATES_MAX;
-    for (size_t i = 0; i < count; i++) {
-        files[i] = (struct sm_tls_files){tls->certificates[i]->certificate_file,
-                                         tls->certificates[i]->key_file};
-    }
-    struct sm_tls_server_config config = {
-        .certificates = files,
-        .certificate_count = count,
-        .client_ca_file = or_null(tls->client_ca_file),
-        .groups = or_null(tls->groups),
-        .minimum_version = strcmp(tls->minimum_version, "1.3") == 0 ? 0x0304 : 0x0303,
-        .no_resumption = tls->no_session_resumption,
-    };
-    SM_TRY(parse_client_auth(tls->client_certificates, &config.client_auth, diag));
-    if (config.client_auth != SM_TLS_CLIENT_NONE && config.client_ca_file == NULL) {
-        return sm_diag_set(diag, SM_ERR(INVALID), "tls.client_ca_file",
-                           "it is needed to verify client certificates");
-    }
-    return sm_tls_server_new(&config, out, diag);
+    struct config_tls meant;
+    SM_TRY(config_tls(tls, &meant, diag));
+    return sm_tls_server_new(&meant.config, out, diag);
 }
 
 static sm_err open_listener(struct server *s, const Sealmill__Config__V1__Listener *l,
@@ -240,9 +183,7 @@ static sm_err open_listener(struct server *s, const Sealmill__Config__V1__Listen
                            SERVE_LISTENERS_MAX);
     }
     struct listening *out = &s->listeners[s->listener_count];
-    sm_err err = SM_NO_ERR;
-    out->services = parse_services(l, diag, &err);
-    SM_TRY(err);
+    SM_TRY(config_services(l, &out->services, diag));
     struct sm_listener_config config = {
         .name = l->name, .address = l->address, .inherited_fd = -1, .loops = s->loop_count};
     SM_TRY(config_limits(s->config, &config.limits, diag));
@@ -257,16 +198,24 @@ static sm_err open_listener(struct server *s, const Sealmill__Config__V1__Listen
         SM_TRY(open_tls(l->tls, &out->tls, diag));
         config.tls = out->tls;
     }
-    err = sm_listener_new(&config, &out->listener, diag);
+    sm_err err = sm_listener_new(&config, &out->listener, diag);
     if (!sm_ok(err)) {
         sm_tls_server_free(&out->tls);
         return err;
     }
     s->listener_count++;
-    sm_log(SM_LOG_INFO, "listening", SM_KS("listener", l->name), SM_KS("address", l->address),
-           SM_KU("port", sm_listener_port(out->listener)),
-           SM_KS("tls", l->tls == NULL ? "no" : "yes"), SM_KEND);
     return SM_NO_ERR;
+}
+
+/* Once all of the start has worked: a start that fails says one sentence and no more. */
+static void log_listeners(const struct server *s)
+{
+    for (size_t i = 0; i < s->listener_count; i++) {
+        const Sealmill__Config__V1__Listener *l = s->config->listeners[i];
+        sm_log(SM_LOG_INFO, "listening", SM_KS("listener", l->name), SM_KS("address", l->address),
+               SM_KU("port", sm_listener_port(s->listeners[i].listener)),
+               SM_KS("tls", l->tls == NULL ? "no" : "yes"), SM_KEND);
+    }
 }
 
 static void configure_log(const Sealmill__Config__V1__Config *c)
@@ -303,6 +252,7 @@ static sm_err open_core(struct server *s, sm_diag *diag)
         .write_buffer_mib = c->store == NULL ? 0 : c->store->write_buffer_mib,
         .create = true,
         .indexer = sm_api_index,
+        .indexer_version = SM_INDEX_RULES,
     };
     SM_TRY(sm_methods_init());
     SM_TRY(sm_sign_init(diag));
@@ -355,7 +305,7 @@ static void reload(struct server *s, const char *path)
                                           : sm_tls_server_reload(s->listeners[i].tls, &diag);
     }
     if (sm_ok(err)) {
-        err = config_load(path, &s->arena, &fresh,
+        err = config_load(path, CONFIG_FILES_HERE, &s->arena, &fresh,
                           &diag); /* the old one stays in memory: requests may still use it */
     }
     if (sm_ok(err)) {
@@ -408,9 +358,6 @@ static void wait_for_end(struct server *s, const char *path, const sigset_t *sig
 
 static void stop(struct server *s)
 {
-    systemd_notify("STOPPING=1");
-    sm_health_set(false);
-    sm_log(SM_LOG_INFO, "draining", SM_KEND);
     for (unsigned i = 0; i < s->loop_count; i++) {
         if (atomic_load(&s->loops[i].state) == 1) {
             s->loops[i].drain.run = drain;
@@ -440,7 +387,7 @@ static void free_all(struct server *s)
 static sm_err start(struct server *s, const char *path, sm_diag *diag)
 {
     sm_arena_init(&s->arena, 64U << 20);
-    SM_TRY(config_load(path, &s->arena, &s->config, diag));
+    SM_TRY(config_load(path, CONFIG_FILES_HERE, &s->arena, &s->config, diag));
     configure_log(s->config);
     unsigned wanted = s->config->threads == 0 ? sm_thread_cpu_count() : s->config->threads;
     s->loop_count = wanted > SERVE_LOOPS_MAX ? SERVE_LOOPS_MAX : wanted;
@@ -471,6 +418,7 @@ int serve_run(const char *config_path, void (*on_ready)(void *ctx), void *ctx)
     (void)signal(SIGPIPE, SIG_IGN);
     sm_err err = start(&s, config_path, &diag);
     if (sm_ok(err)) {
+        log_listeners(&s);
         sm_health_set(true);
         sm_log(SM_LOG_INFO, "ready", SM_KS("version", SM_VERSION), SM_KU("loops", s.loop_count),
                SM_KEND);
@@ -479,9 +427,15 @@ int serve_run(const char *config_path, void (*on_ready)(void *ctx), void *ctx)
             on_ready(ctx);
         }
         wait_for_end(&s, config_path, &signals);
+        systemd_notify("STOPPING=1");
+        sm_health_set(false);
+        sm_log(SM_LOG_INFO, "draining", SM_KEND);
     }
     stop(&s);
     free_all(&s);
+    if (!sm_ok(err)) { /* it never ran: there is no end to tell of before the reason */
+        return cli_fail(err, &diag);
+    }
     sm_log(SM_LOG_INFO, "stopped", SM_KEND);
-    return sm_ok(err) ? 0 : cli_fail(err, &diag);
+    return 0;
 }

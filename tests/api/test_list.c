@@ -290,6 +290,7 @@ static void list__bent_page_tokens_keep_to_the_filters(void **state)
                                           "&expiresAfter=2020-01-01T00:00:00Z"};
     static const unsigned wanted[] = {ALL, 0xaaa, 8, 2, ALL};
     uint64_t random = 88172645463325252U;
+    size_t taken = 0;
     for (size_t i = 0; i < 200; i++) {
         uint8_t octets[300];
         char query[1024];
@@ -310,10 +311,16 @@ static void list__bent_page_tokens_keep_to_the_filters(void **state)
                        (const char *)text.ptr, filters[f]);
         sm_buf_deinit(&text);
         json_t *answer = ask(query, &status);
-        assert_int_equal(status, 200);
-        assert_int_equal(bits_of(answer) & ~wanted[f], 0);
+        if (status == 200) {
+            assert_int_equal(bits_of(answer) & ~wanted[f], 0);
+            taken++;
+        } else { /* before the filter's rows */
+            assert_int_equal(status, 400);
+            assert_string_equal(sm_api_error(answer, "field"), "page_token");
+        }
         json_decref(answer);
     }
+    assert_in_range(taken, 40, 199);
 }
 
 static void list__page_token_of_other_filters(void **state)

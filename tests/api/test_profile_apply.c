@@ -360,14 +360,11 @@ static void apply__not_before(void **state)
 
 /* ---- extensions of the CSR ---- */
 
-static void apply__csr_extensions(void **state)
+static void use_extensions(const int *nids, const char *const *values, size_t count)
 {
-    (void)state;
     X509_REQ *req = sm_test_plain_request(SM_KEY_P256, "a", NULL);
     STACK_OF(X509_EXTENSION) *exts = sk_X509_EXTENSION_new_null();
-    static const int nids[] = {NID_key_usage, NID_ext_key_usage, NID_basic_constraints};
-    static const char *const values[] = {"digitalSignature", "serverAuth", "CA:TRUE"};
-    for (size_t i = 0; i < SM_ARRAY_LEN(nids); i++) {
+    for (size_t i = 0; i < count; i++) {
         assert_true(
             sk_X509_EXTENSION_push(exts, X509V3_EXT_nconf_nid(NULL, NULL, nids[i], values[i])) > 0);
     }
@@ -375,6 +372,14 @@ static void apply__csr_extensions(void **state)
     assert_true(X509_REQ_sign(req, sm_test_pkey(SM_KEY_P256), EVP_sha256()) > 0);
     sk_X509_EXTENSION_pop_free(exts, X509_EXTENSION_free);
     use_request(req);
+}
+
+static void apply__csr_extensions(void **state)
+{
+    (void)state;
+    static const int nids[] = {NID_key_usage, NID_ext_key_usage, NID_basic_constraints};
+    static const char *const values[] = {"digitalSignature", "serverAuth", "CA:TRUE"};
+    use_extensions(nids, values, SM_ARRAY_LEN(nids));
     accept("", "{}");
     assert_int_equal(params.extension_count, 0);
     refuse("refuse_unknown_csr_extensions: true", "{}", "csr.extensions");
@@ -386,10 +391,47 @@ static void apply__csr_extensions(void **state)
     refuse("honour_csr_extensions: [keyUsage]\nrefuse_unknown_csr_extensions: true", "{}",
            "csr.extensions");
     /* a request never makes itself a CA */
-    accept("honour_csr_extensions: [keyUsage, extendedKeyUsage, 2.5.29.19]\n"
+    accept("honour_csr_extensions: [keyUsage, extendedKeyUsage]\n"
            "refuse_unknown_csr_extensions: true",
            "{}");
     assert_int_equal(params.extension_count, 2);
+}
+
+/* What only a CA or its responder has is not to be had by asking. */
+static void apply__csr_extensions_of_cas(void **state)
+{
+    (void)state;
+    static const struct {
+        int nid;
+        const char *value;
+        const char *field; /* NULL: accepted */
+    } cases[] = {
+        {NID_key_usage, "keyCertSign", "csr.extensions.key_usage"},
+        {NID_key_usage, "cRLSign", "csr.extensions.key_usage"},
+        {NID_key_usage, "digitalSignature,keyAgreement,keyCertSign", "csr.extensions.key_usage"},
+        {NID_key_usage, "digitalSignature,decipherOnly", NULL},
+        {NID_key_usage, "DER:0500", "csr.extensions.key_usage"},
+        {NID_key_usage, "DER:03020780", NULL},
+        {NID_key_usage, "DER:0302078000", "csr.extensions.key_usage"},
+        {NID_ext_key_usage, "OCSPSigning", "csr.extensions.extended_key_usage"},
+        {NID_ext_key_usage, "serverAuth,clientAuth,OCSPSigning",
+         "csr.extensions.extended_key_usage"},
+        {NID_ext_key_usage, "serverAuth,clientAuth", NULL},
+        {NID_ext_key_usage, "DER:0500", "csr.extensions.extended_key_usage"},
+    };
+    for (size_t i = 0; i < SM_ARRAY_LEN(cases); i++) {
+        use_extensions(&cases[i].nid, &cases[i].value, 1);
+        if (cases[i].field == NULL) {
+            accept("honour_csr_extensions: [keyUsage, extendedKeyUsage]", "{}");
+            assert_int_equal(params.extension_count, 1);
+        } else {
+            refuse("honour_csr_extensions: [keyUsage, extendedKeyUsage]", "{}", cases[i].field);
+        }
+    }
+    /* A profile for CAs may take it from the request. */
+    use_extensions(&cases[0].nid, &cases[0].value, 1);
+    accept("honour_csr_extensions: [keyUsage]\nbasic_constraints: {ca: true}", "{}");
+    assert_int_equal(params.extension_count, 1);
 }
 
 int main(void)
@@ -409,6 +451,7 @@ int main(void)
         cmocka_unit_test(apply__never_past_the_ca),
         cmocka_unit_test(apply__not_before),
         cmocka_unit_test(apply__csr_extensions),
+        cmocka_unit_test(apply__csr_extensions_of_cas),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

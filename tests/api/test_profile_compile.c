@@ -207,6 +207,16 @@ static void profile__extensions(void **state)
         (void)snprintf(text, sizeof(text), "honour_csr_extensions: [%s]", own[i]);
         refuse(text, "honour_csr_extensions");
     }
+    /* What a CA is, and where its lists are: 2.5.29.19, name constraints, CRL and OCSP addresses. */
+    static const char *const of_cas[] = {"2.5.29.19", "2.5.29.30", "2.5.29.31", "1.3.6.1.5.5.7.1.1",
+                                         "1.3.6.1.5.5.7.48.1.5"};
+    for (size_t n = 0; n < SM_ARRAY_LEN(of_cas); n++) {
+        char given[80];
+        (void)snprintf(given, sizeof(given), "honour_csr_extensions: [%s]", of_cas[n]);
+        refuse(given, "honour_csr_extensions");
+    }
+    refuse("subject: {source: copy, template: 'CN=x'}", "subject.template");
+    accept("subject: {template: 'CN=x'}");
     refuse("honour_csr_extensions: [keyusage]", "honour_csr_extensions");
     accept("honour_csr_extensions: [keyUsage, extendedKeyUsage, tlsfeature, 1.2.3]");
 }

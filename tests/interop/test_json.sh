@@ -11,6 +11,10 @@ for version in --http1.1 --http2; do
     serial=$(sed -n 's/.*"serial":"\([0-9a-f]*\)".*/\1/p' <<<"$body")
     contains "$(ra $version "$SEALMILL_URL/v1/certificates/$serial")" '"subject":"CN=one,O=Acme"'
     contains "$(ra $version "$SEALMILL_URL/v1/certificates?san=one.example.net&brief=true")" "$serial"
+    contains "$(ra $version "$SEALMILL_URL/v1/certificates?san=ONE.example.net&brief=true")" "$serial"
+    contains "$(ra $version -G "$SEALMILL_URL/v1/certificates" -d brief=true --data-urlencode "subject=cn=one,O=acme")" "$serial"
+    contains "$(ra $version -G "$SEALMILL_URL/v1/certificates" --data-urlencode "subject=CN=two,O=Acme")" '{'
+    check [ -z "$(ra $version -G "$SEALMILL_URL/v1/certificates" --data-urlencode "subject=CN=two,O=Acme" | grep serial)" ]
     contains "$(ra $version "$SEALMILL_URL/v1/certificates?pageSize=1")" nextPageToken
     contains "$(ra $version -X POST "$SEALMILL_URL/v1/certificates/$serial:revoke" -d '{"reason":"REVOCATION_REASON_CERTIFICATE_HOLD"}')" ON_HOLD
     contains "$(ra $version -X POST "$SEALMILL_URL/v1/certificates/$serial:release" -d '{}')" STATE_VALID
@@ -18,6 +22,21 @@ for version in --http1.1 --http2; do
     contains "$(ra $version -H 'Expect: 100-continue' "$SEALMILL_URL/v1/certificates" -d "{\"profile\":\"device\",\"csr\":\"$der\"}")" '"serial"'
     check [ "$(ra $version -I -o /dev/null -w '%{http_code}' "$SEALMILL_URL/v1/cas")" = 200 ]
 done
+
+# Page by page: each certificate once. A token of other filters is refused.
+all=$(ra "$SEALMILL_URL/v1/certificates?brief=true&pageSize=1000" | grep -o '"serial":"[0-9a-f]*"')
+for filter in "" "expiresAfter=2020-01-01T00:00:00Z&"; do
+    token= pages=
+    while :; do
+        page=$(ra "$SEALMILL_URL/v1/certificates?${filter}brief=true&pageSize=2&pageToken=$token")
+        pages+=$(grep -o '"serial":"[0-9a-f]*"' <<<"$page")$'\n'
+        token=$(sed -n 's/.*"nextPageToken":"\([^"]*\)".*/\1/p' <<<"$page")
+        [ -n "$token" ] || break
+        last=$token
+    done
+    check [ "$(sort <<<"${pages%$'\n'}")" = "$(sort <<<"$all")" ]
+done
+contains "$(ra "$SEALMILL_URL/v1/certificates?pageToken=$last")" "does not belong"
 
 # The same idempotency key: the same certificate; another request with it: refused.
 ask() { ra "$SEALMILL_URL/v1/certificates" -d "{\"profile\":\"device\",\"csr\":\"$der\",\"idempotencyKey\":\"k\"$1}"; }

@@ -222,7 +222,7 @@ static CK_RV suffer(const struct sm_fault *f, const struct sm_wrap_call *call,
         lose_sessions(call);
         return f->rv;
     case SM_FAULT_LOGIN_LOST:
-        (void)sm_wrap_real->C_Logout(call->session);
+        sm_wrap_lose_login(call->session);
         return f->rv;
     case SM_FAULT_ANSWER:
         return f->rv;

@@ -56,7 +56,15 @@ bool sm_softhsm_token(const struct sm_softhsm *hsm, const char *label, const cha
 bool sm_softhsm_key(const struct sm_softhsm *hsm, const char *token, const char *pin,
                     const char *type, const char *label, const char *id)
 {
-    const char *argv[] = {NULL, "key", hsm->dir, token, pin, type, label, id, NULL};
+    return sm_softhsm_key_with(hsm, token, pin, type, label, id, NULL, NULL);
+}
+
+bool sm_softhsm_key_with(const struct sm_softhsm *hsm, const char *token, const char *pin,
+                         const char *type, const char *label, const char *id, const char *option,
+                         const char *another)
+{
+    const char *argv[] = {NULL,  "key", hsm->dir, token,   pin, type,
+                          label, id,    option,   another, NULL};
     return run(argv);
 }
 

@@ -30,6 +30,10 @@ bool sm_softhsm_init(struct sm_softhsm *hsm);
 bool sm_softhsm_token(const struct sm_softhsm *hsm, const char *label, const char *pin);
 bool sm_softhsm_key(const struct sm_softhsm *hsm, const char *token, const char *pin,
                     const char *type, const char *label, const char *id);
+/* With options of pkcs11-tool for it, two at most: "--sensitive", "--always-auth" or NULL. */
+bool sm_softhsm_key_with(const struct sm_softhsm *hsm, const char *token, const char *pin,
+                         const char *type, const char *label, const char *id, const char *option,
+                         const char *another);
 bool sm_softhsm_import(const struct sm_softhsm *hsm, const char *token, const char *pin,
                        const char *file, const char *label, const char *id);
 void sm_softhsm_deinit(struct sm_softhsm *hsm);

@@ -4,8 +4,10 @@
 #   softhsm.sh missing                           says what is not installed and fails, or is silent
 #   softhsm.sh new DIR                           makes DIR/softhsm2.conf; SOFTHSM2_CONF is to name it
 #   softhsm.sh token DIR LABEL PIN               a new token
-#   softhsm.sh key DIR LABEL PIN TYPE NAME ID    a key pair in it: p256, p384, p521, rsa2048, rsa3072,
-#                                                rsa4096, ed25519; NAME its label, ID its id in hex
+#   softhsm.sh key DIR LABEL PIN TYPE NAME ID [OPTION]...
+#                                                a key pair in it: p256, p384, p521, rsa2048, rsa3072,
+#                                                rsa4096, ed25519; NAME its label, ID its id in hex;
+#                                                options of pkcs11-tool: --sensitive, --extractable
 #   softhsm.sh import DIR LABEL PIN FILE NAME ID a private key (PKCS#8, PEM) and its public half
 #   softhsm.sh objects DIR LABEL PIN             lists the token's objects
 #   softhsm.sh remove DIR                        removes a folder that `new` made
@@ -42,7 +44,7 @@ softhsm_token() { # dir label pin
         --so-pin $softhsm_so_pin
 }
 
-softhsm_key() { # dir label pin type name id
+softhsm_key() { # dir label pin type name id [option]...
     local type
     case $4 in
         p256) type=EC:prime256v1 ;;
@@ -53,7 +55,7 @@ softhsm_key() { # dir label pin type name id
         *) echo "softhsm: unknown key type $4" >&2; return 2 ;;
     esac
     SOFTHSM2_CONF=$1/softhsm2.conf softhsm_quietly pkcs11-tool --module "$SM_SOFTHSM" --token-label "$2" --login \
-        --pin "$3" --keypairgen --key-type "$type" --usage-sign --label "$5" --id "$6"
+        --pin "$3" --keypairgen --key-type "$type" --usage-sign --label "$5" --id "$6" "${@:7}"
 }
 
 softhsm_import() { # dir label pin file name id
@@ -72,6 +74,6 @@ softhsm_remove() { # dir
 if [ "${BASH_SOURCE[0]}" = "$0" ]; then
     case ${1:-} in
         missing|new|token|key|import|objects|remove) "softhsm_$1" "${@:2}" ;;
-        *) sed -n '3,12s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+        *) sed -n '3,14s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
     esac
 fi

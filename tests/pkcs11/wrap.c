@@ -80,11 +80,18 @@ unsigned long sm_wrap_setting_number(const char *name, unsigned long otherwise)
 CK_RV sm_wrap_enter(const struct sm_wrap_call *call)
 {
     sm_wrap_count_enter(call->fn);
-    return sm_wrap_on_call(call);
+    CK_RV rv = sm_wrap_on_call(call);
+    if (call->has_session) {
+        sm_wrap_session_use();
+    }
+    return rv;
 }
 
 CK_RV sm_wrap_leave(const struct sm_wrap_call *call, CK_RV rv)
 {
+    if (call->has_session) {
+        sm_wrap_session_done();
+    }
     rv = sm_wrap_on_return(call, rv);
     sm_wrap_count_leave(call->fn, rv);
     return rv;

@@ -69,9 +69,12 @@ CK_RV sm_wrap_leave(const struct sm_wrap_call *call, CK_RV rv);
  */
 bool sm_wrap_slot_of(CK_SESSION_HANDLE session, CK_SLOT_ID *slot);
 size_t sm_wrap_slots(CK_SLOT_ID *out, size_t max);
-/* Closes behind the caller's back, in the wrapped module too. */
+/* Closes, or logs out, behind the caller's back, in the wrapped module too, once no call is inside
+ * it: SoftHSM2 does not live through the loss of a session that it works on. Not between enter and
+ * leave. */
 void sm_wrap_lose_session(CK_SESSION_HANDLE session);
 void sm_wrap_lose_sessions(CK_SLOT_ID slot);
+void sm_wrap_lose_login(CK_SESSION_HANDLE session);
 
 /* What the including module defines. `on_initialize` may refuse; `on_call` may answer in the
  * wrapped module's place; `on_counts` adds its lines to the counts. */

@@ -19,6 +19,9 @@ void sm_wrap_session_release(CK_SLOT_ID slot);
 void sm_wrap_session_record(CK_SLOT_ID slot, CK_SESSION_HANDLE session);
 void sm_wrap_session_forget(CK_SESSION_HANDLE session);
 void sm_wrap_sessions_forget(const CK_SLOT_ID *slot); /* NULL: of every token */
+/* Around what a call does in the wrapped module: no session is lost meanwhile. */
+void sm_wrap_session_use(void);
+void sm_wrap_session_done(void);
 void sm_wrap_sessions_write(FILE *out);
 
 /* The counts. */

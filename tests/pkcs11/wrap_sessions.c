@@ -157,16 +157,40 @@ static void mark_lost(const CK_SESSION_HANDLE *session, CK_SLOT_ID slot)
     (void)pthread_mutex_unlock(&table.lock);
 }
 
+/* Shared by calls that have a session, alone for its loss, which is not to wait for ever. */
+static pthread_rwlock_t inside = PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
+
+void sm_wrap_session_use(void)
+{
+    (void)pthread_rwlock_rdlock(&inside);
+}
+
+void sm_wrap_session_done(void)
+{
+    (void)pthread_rwlock_unlock(&inside);
+}
+
 void sm_wrap_lose_session(CK_SESSION_HANDLE session)
 {
+    (void)pthread_rwlock_wrlock(&inside);
     (void)sm_wrap_real->C_CloseSession(session);
     mark_lost(&session, 0);
+    (void)pthread_rwlock_unlock(&inside);
 }
 
 void sm_wrap_lose_sessions(CK_SLOT_ID slot)
 {
+    (void)pthread_rwlock_wrlock(&inside);
     (void)sm_wrap_real->C_CloseAllSessions(slot);
     mark_lost(NULL, slot);
+    (void)pthread_rwlock_unlock(&inside);
+}
+
+void sm_wrap_lose_login(CK_SESSION_HANDLE session)
+{
+    (void)pthread_rwlock_wrlock(&inside);
+    (void)sm_wrap_real->C_Logout(session);
+    (void)pthread_rwlock_unlock(&inside);
 }
 
 void sm_wrap_sessions_write(FILE *out)

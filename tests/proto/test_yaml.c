@@ -370,6 +370,77 @@ static void yaml__every_prefix_is_read_or_refused(void **state)
     }
 }
 
+/* ---- what a refusal says ---- */
+
+static void refuse_at(const char *text, const char *path, const char *words)
+{
+    ProtobufCMessage *m;
+    assert_false(sm_ok(parse(CONFIG, sm_slice_str(text), &m)));
+    assert_string_equal(diag.field, path);
+    if (strstr(diag.reason, words) == NULL) {
+        print_error("\"%s\" is not in: %s\n", words, diag.reason);
+    }
+    assert_non_null(strstr(diag.reason, words));
+}
+
+static void yaml__paths_are_whole(void **state)
+{
+    (void)state;
+    refuse_at("client_certificates:\n  - grants:\n      - role: god\n",
+              "client_certificates[0].grants[0].role", "line 3: ");
+    refuse_at("profiles:\n  - name: a\n  - name_constraints:\n      permitted:\n"
+              "        - directory: {attributes: [{type: []}]}\n",
+              "profiles[1].name_constraints.permitted[0].directory.attributes[0].type", "line 5: ");
+}
+
+static void yaml__enum_lists_are_whole_and_short(void **state)
+{
+    (void)state;
+    refuse_at("client_certificates: [{grants: [{role: god}]}]",
+              "client_certificates[0].grants[0].role",
+              "one of admin, operator, ra, auditor, reader is wanted");
+    refuse_at("profiles: [{key_types: [dsa]}]", "profiles[0].key_types[0]",
+              "ed25519, ed448, ml-dsa-44, ml-dsa-65, ml-dsa-87 is wanted");
+}
+
+static void yaml__lines_of_paths(void **state)
+{
+    (void)state;
+    static const char text[] = "data_dir: db\nlisteners:\n  - name: a\n    address: x\n"
+                               "  -\n    services: [api,\n      public]\nkeys: {dir: k}\n";
+    static const struct {
+        const char *path;
+        size_t line;
+    } cases[] = {
+        {"data_dir", 1},
+        {"listeners", 2},
+        {"listeners[0]", 3},
+        {"listeners[0].address", 4},
+        {"listeners[1].services", 6},
+        {"listeners[1].services[1]", 7},
+        {"keys.dir", 8},
+        /* the nearest */
+        {"listeners[0].tls.certificates[0].key_file", 3},
+        {"listeners[7].name", 2},
+        {"listeners.name", 2},
+        {"keys[0]", 8},
+        {"data_dir.x", 1},
+        /* nothing there, or no path */
+        {"log.level", 0},
+        {"", 0},
+        {".", 0},
+        {"[", 0},
+        {"listeners[", 2},
+        {"listeners[18446744073709551616]", 2},
+        {"listeners[-1]", 2},
+    };
+    for (size_t i = 0; i < SM_ARRAY_LEN(cases); i++) {
+        assert_int_equal(sm_yaml_line(sm_slice_str(text), cases[i].path, &arena), cases[i].line);
+    }
+    assert_int_equal(sm_yaml_line(SM_LIT(""), "a", &arena), 0);
+    assert_int_equal(sm_yaml_line(SM_LIT("{"), "a", &arena), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -377,6 +448,9 @@ int main(void)
         cmocka_unit_test(yaml__every_way_to_write_a_string),
         cmocka_unit_test(yaml__lists_and_maps_in_both_styles),
         cmocka_unit_test(yaml__enums_have_short_names),
+        cmocka_unit_test(yaml__paths_are_whole),
+        cmocka_unit_test(yaml__enum_lists_are_whole_and_short),
+        cmocka_unit_test(yaml__lines_of_paths),
         cmocka_unit_test(yaml__what_is_no_yaml),
         cmocka_unit_test(yaml__octets_that_are_no_text_are_found_on_their_line),
         cmocka_unit_test(yaml__nul_in_a_string_is_refused),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Keys in tokens: SoftHSM2 behind the pool of sessions, against OpenSSL's verification. */
+#include "tests/pkcs11/softhsm.h"
 #include "tests/sign/keys.h"
-#include "tests/support/softhsm.h"
 
 #include "base/thread.h"
 #include "sign/batch.h"
@@ -10,8 +10,11 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#define PIN "471147"
+
+static struct sm_softhsm hsm;
 static bool have;
-static char keys_dir[128];
+static char keys_dir[SM_SOFTHSM_PATH + 8];
 
 static sm_keystore *open_store(const struct sm_token_config *tokens, size_t count)
 {
@@ -33,18 +36,23 @@ static struct sm_token_config token(const char *label)
     static unsigned at;
     char *uri = uris[at++ % 8];
     (void)snprintf(uri, sizeof(uris[0]),
-                   "pkcs11:token=%s?module-path=" SOFTHSM_MODULE "&pin-source=env:SM_TEST_PIN",
-                   label);
-    (void)setenv("SM_TEST_PIN", SOFTHSM_PIN, 1); /* read once, then unset */
+                   "pkcs11:token=%s?module-path=%s&pin-source=env:SM_TEST_PIN", label,
+                   sm_softhsm_module());
+    (void)setenv("SM_TEST_PIN", PIN, 1); /* read once, then unset */
     return (struct sm_token_config){.uri = uri, .sessions = 4};
 }
 
 static void skip_without(void)
 {
     if (!have) {
-        print_message("skipped: SoftHSM2 is not installed\n");
         skip();
     }
+}
+
+static void make_key(const char *token, const char *label, const char *id, const char *option,
+                     const char *another)
+{
+    assert_true(sm_softhsm_key_with(&hsm, token, PIN, "p256", label, id, option, another));
 }
 
 static void sign_and_verify(sm_key *key, enum sm_sig_alg alg)
@@ -124,8 +132,8 @@ static void token__says_what_is_wrong_with_a_uri(void **state)
     skip_without();
     const struct sm_token_config config = token("one");
     sm_keystore *store = open_store(&config, 1);
-    softhsm_key("one", "EC:prime256v1", "twice", "01", "--sensitive");
-    softhsm_key("one", "EC:prime256v1", "twice", "02", "--sensitive");
+    make_key("one", "twice", "01", "--sensitive", NULL);
+    make_key("one", "twice", "02", "--sensitive", NULL);
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         sm_diag diag = {.reason = ""};
         sm_key *key = NULL;
@@ -152,7 +160,7 @@ static void token__refuses_keys_that_can_be_taken_out(void **state)
     sm_keystore *store = open_store(&config, 1);
     sm_key *key;
     sm_diag diag = {.reason = ""};
-    softhsm_key("one", "EC:prime256v1", "loose", "07", "--extractable");
+    make_key("one", "loose", "07", "--extractable", NULL);
     assert_sm_err(sm_keystore_load(store, "pkcs11:token=one;object=loose", &key, &diag), POLICY);
     assert_non_null(strstr(diag.reason, "extractable"));
     sm_keystore_close(&store);
@@ -170,7 +178,7 @@ static void token__asks_for_the_pin_each_time_where_the_key_wants_it(void **stat
     (void)state;
     skip_without();
     const struct sm_token_config config = token("one");
-    softhsm_key("one", "EC:prime256v1", "always", "09", "--sensitive --always-auth");
+    make_key("one", "always", "09", "--sensitive", "--always-auth");
     sm_keystore *store = open_store(&config, 1);
     sm_key *key;
     sm_diag diag = {.reason = ""};
@@ -299,19 +307,19 @@ static void token__uses_one_key_on_two_tokens(void **state)
 {
     (void)state;
     skip_without();
-    char pem[160];
+    char pem[SM_SOFTHSM_PATH + 16];
     sm_key *made;
     sm_diag diag = {.reason = ""};
-    (void)snprintf(pem, sizeof(pem), "%s/shared.pem", softhsm_dir());
+    (void)snprintf(pem, sizeof(pem), "%s/shared.pem", hsm.dir);
     assert_sm_ok(sm_key_generate(SM_KEY_P256, &made));
     assert_sm_ok(sm_key_write_pem(made, pem, &diag));
-    softhsm_import("one", pem, "shared", "aa");
-    softhsm_import("two", pem, "shared", "aa");
+    assert_true(sm_softhsm_import(&hsm, "one", PIN, pem, "shared", "aa"));
+    assert_true(sm_softhsm_import(&hsm, "two", PIN, pem, "shared", "aa"));
     struct sm_token_config configs[2];
     configs[0] = token("one");
     configs[1] = token("two");
     configs[1].pin_env = "SM_TEST_PIN_TWO";
-    (void)setenv("SM_TEST_PIN_TWO", SOFTHSM_PIN, 1);
+    (void)setenv("SM_TEST_PIN_TWO", PIN, 1);
     configs[0].allow_extractable = configs[1].allow_extractable = true;
     sm_keystore *store = open_store(configs, 2);
     sm_key *key;
@@ -331,13 +339,13 @@ static void token__with_another_key_of_the_same_name_is_not_used(void **state)
 {
     (void)state;
     skip_without();
-    softhsm_key("one", "EC:prime256v1", "false", "bb", "--sensitive");
-    softhsm_key("two", "EC:prime256v1", "false", "bb", "--sensitive");
+    make_key("one", "false", "bb", "--sensitive", NULL);
+    make_key("two", "false", "bb", "--sensitive", NULL);
     struct sm_token_config configs[2];
     configs[0] = token("one");
     configs[1] = token("two");
     configs[1].pin_env = "SM_TEST_PIN_TWO";
-    (void)setenv("SM_TEST_PIN_TWO", SOFTHSM_PIN, 1);
+    (void)setenv("SM_TEST_PIN_TWO", PIN, 1);
     sm_keystore *store = open_store(configs, 2);
     sm_key *key;
     sm_diag diag = {.reason = ""};
@@ -350,21 +358,20 @@ static void token__with_another_key_of_the_same_name_is_not_used(void **state)
 static int begin(void **state)
 {
     (void)state;
-    have = softhsm_begin();
-    if (have) {
-        (void)snprintf(keys_dir, sizeof(keys_dir), "%s/keys", softhsm_dir());
-        softhsm_token("one");
-        softhsm_token("two");
+    have = sm_softhsm_present();
+    if (!have) {
+        return 0;
     }
-    return 0;
+    bool ok = sm_softhsm_init(&hsm) && sm_softhsm_token(&hsm, "one", PIN) &&
+              sm_softhsm_token(&hsm, "two", PIN);
+    (void)snprintf(keys_dir, sizeof(keys_dir), "%s/keys", hsm.dir);
+    return ok ? 0 : -1;
 }
 
 static int end(void **state)
 {
     (void)state;
-    if (have) {
-        softhsm_end();
-    }
+    sm_softhsm_deinit(&hsm);
     return 0;
 }
 

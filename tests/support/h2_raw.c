@@ -106,7 +106,16 @@ static bool read_octets(int fd, uint8_t *to, size_t len)
     return true;
 }
 
-static void read_status(struct h2_frame *frame)
+static void keep_field(const nghttp2_nv *nv, const char *name, char *to, size_t room)
+{
+    if (nv->namelen == strlen(name) && memcmp(nv->name, name, nv->namelen) == 0 &&
+        nv->valuelen < room) {
+        memcpy(to, nv->value, nv->valuelen);
+        to[nv->valuelen] = 0;
+    }
+}
+
+static void read_fields(struct h2_frame *frame)
 {
     const uint8_t *at = frame->payload;
     size_t left = frame->len;
@@ -118,10 +127,10 @@ static void read_status(struct h2_frame *frame)
         assert_true(n >= 0);
         at += n;
         left -= (size_t)n;
-        if ((flags & NGHTTP2_HD_INFLATE_EMIT) != 0 && nv.namelen == 7 &&
-            memcmp(nv.name, ":status", 7) == 0 && nv.valuelen < sizeof(frame->status)) {
-            memcpy(frame->status, nv.value, nv.valuelen);
-            frame->status[nv.valuelen] = 0;
+        if ((flags & NGHTTP2_HD_INFLATE_EMIT) != 0) {
+            keep_field(&nv, ":status", frame->status, sizeof(frame->status));
+            keep_field(&nv, "grpc-status", frame->grpc_status, sizeof(frame->grpc_status));
+            keep_field(&nv, "x-request-id", frame->request_id, sizeof(frame->request_id));
         }
     }
     (void)nghttp2_hd_inflate_end_headers(inflater);
@@ -142,8 +151,10 @@ bool h2_raw_read(int fd, struct h2_frame *frame)
         return false;
     }
     frame->status[0] = 0;
+    frame->grpc_status[0] = 0;
+    frame->request_id[0] = 0;
     if (frame->type == H2_HEADERS) {
-        read_status(frame);
+        read_fields(frame);
     }
     return true;
 }

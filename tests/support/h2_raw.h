@@ -62,6 +62,8 @@ struct h2_frame {
     uint32_t stream;
     uint8_t payload[H2_RAW_FRAME];
     char status[8]; /* of HEADERS; empty in trailers */
+    char grpc_status[4];
+    char request_id[80]; /* x-request-id */
 };
 
 struct h2_block {

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Inside CaService: one operation, its keys, and the generations that it makes.
+ *
+ * Threads:   blocking; the caller holds admin_lock.
+ * Limits:    none.
+ * Security:  a key file is removed only when no record names it: neither the stored one nor one
+ *            that may have been stored.
+ * Standards: RFC 6960 4.2.2.2.
+ */
+#pragma once
+
+#include "api/ca.h"
+#include "api/ca_cert.h"
+#include "gen/sealmill/v1/record.pb-c.h"
+
+typedef Sealmill__Record__V1__CaRecord ca_record;
+typedef Sealmill__Record__V1__CaGeneration ca_generation;
+
+struct sm_ca_key_use {
+    const char *uri;
+    struct sm_ca_key_use *next;
+};
+
+/* What an operation did so far. */
+struct sm_ca_operation {
+    const struct sm_admin *a;
+    struct sm_ca_key_use *made;       /* removed when the record is not written */
+    struct sm_ca_key_use *superseded; /* removed when it is */
+    bool uncertain;                   /* the write failed, but the record may be on the disk */
+};
+
+/* Removes the keys that are no more in use after the operation's end. Returns `err`. */
+SM_FALLIBLE sm_ca_operation_end(struct sm_ca_operation *op, sm_err err);
+
+/* A new key for the generation, or one that is there. Shared. */
+SM_FALLIBLE sm_ca_make_key(struct sm_ca_operation *op, const char *name, uint32_t number,
+                           const char *uri, bool existing, enum sm_key_type type, sm_key **out);
+/* A new key and certificate for the generation's responder, signed by the CA's own key (RFC 6960
+ * 4.2.2.2); the old key is superseded. */
+SM_FALLIBLE sm_ca_make_responder(struct sm_ca_operation *op, const ca_record *record,
+                                 ca_generation *g, sm_key *ca_key);
+/* An empty one at the record's end. */
+SM_FALLIBLE sm_ca_append_generation(const struct sm_admin *a, ca_record *record,
+                                    ca_generation **out);
+/* Its certificate (unless an external signer makes it), chain and responder. */
+SM_FALLIBLE sm_ca_fill_generation(struct sm_ca_operation *op, ca_record *record, ca_generation *g,
+                                  sm_key *key, sm_slice subject, int64_t validity_s);
+/* The public description follows the last generation. */
+SM_FALLIBLE sm_ca_describe(const struct sm_admin *a, ca_record *record);

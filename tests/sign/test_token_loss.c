@@ -1,0 +1,414 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Calls that do not come back, tokens that are pulled out, signatures that are wrong, modules for
+ * one thread: done on command. Whatever happens, each request gets one answer, and a good one
+ * verifies. */
+#include "tests/support/token_pool.h"
+
+#include <pthread.h>
+#include <string.h>
+#include <unistd.h>
+
+#define ALPHA "pkcs11:token=alpha;object=p256"
+#define BETA "pkcs11:token=beta;object=other"
+#define SHARED "pkcs11:object=shared"
+#define MANY 24
+#define SESSIONS 4 /* pool_token's */
+#define ORDER_MAX 160
+
+/* ---- calls that do not come back ---- */
+
+static void hang__of_one_call_costs_no_request(void **state)
+{
+    (void)state;
+    struct pool p;
+    pool_faulty(&p, 1);
+    sm_key *key = pool_key(&p, ALPHA);
+    pool_order(&p, "C_Sign hang CKR_DEVICE_ERROR 1\n");
+    pool_sign_well(&p, key, SM_SIG_ECDSA_SHA256, MANY);
+    pool_wait_up(&p, 0, true);
+    assert_int_equal(pool_status(&p, 0).sessions, SESSIONS - 1);
+    assert_int_equal(sm_p11_client_count(&p.module, "C_Sign", "now"), 1);
+    /* What it says in the end is of no interest any more. */
+    pool_order(&p, "clear\n");
+    pool_wait_inside(&p, "C_Sign", 0);
+    pool_sign_well(&p, key, SM_SIG_ECDSA_SHA256, MANY);
+    assert_true(pool_status(&p, 0).up);
+    assert_int_equal(pool_status(&p, 0).sessions, SESSIONS);
+    sm_key_detach(&key);
+    pool_close(&p);
+}
+
+/* Times between which the requests [from, to) were answered. */
+static void answered_between(const struct pool *p, unsigned from, unsigned to, uint64_t *first,
+                             uint64_t *last)
+{
+    *first = UINT64_MAX;
+    *last = 0;
+    for (unsigned i = from; i < to; i++) {
+        uint64_t at = p->jobs[i].answered_us;
+        *first = at < *first ? at : *first;
+        *last = at > *last ? at : *last;
+    }
+}
+
+static void hang__of_one_token_leaves_the_other(void **state)
+{
+    (void)state;
+    struct pool p;
+    uint64_t first;
+    uint64_t last;
+    uint64_t hung_first;
+    pool_faulty(&p, 2);
+    sm_key *alpha = pool_key(&p, ALPHA);
+    sm_key *beta = pool_key(&p, BETA);
+    sm_key *shared = pool_key(&p, SHARED);
+    pool_order(&p, "C_Sign@alpha hang\n");
+    pool_ask(&p, alpha, SM_SIG_ECDSA_SHA256, MANY);
+    pool_wait_inside(&p, "C_Sign", SESSIONS);
+    pool_ask(&p, beta, SM_SIG_ECDSA_SHA256, MANY);
+    pool_ask(&p, shared, SM_SIG_ECDSA_SHA256, MANY);
+    struct pool_tally t = pool_tally(&p, 20000);
+    assert_int_equal(t.unavailable, MANY);
+    assert_int_equal(t.good, 2 * MANY);
+    answered_between(&p, 0, MANY, &hung_first, &last);
+    answered_between(&p, MANY, 3 * MANY, &first, &last);
+    assert_true(last < hung_first);
+    assert_true(pool_status(&p, 1).up);
+    pool_order(&p, "clear\n");
+    pool_wait_up(&p, 0, true);
+    pool_sign_well(&p, alpha, SM_SIG_ECDSA_SHA256, MANY);
+    sm_key_detach(&shared);
+    sm_key_detach(&beta);
+    sm_key_detach(&alpha);
+    pool_close(&p);
+}
+
+/* The request that was inside when its token hung is answered by the other. */
+static void hang__of_a_request_that_another_token_can_make_good(void **state)
+{
+    (void)state;
+    struct pool p;
+    pool_faulty(&p, 2);
+    sm_key *key = pool_key(&p, SHARED);
+    pool_order(&p, "C_Sign@alpha hang\n");
+    pool_sign_well(&p, key, SM_SIG_ECDSA_SHA256, 4 * MANY);
+    assert_false(pool_status(&p, 0).up);
+    assert_true(pool_status(&p, 1).up);
+    pool_order(&p, "clear\n");
+    pool_wait_up(&p, 0, true);
+    sm_key_detach(&key);
+    pool_close(&p);
+}
+
+/* No thread more goes in, no request waits longer than it is to. */
+static void hang__of_every_session_ends_in_unavailable(void **state)
+{
+    (void)state;
+    struct pool p;
+    pool_faulty(&p, 1);
+    sm_key *key = pool_key(&p, ALPHA);
+    pool_order(&p, "C_Sign hang\n");
+    for (int round = 0; round < 2; round++) {
+        unsigned from = p.asked;
+        assert_int_equal(pool_sign(&p, key, SM_SIG_ECDSA_SHA256, MANY).unavailable, MANY);
+        for (unsigned i = from; i < p.asked; i++) {
+            uint64_t waited_us = p.jobs[i].answered_us - p.jobs[i].job.submitted_ns / 1000;
+            assert_true(waited_us < 2 * 3000000); /* twice pool_token's timeout */
+        }
+        assert_false(pool_status(&p, 0).up);
+        assert_string_equal(pool_status(&p, 0).why, "a call does not come back");
+        assert_int_equal(pool_status(&p, 0).sessions, 0);
+        assert_int_equal(sm_p11_client_count(&p.module, "C_Sign", "now"), SESSIONS);
+    }
+    pool_order(&p, "clear\n");
+    pool_wait_up(&p, 0, true);
+    pool_sign_well(&p, key, SM_SIG_ECDSA_SHA256, MANY);
+    assert_int_equal(pool_status(&p, 0).sessions, SESSIONS);
+    sm_key_detach(&key);
+    pool_close(&p);
+}
+
+/* Not only a signature hangs: the token that is to be opened again does. */
+static void hang__of_what_opens_the_token_again(void **state)
+{
+    (void)state;
+    static const char *const calls[] = {"C_OpenSession", "C_Login", "C_GetSlotList",
+                                        "C_CloseSession", "C_FindObjects"};
+    struct pool p;
+    pool_load(&p, sm_softhsm_faulty_module(), "");
+    struct sm_token_config config = pool_token(&p, "alpha");
+    config.timeout_ms = 1000;
+    pool_open(&p, &config, 1);
+    sm_key *key = pool_key(&p, ALPHA);
+    pool_sign_well(&p, key, SM_SIG_ECDSA_SHA256, MANY);
+    for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+        char text[ORDER_MAX];
+        (void)snprintf(text, sizeof(text), "%s hang\nC_Sign CKR_DEVICE_ERROR\n", calls[i]);
+        pool_order(&p, text);
+        assert_int_equal(pool_sign(&p, key, SM_SIG_ECDSA_SHA256, MANY).unavailable, MANY);
+        pool_order(&p, "clear\n");
+        pool_wait_up(&p, 0, true);
+        pool_sign_well(&p, key, SM_SIG_ECDSA_SHA256, MANY);
+    }
+    sm_key_detach(&key);
+    pool_close(&p);
+}
+
+static void *release_later(void *ctx)
+{
+    (void)usleep(300000);
+    pool_order(ctx, "clear\n");
+    return NULL;
+}
+
+static void hang__that_ends_lets_the_pool_end(void **state)
+{
+    (void)state;
+    struct pool p;
+    pthread_t thread;
+    pool_load(&p, sm_softhsm_faulty_module(), "");
+    struct sm_token_config config = pool_token(&p, "alpha");
+    config.timeout_ms = 500;
+    pool_open(&p, &config, 1);
+    sm_key *key = pool_key(&p, ALPHA);
+    pool_order(&p, "C_Sign hang\n");
+    assert_int_equal(pool_sign(&p, key, SM_SIG_ECDSA_SHA256, MANY).unavailable, MANY);
+    sm_key_detach(&key);
+    assert_int_equal(pthread_create(&thread, NULL, release_later, &p), 0);
+    sm_keystore_close(&p.store);
+    (void)pthread_join(thread, NULL);
+    assert_int_equal(sm_p11_client_count(&p.module, "C_Sign", "now"), 0);
+    pool_close(&p);
+}
+
+/* ---- tokens that are pulled out ---- */
+
+static void removal__of_one_of_two_costs_no_request(void **state)
+{
+    (void)state;
+    struct pool p;
+    pool_faulty(&p, 2);
+    sm_key *key = pool_key(&p, SHARED);
+    for (int round = 0; round < 3; round++) {
+        uint64_t epoch = sm_tokens_epoch(sm_keystore_tokens(p.store));
+        pool_order(&p, "C_Sign delay 1\n");
+        pool_ask(&p, key, SM_SIG_ECDSA_SHA256, 200);
+        pool_order(&p, "removed@alpha\n");
+        assert_int_equal(pool_tally(&p, 20000).good, 200);
+        pool_wait_up(&p, 0, false);
+        pool_order(&p, "clear\n");
+        pool_wait_up(&p, 0, true);
+        assert_true(sm_tokens_epoch(sm_keystore_tokens(p.store)) > epoch);
+    }
+    pool_sign_well(&p, key, SM_SIG_ECDSA_SHA256, MANY);
+    sm_key_detach(&key);
+    pool_close(&p);
+}
+
+static void removal__is_said_and_ends_with_its_return(void **state)
+{
+    (void)state;
+    struct pool p;
+    pool_load(&p, sm_softhsm_faulty_module(), "");
+    struct sm_token_config configs[] = {pool_token(&p, "alpha"), pool_token(&p, "beta")};
+    configs[0].timeout_ms = configs[1].timeout_ms = 1000;
+    pool_open(&p, configs, 2);
+    sm_key *alpha = pool_key(&p, ALPHA);
+    sm_key *beta = pool_key(&p, BETA);
+    sm_key *another = NULL;
+    sm_diag diag;
+    pool_sign_well(&p, alpha, SM_SIG_ECDSA_SHA256, MANY);
+    pool_order(&p, "removed@alpha\n");
+    pool_ask(&p, beta, SM_SIG_ECDSA_SHA256, MANY);
+    struct pool_tally t = pool_sign(&p, alpha, SM_SIG_ECDSA_SHA256, MANY);
+    assert_int_equal(t.good, MANY);
+    assert_int_equal(t.unavailable, MANY);
+    assert_false(pool_status(&p, 0).up);
+    assert_string_equal(pool_status(&p, 0).why, "CKR_TOKEN_NOT_PRESENT");
+    assert_sm_err(sm_keystore_load(p.store, ALPHA, &another, &diag), UNAVAILABLE);
+    pool_order(&p, "clear\n");
+    pool_wait_up(&p, 0, true);
+    pool_sign_well(&p, alpha, SM_SIG_ECDSA_SHA256, MANY);
+    sm_key_detach(&beta);
+    sm_key_detach(&alpha);
+    pool_close(&p);
+}
+
+static void removal__before_the_start(void **state)
+{
+    (void)state;
+    struct pool p;
+    pool_load(&p, sm_softhsm_faulty_module(), "");
+    pool_order(&p, "removed@alpha\n");
+    const struct sm_token_config config = pool_token(&p, "alpha");
+    pool_open(&p, &config, 1);
+    assert_string_equal(pool_status(&p, 0).why, "CKR_TOKEN_NOT_PRESENT");
+    pool_order(&p, "clear\n");
+    pool_wait_up(&p, 0, true);
+    sm_key *key = pool_key(&p, ALPHA);
+    pool_sign_well(&p, key, SM_SIG_ECDSA_SHA256, MANY);
+    sm_key_detach(&key);
+    pool_close(&p);
+}
+
+/* ---- wrong signatures ---- */
+
+static const struct {
+    const char *uri;
+    enum sm_sig_alg alg;
+} signers[] = {
+    {ALPHA, SM_SIG_ECDSA_SHA256},
+    {"pkcs11:token=alpha;object=rsa", SM_SIG_RSA_SHA256},
+    {"pkcs11:token=alpha;object=rsa", SM_SIG_PSS_SHA384},
+    {"pkcs11:token=alpha;object=ed25519", SM_SIG_ED25519},
+};
+#define SIGNERS (sizeof(signers) / sizeof(signers[0]))
+
+static const char *const shapes[] = {"corrupt", "short", "long"};
+
+/* One among good ones, the key's first one too: made again. */
+static void spoilt__signatures_are_made_again(void **state)
+{
+    (void)state;
+    struct pool p;
+    char text[ORDER_MAX];
+    pool_faulty(&p, 1);
+    for (size_t i = 0; i < SIGNERS; i++) {
+        sm_key *key = pool_key(&p, signers[i].uri);
+        for (size_t s = 0; s < 3; s++) {
+            unsigned long before = pool_calls(&p, "C_Sign");
+            (void)snprintf(text, sizeof(text), "C_Sign %s 1\n", shapes[s]);
+            pool_order(&p, text);
+            pool_sign_well(&p, key, signers[i].alg, 1);
+            assert_int_equal(pool_calls(&p, "C_Sign") - before, 2);
+            (void)snprintf(text, sizeof(text), "C_Sign delay 1\nC_Sign %s 2\n", shapes[s]);
+            pool_order(&p, text);
+            pool_sign_well(&p, key, signers[i].alg, MANY);
+            pool_wait_up(&p, 0, true);
+        }
+        sm_key_detach(&key);
+    }
+    pool_close(&p);
+}
+
+static void spoilt__signatures_never_leave(void **state)
+{
+    (void)state;
+    struct pool p;
+    char text[ORDER_MAX];
+    pool_load(&p, sm_softhsm_faulty_module(), "");
+    struct sm_token_config config = pool_token(&p, "alpha");
+    config.timeout_ms = 800;
+    pool_open(&p, &config, 1);
+    for (size_t i = 0; i < SIGNERS; i++) {
+        sm_key *key = pool_key(&p, signers[i].uri);
+        for (size_t s = 0; s < 3; s++) {
+            (void)snprintf(text, sizeof(text), "C_Sign %s\n", shapes[s]);
+            pool_order(&p, text);
+            assert_int_equal(pool_sign(&p, key, signers[i].alg, MANY).unavailable, MANY);
+            pool_order(&p, "clear\n");
+            pool_wait_up(&p, 0, true);
+            for (int tries = 0; pool_sign(&p, key, signers[i].alg, 1).good != 1; tries++) {
+                assert_true(tries < 10); /* the key rests, too */
+            }
+            pool_sign_well(&p, key, signers[i].alg, MANY);
+        }
+        sm_key_detach(&key);
+    }
+    pool_close(&p);
+}
+
+static void spoilt__signatures_of_one_token_are_made_good_by_the_other(void **state)
+{
+    (void)state;
+    struct pool p;
+    char text[ORDER_MAX];
+    pool_faulty(&p, 2);
+    sm_key *key = pool_key(&p, SHARED);
+    sm_key *beta = pool_key(&p, BETA);
+    for (size_t s = 0; s < 3; s++) {
+        (void)snprintf(text, sizeof(text), "C_Sign@alpha %s\n", shapes[s]);
+        pool_order(&p, text);
+        pool_ask(&p, beta, SM_SIG_ECDSA_SHA256, MANY);
+        assert_int_equal(pool_sign(&p, key, SM_SIG_ECDSA_SHA256, 4 * MANY).good, 5 * MANY);
+    }
+    sm_key_detach(&beta);
+    sm_key_detach(&key);
+    pool_close(&p);
+}
+
+/* ---- modules for one thread ---- */
+
+static void sign_alone(struct pool *p, const struct sm_token_config *configs)
+{
+    pool_open(p, configs, 2);
+    sm_key *shared = pool_key(p, SHARED);
+    sm_key *alpha = pool_key(p, ALPHA);
+    pool_ask(p, alpha, SM_SIG_ECDSA_SHA256, MANY);
+    assert_int_equal(pool_sign(p, shared, SM_SIG_ECDSA_SHA256, 4 * MANY).good, 5 * MANY);
+    assert_int_equal(sm_p11_client_count(&p->module, "serial", "overlaps"), 0);
+    sm_key_detach(&alpha);
+    sm_key_detach(&shared);
+    pool_close(p);
+}
+
+static void one_thread__that_a_module_asks_for_it_gets(void **state)
+{
+    (void)state;
+    struct pool p;
+    pool_load(&p, sm_softhsm_faulty_module(), "SM_P11_SERIAL=abort");
+    const struct sm_token_config configs[] = {pool_token(&p, "alpha"), pool_token(&p, "beta")};
+    sign_alone(&p, configs);
+}
+
+static void one_thread__that_the_operator_asks_for_it_gets(void **state)
+{
+    (void)state;
+    struct pool p;
+    pool_load(&p, sm_softhsm_faulty_module(), "");
+    pool_order(&p, "serial count\n");
+    struct sm_token_config configs[] = {pool_token(&p, "alpha"), pool_token(&p, "beta")};
+    configs[1].one_thread = true; /* it is the same module */
+    sign_alone(&p, configs);
+}
+
+/* Many sessions that take turns are not many that hang. */
+static void one_thread__with_slow_calls_is_not_taken_for_hung(void **state)
+{
+    (void)state;
+    struct pool p;
+    pool_load(&p, sm_softhsm_faulty_module(), "SM_P11_SERIAL=abort");
+    struct sm_token_config config = pool_token(&p, "alpha");
+    config.sessions = 8;
+    pool_open(&p, &config, 1);
+    sm_key *key = pool_key(&p, ALPHA);
+    pool_order(&p, "C_Sign delay 60\n");
+    unsigned long before = pool_calls(&p, "C_Sign");
+    pool_sign_well(&p, key, SM_SIG_ECDSA_SHA256, 16);
+    assert_int_equal(pool_calls(&p, "C_Sign") - before, 16);
+    assert_true(pool_status(&p, 0).up);
+    sm_key_detach(&key);
+    pool_close(&p);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(hang__of_one_call_costs_no_request),
+        cmocka_unit_test(hang__of_one_token_leaves_the_other),
+        cmocka_unit_test(hang__of_a_request_that_another_token_can_make_good),
+        cmocka_unit_test(hang__of_every_session_ends_in_unavailable),
+        cmocka_unit_test(hang__of_what_opens_the_token_again),
+        cmocka_unit_test(hang__that_ends_lets_the_pool_end),
+        cmocka_unit_test(removal__of_one_of_two_costs_no_request),
+        cmocka_unit_test(removal__is_said_and_ends_with_its_return),
+        cmocka_unit_test(removal__before_the_start),
+        cmocka_unit_test(spoilt__signatures_are_made_again),
+        cmocka_unit_test(spoilt__signatures_never_leave),
+        cmocka_unit_test(spoilt__signatures_of_one_token_are_made_good_by_the_other),
+        cmocka_unit_test(one_thread__that_a_module_asks_for_it_gets),
+        cmocka_unit_test(one_thread__that_the_operator_asks_for_it_gets),
+        cmocka_unit_test(one_thread__with_slow_calls_is_not_taken_for_hung),
+    };
+    return cmocka_run_group_tests(tests, pool_tokens_make, pool_tokens_drop);
+}
