@@ -321,14 +321,21 @@ static sm_err set_deadline(struct grpc_call *g, sm_http_exchange *x)
     return sm_timer_start(sm_http_loop(x), &g->deadline, ms > UINT32_MAX ? UINT32_MAX : ms);
 }
 
-static sm_err set_encoding(struct grpc_call *g, sm_http_exchange *x, uint32_t message_max)
+/* Of what anybody may send: names of services and files. 256 streams of a connection that all stop
+ * inside a message then hold 4 MiB, not a gigabyte. */
+#define ANONYMOUS_MESSAGE_MAX 16384U
+
+static sm_err set_encoding(struct grpc_call *g, sm_http_exchange *x, const struct sm_method *method,
+                           uint32_t message_max)
 {
+    bool anonymous = method == NULL || method->roles == SM_ROLE_NONE_NEEDED;
+    bool less = anonymous && message_max > ANONYMOUS_MESSAGE_MAX;
     sm_slice encoding = sm_http_header_get(x, SM_LIT("grpc-encoding"));
     sm_slice accepts = sm_http_header_get(x, SM_LIT("grpc-accept-encoding"));
     bool gzip = sm_slice_equal(encoding, SM_LIT("gzip"));
     g->accepts_gzip = gzip &&
                       sm_slice_search(accepts, SM_LIT("gzip")) < accepts.len; /* answered in kind */
-    sm_grpc_reader_init(&g->reader, message_max, gzip);
+    sm_grpc_reader_init(&g->reader, less ? ANONYMOUS_MESSAGE_MAX : message_max, gzip);
     g->out = sm_buf_init((size_t)message_max * 4);
     g->held = sm_buf_init(HELD_MAX);
     bool known = gzip || encoding.len == 0 || sm_slice_equal(encoding, SM_LIT("identity"));
@@ -384,7 +391,7 @@ void sm_grpc_serve(sm_api_loop *loop, sm_http_exchange *x, uint32_t message_max)
         return;
     }
     const struct sm_method *method = sm_method_by_path(sm_http_path(x));
-    sm_err err = set_encoding(g, x, message_max);
+    sm_err err = set_encoding(g, x, method, message_max);
     sm_err init = sm_call_init(&g->call, &grpc_skin, method == NULL ? &unknown_method : method,
                                loop, x);
     sm_http_on_free(x, on_memory_end, g);

@@ -288,6 +288,7 @@ static void h2_on_tick(sm_session *s, uint64_t now_ns)
             want_output(h);
         }
     }
+    sm_exchange_drained_all(s->host, &h->exchanges); /* other connections may have left room */
 }
 
 static void h2_drain(sm_session *s)

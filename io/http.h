@@ -9,7 +9,7 @@
  *
  * Flow control: a body octet handed to on_body counts against the peer's window until
  * sm_http_consume. Output is queued up to SM_HTTP_OUT_HIGH octets, and SM_HTTP_CONNECTION_HIGH in
- * all exchanges of a connection; past it sm_http_write still takes the bytes but says false, and
+ * all exchanges of a connection (less when a loop has much of it); past it sm_http_write still takes the bytes but says false, and
  * on_writable comes when the queue has fallen under SM_HTTP_OUT_LOW. A handler that goes on all the
  * same has its stream broken off at the hard limits. An answer of which the peer takes nothing for
  * write_timeout_ms is broken off too.
@@ -37,6 +37,11 @@ typedef struct sm_http_exchange sm_http_exchange;
 #define SM_HTTP_OUT_HIGH (256U * 1024U)
 #define SM_HTTP_OUT_LOW (64U * 1024U)
 #define SM_HTTP_CONNECTION_HIGH (2U << 20) /* eight streams that all are at their mark */
+/* From this many in all connections of a loop on, the marks are the small ones: many clients that
+ * take nothing then cost each of the others some speed, and nobody memory. */
+#define SM_HTTP_LOOP_HIGH (64U << 20)
+#define SM_HTTP_SMALL_OUT_HIGH (16U * 1024U)
+#define SM_HTTP_SMALL_CONNECTION_HIGH (64U * 1024U)
 /* Hard: whoever has so much waiting may add nothing. */
 #define SM_HTTP_OUT_MAX (8U << 20)
 #define SM_HTTP_CONNECTION_MAX (32U << 20)

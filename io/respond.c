@@ -3,6 +3,7 @@
 #include "io/exchange_p.h"
 
 #include "base/clock.h"
+#include "io/ring_p.h"
 
 #include <stdio.h>
 
@@ -64,6 +65,14 @@ static void start_wait(sm_http_exchange *x)
     x->moved_ns = x->loop == NULL ? sm_clock_mono_ns() : sm_loop_now_ns(x->loop);
 }
 
+static void count_queued(sm_session_host *host, size_t more, size_t less)
+{
+    host->queued = host->queued + more - less;
+    if (host->loop != NULL) {
+        host->loop->queued = host->loop->queued + more - less;
+    }
+}
+
 static bool break_off(sm_http_exchange *x, uint32_t h2_error)
 {
     x->finished = true; /* nothing more is taken */
@@ -86,7 +95,7 @@ static bool put_out(sm_http_exchange *x, sm_slice bytes)
     if (!sm_ok(sm_buf_err(&x->out))) {
         return break_off(x, 2);
     }
-    host->queued += bytes.len;
+    count_queued(host, bytes.len, 0);
     return true;
 }
 
@@ -132,15 +141,23 @@ bool sm_http_write(sm_http_exchange *x, sm_slice bytes)
     return sm_http_has_room(x);
 }
 
+static bool finds_room(const sm_http_exchange *x)
+{
+    const sm_session_host *host = x->session->host;
+    bool tight = host->loop != NULL && host->loop->queued > SM_HTTP_LOOP_HIGH;
+    return sm_http_queued(x) <= (tight ? SM_HTTP_SMALL_OUT_HIGH : SM_HTTP_OUT_HIGH) &&
+           host->queued <= (tight ? SM_HTTP_SMALL_CONNECTION_HIGH : SM_HTTP_CONNECTION_HIGH);
+}
+
 bool sm_http_has_room(sm_http_exchange *x)
 {
     if (x->closed) {
         return true;
     }
-    sm_session_host *host = x->session->host;
-    bool crowded = host->queued > SM_HTTP_CONNECTION_HIGH;
-    x->over_high = crowded || sm_http_queued(x) > SM_HTTP_OUT_HIGH;
-    host->room_wanted = host->room_wanted || crowded;
+    x->over_high = !finds_room(x);
+    if (x->over_high && sm_http_queued(x) <= SM_HTTP_OUT_LOW) {
+        x->session->host->room_wanted = true; /* its own queue will not tell */
+    }
     return !x->over_high;
 }
 
@@ -177,7 +194,7 @@ sm_slice sm_exchange_take_out(sm_http_exchange *x, size_t max)
     sm_slice part = sm_slice_first(sm_slice_from(sm_buf_slice(&x->out), x->out_at), max);
     x->out_at += part.len;
     if (part.len > 0 && x->session != NULL) {
-        x->session->host->queued -= part.len;
+        count_queued(x->session->host, 0, part.len);
         start_wait(x);
     }
     return part;
@@ -186,7 +203,7 @@ sm_slice sm_exchange_take_out(sm_http_exchange *x, size_t max)
 void sm_exchange_drop_out(sm_http_exchange *x)
 {
     if (x->session != NULL) {
-        x->session->host->queued -= sm_http_queued(x);
+        count_queued(x->session->host, 0, sm_http_queued(x));
     }
     sm_buf_consume(&x->out, x->out.len);
     x->out_at = 0;
@@ -212,7 +229,7 @@ void sm_exchange_drained(sm_http_exchange *x)
     if (!x->over_high || sm_http_queued(x) > SM_HTTP_OUT_LOW || x->closed) {
         return;
     }
-    if (x->session->host->queued > SM_HTTP_CONNECTION_HIGH) {
+    if (!finds_room(x)) {
         x->session->host->room_wanted = true;
         return;
     }
@@ -224,14 +241,21 @@ void sm_exchange_drained_all(sm_session_host *host, sm_list *exchanges)
     if (!host->room_wanted || host->queued > SM_HTTP_CONNECTION_HIGH / 2) {
         return;
     }
-    host->room_wanted = false; /* who finds none sets it again */
+    bool waits = false;
+    host->room_wanted = false; /* who writes and finds none sets it again */
     SM_LIST_FOR_SAFE(node, tmp, exchanges)
     {
         sm_http_exchange *x = SM_CONTAINER_OF(node, sm_http_exchange, node);
-        if (x->over_high && sm_http_queued(x) <= SM_HTTP_OUT_LOW) {
+        if (!x->over_high || sm_http_queued(x) > SM_HTTP_OUT_LOW) {
+            continue;
+        }
+        if (finds_room(x)) {
             tell_writable(x);
+        } else {
+            waits = true;
         }
     }
+    host->room_wanted = host->room_wanted || waits;
 }
 
 void sm_exchange_refuse(sm_http_exchange *x, unsigned status, const char *text)

@@ -99,6 +99,17 @@ static void deadlines__streams_have_no_limit_of_octets(void **state)
     (void)close(fd);
 }
 
+/* Who needs no credentials gets no room for a large message. */
+static void deadlines__large_anonymous_messages_are_refused_at_once(void **state)
+{
+    (void)state;
+    int fd = h2_raw_open(server.port);
+    grpc_raw_call(fd, 1, "POST", CHECK, NULL, NULL);
+    h2_raw_frame(fd, H2_DATA, 0, 1, "\0\0\1\0\0", 5);  /* 65,536 octets are to come */
+    assert_int_equal(grpc_raw_status(fd, 1, NULL), 8); /* RESOURCE_EXHAUSTED */
+    (void)close(fd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -106,6 +117,7 @@ int main(void)
         cmocka_unit_test(deadlines__unfinished_json_ends),
         cmocka_unit_test(deadlines__streams_stay_open),
         cmocka_unit_test(deadlines__streams_have_no_limit_of_octets),
+        cmocka_unit_test(deadlines__large_anonymous_messages_are_refused_at_once),
     };
     return cmocka_run_group_tests_name("deadlines", tests, set_up, tear_down);
 }

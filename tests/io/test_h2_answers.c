@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Answers that their client does not take: RFC 9113 5.2, 6.9 from the wrong side. */
 #include "base/clock.h"
+#include "io/ring_p.h"
 #include "tests/support/h2_raw.h"
 #include "tests/support/io_server.h"
 
@@ -113,6 +114,51 @@ static void h2__a_connections_answers_share_their_room(void **state)
     (void)close(fd);
 }
 
+static size_t queued_in_loop;
+
+static void look_at_loop(struct sm_io_server *s)
+{
+    queued_in_loop = s->loop->queued;
+}
+
+/* Connections that all take nothing: beyond a loop's share each gets little; who reads is served. */
+static void h2__many_connections_share_a_loops_room(void **state)
+{
+    (void)state;
+    enum { CONNECTIONS = 80, STREAMS = 12 };
+    int fds[CONNECTIONS];
+    size_t got = 0;
+    struct sm_io_server patient; /* its time-outs are long */
+    sm_io_server_start(&patient, 0, NULL, NULL, NULL);
+    for (unsigned i = 0; i < CONNECTIONS; i++) {
+        fds[i] = h2_raw_open_window(patient.port, 0);
+        for (uint32_t stream = 1; stream < 2 * STREAMS; stream += 2) {
+            h2_raw_get(fds[i], stream, "/big?1000000");
+        }
+    }
+    int fd = h2_raw_open(patient.port);
+    h2_raw_get(fd, 1, "/big?1000000");
+    h2_raw_window_update(fd, 0, 1U << 20);
+    h2_raw_window_update(fd, 1, 1U << 20);
+    while (got < 1000000) {
+        assert_true(h2_raw_read(fd, &frame));
+        got += frame.type == H2_DATA ? frame.len : 0;
+    }
+    sm_io_server_call(&patient, look_at_loop);
+    assert_true(queued_in_loop > SM_HTTP_LOOP_HIGH / 2);
+    assert_true(queued_in_loop < SM_HTTP_LOOP_HIGH + CONNECTIONS * 256UL * 1024UL);
+    for (unsigned i = 0; i < CONNECTIONS; i++) {
+        (void)close(fds[i]);
+    }
+    (void)close(fd);
+    for (unsigned ms = 0; queued_in_loop > 0 && ms < 5000; ms += 10) {
+        (void)usleep(10000);
+        sm_io_server_call(&patient, look_at_loop);
+    }
+    assert_int_equal(queued_in_loop, 0); /* every octet was counted twice: in and out */
+    sm_io_server_stop(&patient);
+}
+
 /* RFC 9113 6.9.1: octets of a stream that ended are the connection's again. */
 static void h2__gives_back_what_a_reset_stream_held(void **state)
 {
@@ -154,6 +200,7 @@ int main(void)
         cmocka_unit_test(h2__ends_a_complete_answer_whose_end_nobody_takes),
         cmocka_unit_test(h2__keeps_an_answer_that_is_taken_slowly),
         cmocka_unit_test(h2__a_connections_answers_share_their_room),
+        cmocka_unit_test(h2__many_connections_share_a_loops_room),
         cmocka_unit_test(h2__gives_back_what_a_reset_stream_held),
         cmocka_unit_test(h2__ends_a_collected_request_that_does_not_come),
     };
