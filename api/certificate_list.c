@@ -9,7 +9,7 @@
 #include <strings.h>
 
 #define PAGE_DEFAULT 100
-#define PAGE_MAX 1000
+#define PAGE_MAX 1000      /* a page is built in memory, in CALL_ARENA_CAP */
 #define EXAMINED_MAX 20000 /* rows that one List looks at before it hands back a page token */
 #define ALL_KIND 'a'       /* of page tokens: the certificates themselves, by serial */
 #define KEY_MAX (SM_INDEX_KEY_MAX + SM_SERIAL_LEN)

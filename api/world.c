@@ -8,7 +8,7 @@
 #include "base/mem.h"
 #include "proto/message.h"
 
-#define WORLD_MEMORY (256U << 20)
+#define WORLD_MEMORY (256U << 20) /* what the limits take with P-256, three times over */
 
 /* What is stored was accepted once: where it is over a limit now it is left out, so that one record
  * cannot keep the others from working. A change that is not stored yet is refused instead. */
