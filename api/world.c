@@ -123,6 +123,7 @@ static sm_err add_generation(struct builder *b, struct sm_ca *ca,
                              const Sealmill__Record__V1__CaGeneration *from)
 {
     struct sm_ca_generation *g = &ca->generations[ca->generation_count++];
+    g->ca_id = ca->id;
     g->number = from->number;
     bool check = ca->record->request != NULL && ca->record->request->verify_after_sign;
     g->key = try_key(b, from->key_uri, ca->name, check);

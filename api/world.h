@@ -39,6 +39,7 @@ struct sm_change;
 
 /* A CA's key and certificate, and those of its OCSP responder. */
 struct sm_ca_generation {
+    uint32_t ca_id;
     uint32_t number;
     sm_key *key; /* NULL: not at hand (an external or lost key) */
     sm_key *ocsp_key;
