@@ -12,7 +12,7 @@
 #define TOKEN_VALIDITY_DEFAULT_S (INT64_C(30) * 86400)
 #define TOKEN_VALIDITY_MAX_S (INT64_C(365) * 86400)
 #define AUDIT_PAGE_DEFAULT 100
-#define AUDIT_PAGE_MAX 1000
+#define AUDIT_PAGE_MAX 1000 /* a page is built in memory: some 0.5 MiB */
 
 static struct sm_audit audit_of(const sm_call *call, const char *action, const char *target)
 {

@@ -10,6 +10,8 @@
 
 #include <stdio.h>
 
+/* Keys in memory: SM_CAS_MAX CAs with seven generations each, a responder's key beside each, and
+ * SM_SIGNING_KEYS_MAX. */
 #define KEYS_MAX 4096
 
 sm_err sm_api_load_key(sm_api *api, const char *uri, sm_key **out, sm_diag *diag)

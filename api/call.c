@@ -13,6 +13,8 @@
 
 #include <pthread.h>
 
+/* What one call may hold: a page of PAGE_MAX certificates with room for 30 KiB each, and a bound
+ * for what a request can make of its few octets. */
 #define CALL_ARENA_CAP (32U << 20)
 
 static struct {

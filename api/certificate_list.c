@@ -9,7 +9,7 @@
 #include <strings.h>
 
 #define PAGE_DEFAULT 100
-#define PAGE_MAX 1000
+#define PAGE_MAX 1000         /* a page is built in memory, in CALL_ARENA_CAP */
 #define EXAMINED_MAX 20000    /* rows that one List looks at before it hands back a page token */
 #define PAGE_BYTES (3U << 20) /* a gRPC client takes 4 MiB, unless it was told otherwise */
 #define ROW_MEMORY (4U << 20) /* for looking at one certificate */

@@ -142,12 +142,23 @@ static sm_err sign(struct query *q)
 
 /* ---- states ---- */
 
+/* The inventory knows it, and from this issuer: serial numbers of others say nothing (RFC 6960
+ * 2.2). */
+static bool is_known(const struct query *q, size_t i)
+{
+    uint32_t ca_id;
+    uint32_t generation;
+    return q->cert_values[i].ptr != NULL &&
+           sm_record_issuer(q->cert_values[i], &ca_id, &generation) &&
+           ca_id == q->generation->ca_id && generation == q->generation->number;
+}
+
 static void fill_state(struct query *q, size_t i)
 {
     struct sm_ocsp_single *s = &q->singles[i];
     s->cert_id = q->request.certs[i].der;
     s->reason = -1;
-    s->status = q->cert_values[i].ptr == NULL ? SM_OCSP_UNKNOWN : SM_OCSP_GOOD;
+    s->status = is_known(q, i) ? SM_OCSP_GOOD : SM_OCSP_UNKNOWN;
     if (s->status == SM_OCSP_UNKNOWN || q->state_values[i].ptr == NULL) {
         return;
     }

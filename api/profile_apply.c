@@ -8,7 +8,7 @@
 
 #include <stdio.h>
 
-#define SANS_DEFAULT_MAX 100
+#define SANS_DEFAULT_MAX 100 /* verifiers walk them all; a profile may say up to SM_SANS_MAX */
 
 struct apply {
     const struct sm_profile *profile;

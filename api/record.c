@@ -205,6 +205,38 @@ sm_err sm_record_state_is_valid(sm_slice packed, bool *valid)
     return SM_NO_ERR;
 }
 
+static bool read_varint(sm_slice *in, uint64_t *out)
+{
+    *out = 0;
+    for (unsigned shift = 0; shift < 64 && in->len > 0; shift += 7) {
+        uint8_t octet = in->ptr[0];
+        *in = sm_slice_from(*in, 1);
+        *out |= (uint64_t)(octet & 0x7f) << shift;
+        if (octet < 0x80) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Protobuf-c writes fields in their order: version 1, ca_id 2, ca_generation 3, all varints; those
+ * that are 0 are left out. */
+bool sm_record_issuer(sm_slice packed, uint32_t *ca_id, uint32_t *generation)
+{
+    uint64_t fields[4] = {0};
+    while (packed.len > 0 &&
+           (packed.ptr[0] == 1 << 3 || packed.ptr[0] == 2 << 3 || packed.ptr[0] == 3 << 3)) {
+        unsigned field = packed.ptr[0] >> 3;
+        packed = sm_slice_from(packed, 1);
+        if (!read_varint(&packed, &fields[field])) {
+            return false;
+        }
+    }
+    *ca_id = (uint32_t)fields[2];
+    *generation = (uint32_t)fields[3];
+    return fields[1] == SM_RECORD_VERSION;
+}
+
 sm_err sm_serial_parse(const char *text, sm_arena *arena, sm_slice *out, sm_diag *diag)
 {
     sm_buf bytes = sm_buf_init(SM_SERIAL_LEN + 1);

@@ -8,7 +8,8 @@
 #include "base/mem.h"
 #include "proto/message.h"
 
-#define WORLD_MEMORY (256U << 20)
+#define LEFT_OUT_LOGGED 10        /* by name; the rest are counted */
+#define WORLD_MEMORY (256U << 20) /* what the limits take with P-256, three times over */
 
 /* What is stored was accepted once: where it is over a limit now it is left out, so that one record
  * cannot keep the others from working. A change that is not stored yet is refused instead. */
@@ -25,6 +26,7 @@ struct builder {
     const struct sm_change *change; /* NULL: none */
     bool change_seen;
     enum row_kind kind; /* of the row in hand */
+    size_t left_out;    /* over a limit */
     sm_err (*add)(struct builder *b, sm_slice key, sm_slice value);
     sm_err err;
     size_t opened;   /* key files */
@@ -38,8 +40,10 @@ static sm_err over_limit(struct builder *b, const char *what, const char *name, 
         return sm_diag_set(b->diag, SM_ERR(TOO_LARGE), "name", "there are %d %s already", limit,
                            what);
     }
-    sm_log(SM_LOG_ERROR, "record_left_out", SM_KS("of", what), SM_KS("name", name),
-           SM_KS("reason", "over the limit"), SM_KI("limit", limit), SM_KEND);
+    if (b->left_out++ < LEFT_OUT_LOGGED) {
+        sm_log(SM_LOG_ERROR, "record_left_out", SM_KS("of", what), SM_KS("name", name),
+               SM_KS("reason", "over the limit"), SM_KI("limit", limit), SM_KEND);
+    }
     return SM_NO_ERR;
 }
 
@@ -132,6 +136,7 @@ static sm_err add_generation(struct builder *b, struct sm_ca *ca,
                              const Sealmill__Record__V1__CaGeneration *from)
 {
     struct sm_ca_generation *g = &ca->generations[ca->generation_count++];
+    g->ca_id = ca->id;
     g->number = from->number;
     bool check = ca->record->request != NULL && ca->record->request->verify_after_sign;
     g->key = try_key(b, from->key_uri, ca->name, check);
@@ -374,6 +379,18 @@ static sm_err check_key_files(struct builder *b)
                              b->refusal.reason);
 }
 
+static sm_err check_config(struct builder *b)
+{
+    const Sealmill__Config__V1__Config *c = b->world->config;
+    if (c->n_profiles > SM_PROFILES_MAX) {
+        return sm_diag_set(b->diag, SM_ERR(TOO_LARGE), "profiles", "more than %d", SM_PROFILES_MAX);
+    }
+    return c->n_signing_keys <= SM_SIGNING_KEYS_MAX
+               ? SM_NO_ERR
+               : sm_diag_set(b->diag, SM_ERR(TOO_LARGE), "signing_keys", "more than %d",
+                             SM_SIGNING_KEYS_MAX);
+}
+
 static sm_err fill(struct builder *b)
 {
     sm_world *w = b->world;
@@ -388,7 +405,7 @@ static sm_err fill(struct builder *b)
         return SM_ERR(NO_MEMORY);
     }
     SM_TRY(sm_map_new(SM_BEARER_TOKENS_MAX, &w->tokens));
-    b->kind = ROW_NEW; /* what the configuration file has too many of is refused */
+    SM_TRY(check_config(b));
     for (size_t i = 0; i < w->config->n_profiles; i++) {
         SM_TRY(add_profile(b, w->config->profiles[i], true));
     }
@@ -400,6 +417,9 @@ static sm_err fill(struct builder *b)
     SM_TRY(each_row(b, "token/", add_token));
     SM_TRY(each_row(b, "key/", add_key_row));
     SM_TRY(check_key_files(b));
+    if (b->left_out > LEFT_OUT_LOGGED) {
+        sm_log(SM_LOG_ERROR, "records_left_out", SM_KI("count", b->left_out), SM_KEND);
+    }
     SM_TRY(gather_denied_keys(b));
     return sm_world_make_templates(w);
 }

@@ -60,10 +60,20 @@ static const char *serial_of(const X509 *cert)
 
 /* ---- OCSP ---- */
 
+/* This serial number asked of this issuer, whoever signed it. */
+static OCSP_CERTID *id_of(const X509 *cert, const X509 *issuer)
+{
+    OCSP_CERTID *id = OCSP_cert_id_new(EVP_sha1(), X509_get_subject_name(issuer),
+                                       X509_get0_pubkey_bitstr(issuer),
+                                       X509_get0_serialNumber(cert));
+    assert_non_null(id);
+    return id;
+}
+
 static const char *ocsp_path(const X509 *cert, const X509 *issuer)
 {
     OCSP_REQUEST *request = OCSP_REQUEST_new();
-    assert_non_null(OCSP_request_add0_id(request, OCSP_cert_to_id(EVP_sha1(), cert, issuer)));
+    assert_non_null(OCSP_request_add0_id(request, id_of(cert, issuer)));
     unsigned char *der = NULL;
     int len = i2d_OCSP_REQUEST(request, &der);
     assert_true(len > 0);
@@ -87,7 +97,7 @@ static int status_of(const X509 *cert, X509 *issuer)
 {
     const char *answer;
     int status = -1;
-    OCSP_CERTID *id = OCSP_cert_to_id(EVP_sha1(), cert, issuer);
+    OCSP_CERTID *id = id_of(cert, issuer);
     assert_int_equal(
         sm_api_server_ask(&server, "GET", ocsp_path(cert, issuer), NULL, NULL, &answer), 200);
     const unsigned char *p = (const unsigned char *)answer;
@@ -178,6 +188,19 @@ static void inventory__ocsp_knows_cas_and_responders(void **state)
     X509_free(responder);
 }
 
+static void inventory__ocsp_knows_a_serial_from_its_issuer_alone(void **state)
+{
+    (void)state;
+    X509 *root = cert_of("root", false);
+    X509 *issuing = cert_of("issuing", false);
+    X509 *responder = cert_of("issuing", true);
+    assert_int_equal(status_of(issuing, issuing), V_OCSP_CERTSTATUS_UNKNOWN);
+    assert_int_equal(status_of(responder, root), V_OCSP_CERTSTATUS_UNKNOWN);
+    X509_free(root);
+    X509_free(issuing);
+    X509_free(responder);
+}
+
 static void inventory__only_an_admin_revokes_a_ca(void **state)
 {
     (void)state;
@@ -243,6 +266,8 @@ static void inventory__has_every_generation(void **state)
     assert_int_not_equal(X509_cmp(first, second), 0);
     assert_int_equal(status_of(first, root), V_OCSP_CERTSTATUS_GOOD);
     assert_int_equal(status_of(second, root), V_OCSP_CERTSTATUS_GOOD);
+    assert_int_equal(status_of(old_responder, first), V_OCSP_CERTSTATUS_GOOD);
+    assert_int_equal(status_of(old_responder, second), V_OCSP_CERTSTATUS_UNKNOWN);
     first_chain_is(old_responder, first);
     assert_int_equal(revoke(serial_of(first), admin, "REVOCATION_REASON_SUPERSEDED"), 200);
     assert_int_equal(status_of(first, root), V_OCSP_CERTSTATUS_REVOKED);
@@ -258,6 +283,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(inventory__has_cas_and_their_responders),
         cmocka_unit_test(inventory__ocsp_knows_cas_and_responders),
+        cmocka_unit_test(inventory__ocsp_knows_a_serial_from_its_issuer_alone),
         cmocka_unit_test(inventory__only_an_admin_revokes_a_ca),
         cmocka_unit_test(inventory__a_ca_is_not_renewed_as_a_certificate),
         cmocka_unit_test(inventory__has_every_generation),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* CaService: what it refuses, what it leaves behind, what it publishes. */
 #include "api/api_p.h"
-#include "api/ca.h"
+#include "api/ca_p.h"
 #include "base/check.h"
 #include "base/clock.h"
 #include "tests/support/api_server.h"
@@ -180,6 +180,30 @@ static void cas__a_rollover_that_fails_leaves_no_key(void **state)
     assert_int_equal(cached_keys(), cached + 2);
 }
 
+/* Where the disk took the record and then failed, it may be there after the next start: its key must
+ * be, too. */
+static void cas__a_key_whose_record_may_be_stored_stays(void **state)
+{
+    (void)state;
+    sm_arena arena;
+    sm_diag diag = {.reason = ""};
+    sm_arena_init(&arena, 1U << 20);
+    const struct sm_admin a = {server.api, &arena, "test", SM_SLICE_NONE, &diag};
+    size_t files = key_files();
+    for (int uncertain = 0; uncertain < 2; uncertain++) {
+        struct sm_ca_operation op = {.a = &a};
+        sm_key *key;
+        assert_sm_ok(
+            sm_ca_make_key(&op, uncertain ? "maybe" : "never", 1, "", false, SM_KEY_P256, &key));
+        assert_int_equal(key_files(), files + 1);
+        op.uncertain = uncertain;
+        assert_sm_err(sm_ca_operation_end(&op, SM_ERR(DISK)), DISK);
+        sm_key_detach(&key);
+        assert_int_equal(key_files(), files + (uncertain ? 1 : 0));
+    }
+    sm_arena_deinit(&arena);
+}
+
 /* As a crash between the key and the record leaves it. */
 static void cas__a_rollover_does_not_mind_a_key_file_in_its_way(void **state)
 {
@@ -232,6 +256,7 @@ int main(void)
         cmocka_unit_test(cas__lists_that_are_too_long_are_refused_not_cut),
         cmocka_unit_test(cas__numbers_out_of_range_are_refused),
         cmocka_unit_test(cas__a_rollover_that_fails_leaves_no_key),
+        cmocka_unit_test(cas__a_key_whose_record_may_be_stored_stays),
         cmocka_unit_test(cas__a_rollover_does_not_mind_a_key_file_in_its_way),
         cmocka_unit_test(cas__a_renewed_responder_leaves_no_old_key),
     };

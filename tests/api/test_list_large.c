@@ -14,6 +14,7 @@
 static struct sm_api_server server;
 static const char *admin;
 static uint8_t keys[ROWS][20];
+static size_t others; /* the CAs' own certificates, and the one that is copied */
 
 static void serial_of(const char *hex, uint8_t out[20])
 {
@@ -71,31 +72,6 @@ static void copy_rows(sm_slice record)
     sm_arena_deinit(&arena);
 }
 
-static int set_up(void **state)
-{
-    (void)state;
-    sm_buf record = sm_buf_init(1U << 20);
-    sm_api_server_start(&server, "profiles:\n- name: device\n  sans: {copy: true}\n");
-    admin = sm_api_server_token(&server, "admin", "[{\"role\":\"admin\"}]", 0);
-    uint8_t serial[20];
-    serial_of(issue_large(), serial);
-    assert_sm_ok(sm_store_get_sync(server.store, SM_FAMILY_CERT, sm_slice_of(serial, 20), &record));
-    for (size_t i = 0; i < ROWS; i++) {
-        memcpy(keys[i], serial, 17);
-        keys[i][17] = (uint8_t)(serial[17] ^ 1);
-    }
-    copy_rows(sm_buf_slice(&record));
-    sm_buf_deinit(&record);
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    sm_api_server_stop(&server);
-    return 0;
-}
-
 /* All pages; returns certificates seen. */
 static size_t walk(const char *query, size_t *pages)
 {
@@ -120,6 +96,32 @@ static size_t walk(const char *query, size_t *pages)
     return seen;
 }
 
+static int set_up(void **state)
+{
+    (void)state;
+    sm_buf record = sm_buf_init(1U << 20);
+    sm_api_server_start(&server, "profiles:\n- name: device\n  sans: {copy: true}\n");
+    admin = sm_api_server_token(&server, "admin", "[{\"role\":\"admin\"}]", 0);
+    uint8_t serial[20];
+    serial_of(issue_large(), serial);
+    others = walk("pageSize=1000", &(size_t){0});
+    assert_sm_ok(sm_store_get_sync(server.store, SM_FAMILY_CERT, sm_slice_of(serial, 20), &record));
+    for (size_t i = 0; i < ROWS; i++) {
+        memcpy(keys[i], serial, 17);
+        keys[i][17] = (uint8_t)(serial[17] ^ 1);
+    }
+    copy_rows(sm_buf_slice(&record));
+    sm_buf_deinit(&record);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    sm_api_server_stop(&server);
+    return 0;
+}
+
 static void list__filters_that_nothing_passes_cost_no_memory(void **state)
 {
     (void)state;
@@ -134,9 +136,10 @@ static void list__a_page_that_is_too_large_ends_early(void **state)
 {
     (void)state;
     size_t pages;
-    assert_int_equal(walk("pageSize=1000", &pages), ROWS + 1);
+    assert_int_equal(walk("pageSize=1000", &pages), others + ROWS);
     assert_true(pages > (ROWS + 1) / 1000 + 1);
-    assert_int_equal(walk("pageSize=1000&expiresAfter=2020-01-01T00:00:00Z", &pages), ROWS + 1);
+    assert_int_equal(walk("pageSize=1000&expiresAfter=2020-01-01T00:00:00Z", &pages),
+                     others + ROWS);
     assert_int_equal(walk("pageSize=100&profile=device", &pages), ROWS + 1);
 }
 

@@ -109,6 +109,17 @@ check [ "$busy" -gt 0 ]
 cp "$dir/good.yaml" "$dir/ca/sealmill.yaml"
 reload
 
+# One profile too many is refused, and what was kept before keeps the server neither from changes nor from starting.
+codes=$(admin -X PUT "$SEALMILL_URL/v1/profiles/many[1-260]" -d '{}' -o /dev/null -w '%{http_code}\n' | sort | uniq -c | tr -s ' \n' ' ')
+contains "$codes" " 200 "
+contains "$codes" " 400 "
+contains "$(admin -X PUT "$SEALMILL_URL/v1/profiles/one-more" -d '{}')" "256 profiles already"
+contains "$(sm ca disable issuing)" CA_STATE_DISABLED
+contains "$(sm ca enable issuing)" CA_STATE_ACTIVE
+stop
+start
+check issue one >/dev/null
+
 # An identity that is revoked stops working, on connections that are open already too.
 mine=$(openssl x509 -in "$SEALMILL_CERT" -noout -serial | cut -d= -f2 | tr A-F a-f)
 contains "$(ra "$SEALMILL_URL/v1/whoami")" '"name":"ra"'

@@ -74,6 +74,9 @@ printf 'basicConstraints=critical,CA:TRUE,pathlen:0\nkeyUsage=critical,keyCertSi
 ossl x509 -req -in "$dir/below.csr" -CA "$dir/root-ext.pem" -CAkey "$dir/ext.key" -set_serial 0x4711 -days 365 -extfile "$dir/ext.cnf" -out "$dir/sub-ext.pem" 2>/dev/null
 if "$SEALMILL" ca import below --dir "$dir/ca" --cert-file "$dir/sub-p256.pem" 2>"$dir/out"; then fail "another key's certificate was imported"; fi
 contains "$(cat "$dir/out")" "another key"
+cat "$dir/sub-ext.pem" "$dir/root-p256.pem" >"$dir/bad-chain.pem"
+if "$SEALMILL" ca import below --dir "$dir/ca" --cert-file "$dir/bad-chain.pem" 2>"$dir/out"; then fail "a stranger's chain was imported"; fi
+contains "$(cat "$dir/out")" "chain[0]"
 cat "$dir/sub-ext.pem" "$dir/root-ext.pem" >"$dir/ext-chain.pem"
 check "$SEALMILL" ca import below --dir "$dir/ca" --cert-file "$dir/ext-chain.pem" >/dev/null
 # shellcheck disable=SC2059
@@ -92,6 +95,30 @@ issued >"$dir/leaf-new.pem"
 contains "$(strict "$dir/root-p256.pem" "$dir/sub-new.pem" "$dir/leaf-new.pem")" ": OK"
 contains "$(strict "$dir/root-p256.pem" "$dir/sub-p256.pem" "$dir/leaf-p256.pem")" ": OK"
 contains "$(openssl ocsp -issuer "$dir/sub-p256.pem" -serial "0x$old" -url "$SEALMILL_OCSP_URL" -CAfile "$dir/root-p256.pem" 2>&1)" ": good"
+
+# Published: each generation, a bundle, and the links between a root's keys.
+fetch() { curl -fsS "$SEALMILL_PUBLIC_URL/ca/$1"; }
+der() { ossl x509 -in "$1" -outform DER | sha256sum; }
+check [ "$(fetch sub-p256.1.cer | sha256sum)" = "$(der "$dir/sub-p256.pem")" ]
+check [ "$(fetch sub-p256.cer | sha256sum)" = "$(der "$dir/sub-new.pem")" ]
+check [ "$(fetch sub-p256.2.cer | sha256sum)" = "$(der "$dir/sub-new.pem")" ]
+check [ "$(fetch sub-p256.p7c | ossl pkcs7 -inform DER -print_certs | grep -c 'BEGIN CERTIFICATE')" = 3 ]
+check [ "$(fetch sub-p256.p7c | openssl cms -cmsout -inform DER -print 2>/dev/null | grep -c 'certificate:')" = 3 ]
+contains "$(admin -X POST "$SEALMILL_URL/v1/cas/root-p384:rollover" -d '{}')" '"generation":2'
+contains "$(admin -X POST "$SEALMILL_URL/v1/cas/sub-p384:rollover" -d '{}')" '"generation":2'
+for link in new-with-old old-with-new; do fetch "root-p384.2.$link.cer" | ossl x509 -inform DER -out "$dir/$link.pem"; done
+fetch sub-p384.cer | ossl x509 -inform DER -out "$dir/sub-p384-new.pem"
+fetch root-p384.cer | ossl x509 -inform DER -out "$dir/root-p384-new.pem"
+contains "$(strict "$dir/root-p384.pem" "$dir/new-with-old.pem" "$dir/sub-p384-new.pem")" ": OK"
+contains "$(strict "$dir/root-p384-new.pem" "$dir/old-with-new.pem" "$dir/sub-p384.pem")" ": OK"
+
+# A subordinate CA's certificate: its status is the parent's to tell, revoking it an admin's matter.
+status() { openssl ocsp -issuer "$1" -cert "$2" -url "$SEALMILL_OCSP_URL" -CAfile "$1" 2>&1; }
+contains "$(status "$dir/root-p521.pem" "$dir/sub-p521.pem")" ": good"
+sub=$(ossl x509 -in "$dir/sub-p521.pem" -noout -serial | cut -d= -f2 | tr A-F a-f)
+contains "$(ra "$SEALMILL_URL/v1/certificates/$sub:revoke" -d '{"reason":"REVOCATION_REASON_CA_COMPROMISE"}')" "role admin"
+contains "$(admin "$SEALMILL_URL/v1/certificates/$sub:revoke" -d '{"reason":"REVOCATION_REASON_CA_COMPROMISE"}')" REVOKED
+contains "$(status "$dir/root-p521.pem" "$dir/sub-p521.pem")" "cACompromise"
 
 # Disabled: it issues nothing, its status service goes on.
 contains "$(admin -X POST "$SEALMILL_URL/v1/cas/sub-p256:disable" -d '{}')" DISABLED
