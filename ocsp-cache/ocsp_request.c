@@ -46,8 +46,9 @@ static void parse_one(sm_der *list, struct sm_ocsp_cert_id *out)
 static void parse_nonce(sm_der *d, sm_slice value, struct sm_ocsp_request *out)
 {
     sm_der inner = sm_der_init(value);
+    bool second = out->nonce.ptr != NULL; /* the answer has room for one */
     out->nonce = sm_der_read(&inner, SM_DER_OCTET_STRING);
-    if (!sm_ok(sm_der_finish(&inner)) || out->nonce.len == 0 ||
+    if (second || !sm_ok(sm_der_finish(&inner)) || out->nonce.len == 0 ||
         out->nonce.len > SM_OCSP_NONCE_MAX) {
         sm_der_fail(d, SM_ERR(MALFORMED));
     }
@@ -83,7 +84,7 @@ sm_err sm_ocsp_request_parse(sm_slice der, struct sm_ocsp_request *out)
     sm_slice ignored;
     if (sm_der_read_if(&tbs, SM_DER_CTX_CONS(0), &ignored)) {
         sm_der version = sm_der_init(ignored);
-        if (sm_der_read_u64(&version) != 0) {
+        if (sm_der_read_u64(&version) != 0 || !sm_ok(sm_der_finish(&version))) {
             sm_der_fail(&tbs, SM_ERR(MALFORMED));
         }
     }

@@ -188,6 +188,9 @@ sm_err sm_cert_from_pem_or_der(sm_slice in, sm_buf *scratch, sm_slice *der, sm_d
     }
     sm_slice label;
     sm_err err = sm_pem_next(&in, &label, scratch);
+    if (sm_err_is(err, SM_E_NO_MEMORY)) {
+        return err;
+    }
     if (!sm_ok(err) || !sm_slice_equal(label, SM_LIT("CERTIFICATE"))) {
         return sm_diag_set(diag, SM_ERR(MALFORMED), "certificate",
                            "neither DER nor a PEM block CERTIFICATE");

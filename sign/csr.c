@@ -251,6 +251,9 @@ sm_err sm_csr_from_pem_or_der(sm_slice in, sm_buf *scratch, sm_slice *der, sm_di
     }
     sm_slice label;
     sm_err err = sm_pem_next(&in, &label, scratch);
+    if (sm_err_is(err, SM_E_NO_MEMORY)) {
+        return err; /* ours, not the request's */
+    }
     if (!sm_ok(err)) {
         return malformed(diag, SM_ERR(MALFORMED), "csr", "neither DER nor a PEM block");
     }

@@ -262,7 +262,9 @@ static sm_err open_pem(const sm_keystore *store, const char *path, sm_slice text
     sm_buf der = sm_buf_init_secret(SM_KEY_FILE_MAX);
     sm_slice label;
     sm_err err = sm_pem_next(&text, &label, &der);
-    if (!sm_ok(err)) {
+    if (sm_err_is(err, SM_E_NO_MEMORY)) {
+        /* says nothing of the file */
+    } else if (!sm_ok(err)) {
         err = malformed(diag, path, "is damaged: it is not PEM");
     } else if (sm_slice_equal(label, SM_LIT("ENCRYPTED PRIVATE KEY"))) {
         err = decrypt(store, path, sm_buf_slice(&der), out, diag);
