@@ -1,198 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What is wrong with a configuration that the reader took. */
-#include "tools/config.h"
+#include "tools/config_check_p.h"
 
 #include "api/denied.h"
 #include "api/profile.h"
 #include "api/world.h"
 #include "base/clock.h"
 #include "base/text.h"
-#include "io/address.h"
 #include "sign/name.h"
 #include "tools/serve.h"
 
-#include <arpa/inet.h>
-#include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-
-struct check {
-    const Sealmill__Config__V1__Config *config;
-    bool files; /* look at them */
-    sm_arena arena;
-    sm_diag *diag;
-};
-
-static bool given(const char *s)
-{
-    return s != NULL && s[0] != '\0';
-}
-
-/* A path in the configuration: "listeners[1].address". */
-struct place {
-    char text[SM_DIAG_FIELD_MAX];
-};
-
-__attribute__((format(printf, 1, 2))) static struct place at(const char *fmt, ...)
-{
-    struct place place;
-    va_list args;
-    va_start(args, fmt);
-    (void)vsnprintf(place.text, sizeof(place.text), fmt, args);
-    va_end(args);
-    return place;
-}
-
-/* What an inner check said, with the path in front of its field. */
-static sm_err pass_on(struct check *c, sm_err err, struct place place, const sm_diag *inner)
-{
-    char field[SM_DIAG_FIELD_MAX + SM_DIAG_FIELD_MAX];
-    (void)snprintf(field, sizeof(field), "%s%s%s", place.text, inner->field[0] == '\0' ? "" : ".",
-                   inner->field);
-    return sm_diag_set(c->diag, err, field, "%s",
-                       inner->reason[0] == '\0' ? sm_err_words(err) : inner->reason);
-}
-
-/* ---- files ---- */
-
-static sm_err check_file(struct check *c, const char *path, struct place place)
-{
-    FILE *file = c->files && given(path) ? fopen(path, "re") : NULL;
-    if (c->files && given(path) && file == NULL) {
-        return sm_diag_set(c->diag, errno == ENOENT ? SM_ERR(NOT_FOUND) : SM_ERR(OS), place.text,
-                           "%s: %s", path, strerror(errno));
-    }
-    if (file != NULL) {
-        (void)fclose(file);
-    }
-    return SM_NO_ERR;
-}
-
-/* A private key, a PIN, a passphrase: its group may read it (a service's account under another
- * owner's file is usual), others may not. systemd's credentials are private as they come. */
-static sm_err check_secret_file(struct check *c, const char *path, struct place place)
-{
-    struct stat st;
-    SM_TRY(check_file(c, path, place));
-    if (c->files && given(path) && stat(path, &st) == 0 &&
-        (st.st_mode & (S_IRWXO | S_IWGRP)) != 0) {
-        return sm_diag_set(c->diag, SM_ERR(INVALID), place.text,
-                           "others may read or change %s: chmod 600 it", path);
-    }
-    return SM_NO_ERR;
-}
-
-/* ---- listeners ---- */
-
-static sm_err check_tls(struct check *c, const Sealmill__Config__V1__Tls *tls, size_t i)
-{
-    struct config_tls meant;
-    sm_tls_server *server;
-    sm_diag inner = {.reason = ""};
-    sm_err err = config_tls(tls, &meant, &inner);
-    if (!sm_ok(err)) {
-        return pass_on(c, err, at("listeners[%zu]", i), &inner);
-    }
-    if (!c->files) {
-        return SM_NO_ERR;
-    }
-    for (size_t j = 0; j < tls->n_certificates; j++) {
-        SM_TRY(check_file(c, tls->certificates[j]->certificate_file,
-                          at("listeners[%zu].tls.certificates[%zu].certificate_file", i, j)));
-        SM_TRY(check_secret_file(c, tls->certificates[j]->key_file,
-                                 at("listeners[%zu].tls.certificates[%zu].key_file", i, j)));
-    }
-    SM_TRY(check_file(c, tls->client_ca_file, at("listeners[%zu].tls.client_ca_file", i)));
-    err = sm_tls_server_new(&meant.config, &server, &inner);
-    if (!sm_ok(err)) {
-        return pass_on(c, err, at("listeners[%zu]", i), &inner);
-    }
-    sm_tls_server_free(&server);
-    return SM_NO_ERR;
-}
-
-static bool has_port(const struct sockaddr_storage *address)
-{
-    /* sin_port and sin6_port are at the same place. */
-    struct sockaddr_in in;
-    memcpy(&in, address, sizeof(in));
-    return in.sin_port != 0;
-}
-
-static sm_err check_address(struct check *c, size_t i)
-{
-    const Sealmill__Config__V1__Listener *l = c->config->listeners[i];
-    struct sockaddr_storage mine;
-    struct sockaddr_storage other;
-    socklen_t len;
-    struct place place = at("listeners[%zu].address", i);
-    if (given(l->systemd_socket)) {
-        return SM_NO_ERR;
-    }
-    if (!given(l->address)) {
-        return sm_diag_set(c->diag, SM_ERR(INVALID), place.text,
-                           "the listener \"%.40s\" needs an address such as 127.0.0.1:9000",
-                           l->name);
-    }
-    if (!sm_ok(sm_address_parse(l->address, &mine, &len))) {
-        return sm_diag_set(c->diag, SM_ERR(INVALID), place.text,
-                           "\"%.60s\" is not an address such as 127.0.0.1:9000 or [::]:9000",
-                           l->address);
-    }
-    for (size_t j = 0; has_port(&mine) && j < i; j++) {
-        const Sealmill__Config__V1__Listener *before = c->config->listeners[j];
-        if (!given(before->systemd_socket) &&
-            sm_ok(sm_address_parse(before->address, &other, &len)) &&
-            memcmp(&mine, &other, len) == 0) {
-            return sm_diag_set(c->diag, SM_ERR(INVALID), place.text,
-                               "%.60s is listeners[%zu]'s already", l->address, j);
-        }
-    }
-    return SM_NO_ERR;
-}
-
-static sm_err check_listener(struct check *c, size_t i)
-{
-    const Sealmill__Config__V1__Listener *l = c->config->listeners[i];
-    unsigned services;
-    sm_diag inner = {.reason = ""};
-    for (size_t j = 0; given(l->name) && j < i; j++) {
-        if (strcmp(c->config->listeners[j]->name, l->name) == 0) {
-            return sm_diag_set(c->diag, SM_ERR(INVALID), at("listeners[%zu].name", i).text,
-                               "\"%.40s\" is the name of listeners[%zu] already", l->name, j);
-        }
-    }
-    SM_TRY(check_address(c, i));
-    sm_err err = config_services(l, &services, &inner);
-    if (!sm_ok(err)) {
-        return pass_on(c, err, at("listeners[%zu]", i), &inner);
-    }
-    if (l->tls == NULL && !l->plaintext) {
-        return sm_diag_set(
-            c->diag, SM_ERR(INVALID), at("listeners[%zu]", i).text,
-            "the listener \"%.40s\" has no tls section: say plaintext: true if that is meant",
-            l->name);
-    }
-    if (l->tls != NULL && l->plaintext) {
-        return sm_diag_set(c->diag, SM_ERR(INVALID), at("listeners[%zu].plaintext", i).text,
-                           "a listener has a tls section or plaintext: true, not both");
-    }
-    return l->tls == NULL ? SM_NO_ERR : check_tls(c, l->tls, i);
-}
-
-static sm_err check_listeners(struct check *c)
-{
-    if (c->config->n_listeners > SERVE_LISTENERS_MAX) {
-        return sm_diag_set(c->diag, SM_ERR(TOO_LARGE), "listeners", "more than %d listeners",
-                           SERVE_LISTENERS_MAX);
-    }
-    for (size_t i = 0; i < c->config->n_listeners; i++) {
-        SM_TRY(check_listener(c, i));
-    }
-    return SM_NO_ERR;
-}
 
 /* ---- profiles and keys ---- */
 
@@ -222,7 +40,7 @@ static sm_err check_profile(struct check *c, size_t i)
     struct sm_profile compiled;
     Sealmill__V1__Profile *profile = c->config->profiles[i];
     sm_diag inner = {.reason = ""};
-    struct place name = at("profiles[%zu].name", i);
+    struct place name = config_at("profiles[%zu].name", i);
     SM_TRY(check_name(c, profile->name, name));
     for (size_t j = 0; j < i; j++) {
         if (strcmp(c->config->profiles[j]->name, profile->name) == 0) {
@@ -232,7 +50,7 @@ static sm_err check_profile(struct check *c, size_t i)
     }
     sm_err err = sm_profile_compile(profile, &c->arena, &compiled, &inner);
     if (!sm_ok(err)) {
-        return pass_on(c, err, at("profiles[%zu]", i), &inner);
+        return config_pass_on(c, err, config_at("profiles[%zu]", i), &inner);
     }
     sm_profile_deinit(&compiled);
     return SM_NO_ERR;
@@ -254,10 +72,11 @@ static sm_err check_signing_keys(struct check *c)
 {
     for (size_t i = 0; i < c->config->n_signing_keys; i++) {
         const Sealmill__V1__SigningKey *key = c->config->signing_keys[i];
-        struct place name = at("signing_keys[%zu].name", i);
+        struct place name = config_at("signing_keys[%zu].name", i);
         SM_TRY(check_name(c, key->name, name));
         if (strncmp(key->key_uri, "file:", 5) != 0 && strncmp(key->key_uri, "pkcs11:", 7) != 0) {
-            return sm_diag_set(c->diag, SM_ERR(INVALID), at("signing_keys[%zu].key_uri", i).text,
+            return sm_diag_set(c->diag, SM_ERR(INVALID),
+                               config_at("signing_keys[%zu].key_uri", i).text,
                                "file:NAME or a pkcs11: URI is wanted");
         }
         for (size_t j = 0; j < i; j++) {
@@ -312,21 +131,22 @@ static bool is_sha256(const char *text)
 static sm_err check_caller(struct check *c, size_t i)
 {
     const Sealmill__Config__V1__ClientCertificate *rule = c->config->client_certificates[i];
-    if (!given(rule->subject) && !given(rule->san) && !given(rule->sha256)) {
-        return sm_diag_set(c->diag, SM_ERR(INVALID), at("client_certificates[%zu]", i).text,
+    if (!config_given(rule->subject) && !config_given(rule->san) && !config_given(rule->sha256)) {
+        return sm_diag_set(c->diag, SM_ERR(INVALID), config_at("client_certificates[%zu]", i).text,
                            "the rule matches nothing: it needs a subject, a san or a sha256");
     }
-    if (given(rule->sha256) && !is_sha256(rule->sha256)) {
-        return sm_diag_set(c->diag, SM_ERR(INVALID), at("client_certificates[%zu].sha256", i).text,
+    if (config_given(rule->sha256) && !is_sha256(rule->sha256)) {
+        return sm_diag_set(c->diag, SM_ERR(INVALID),
+                           config_at("client_certificates[%zu].sha256", i).text,
                            "64 hex digits are wanted: openssl x509 -outform DER | sha256sum");
     }
-    if (given(rule->subject)) {
-        SM_TRY(check_subject(c, rule->subject, at("client_certificates[%zu].subject", i)));
+    if (config_given(rule->subject)) {
+        SM_TRY(check_subject(c, rule->subject, config_at("client_certificates[%zu].subject", i)));
     }
     for (size_t j = 0; j < rule->n_grants; j++) {
         if (rule->grants[j]->role == SEALMILL__V1__ROLE__ROLE_UNSPECIFIED) {
             return sm_diag_set(c->diag, SM_ERR(INVALID),
-                               at("client_certificates[%zu].grants[%zu].role", i, j).text,
+                               config_at("client_certificates[%zu].grants[%zu].role", i, j).text,
                                "one of admin, operator, ra, auditor, reader is wanted");
         }
     }
@@ -338,7 +158,7 @@ static sm_err check_caller(struct check *c, size_t i)
 static sm_err check_word(struct check *c, const char *text, const char *field,
                          const char *const *words, const char *list)
 {
-    for (size_t i = 0; given(text); i++) {
+    for (size_t i = 0; config_given(text); i++) {
         if (words[i] == NULL) {
             return sm_diag_set(c->diag, SM_ERR(INVALID), field, "\"%.40s\" is not one of %s", text,
                                list);
@@ -365,7 +185,7 @@ static sm_err check_log(struct check *c)
 static sm_err check_duration(struct check *c, const char *text, const char *field)
 {
     int64_t s;
-    if (given(text) && (!sm_ok(sm_duration_parse(sm_slice_str(text), &s)) || s <= 0)) {
+    if (config_given(text) && (!sm_ok(sm_duration_parse(sm_slice_str(text), &s)) || s <= 0)) {
         return sm_diag_set(c->diag, SM_ERR(INVALID), field,
                            "\"%.40s\" is not a duration such as 5m, 12h or 30d", text);
     }
@@ -388,18 +208,18 @@ static sm_err check_ocsp(struct check *c)
 static sm_err check_keys(struct check *c)
 {
     const Sealmill__Config__V1__KeyStore *keys = c->config->keys;
-    if (keys == NULL || !given(keys->dir)) {
+    if (keys == NULL || !config_given(keys->dir)) {
         return sm_diag_set(c->diag, SM_ERR(INVALID), "keys.dir",
                            "it is needed: the folder of the encrypted keys");
     }
-    int sources = given(keys->passphrase_file) + given(keys->passphrase_env) +
-                  given(keys->passphrase_credential);
+    int sources = config_given(keys->passphrase_file) + config_given(keys->passphrase_env) +
+                  config_given(keys->passphrase_credential);
     if (sources != 1) {
         return sm_diag_set(c->diag, SM_ERR(INVALID), "keys",
                            "exactly one of passphrase_file, passphrase_env and "
                            "passphrase_credential must be set");
     }
-    return check_secret_file(c, keys->passphrase_file, at("keys.passphrase_file"));
+    return config_check_secret_file(c, keys->passphrase_file, config_at("keys.passphrase_file"));
 }
 
 static sm_err check_tokens(struct check *c)
@@ -409,15 +229,15 @@ static sm_err check_tokens(struct check *c)
     for (size_t i = 0; i < c->config->n_pkcs11; i++) {
         const Sealmill__Config__V1__Pkcs11Token *t = c->config->pkcs11[i];
         if (strncmp(t->uri, "pkcs11:", 7) != 0) {
-            return sm_diag_set(c->diag, SM_ERR(INVALID), at("pkcs11[%zu].uri", i).text,
+            return sm_diag_set(c->diag, SM_ERR(INVALID), config_at("pkcs11[%zu].uri", i).text,
                                "it is needed: which token, and its module, such as "
                                "pkcs11:token=ca?module-path=/usr/lib/...");
         }
         if (t->sessions > SM_TOKEN_SESSIONS_MAX) {
-            return sm_diag_set(c->diag, SM_ERR(INVALID), at("pkcs11[%zu].sessions", i).text,
+            return sm_diag_set(c->diag, SM_ERR(INVALID), config_at("pkcs11[%zu].sessions", i).text,
                                "at most %d", SM_TOKEN_SESSIONS_MAX);
         }
-        SM_TRY(check_secret_file(c, t->pin_file, at("pkcs11[%zu].pin_file", i)));
+        SM_TRY(config_check_secret_file(c, t->pin_file, config_at("pkcs11[%zu].pin_file", i)));
     }
     return SM_NO_ERR;
 }
@@ -425,10 +245,10 @@ static sm_err check_tokens(struct check *c)
 static sm_err check_denied(struct check *c)
 {
     struct sm_denied_keys keys = {.hashes = NULL};
-    if (!c->files || !given(c->config->denied_keys_file)) {
+    if (!c->files || !config_given(c->config->denied_keys_file)) {
         return SM_NO_ERR;
     }
-    SM_TRY(check_file(c, c->config->denied_keys_file, at("denied_keys_file")));
+    SM_TRY(config_check_file(c, c->config->denied_keys_file, config_at("denied_keys_file")));
     sm_err err = sm_denied_keys_read(&keys, c->config->denied_keys_file, c->diag);
     sm_denied_keys_deinit(&keys);
     return err;
@@ -437,7 +257,7 @@ static sm_err check_denied(struct check *c)
 static sm_err check_all(struct check *c)
 {
     struct sm_http_limits limits;
-    if (!given(c->config->data_dir)) {
+    if (!config_given(c->config->data_dir)) {
         return sm_diag_set(c->diag, SM_ERR(INVALID), "data_dir",
                            "it is needed: the folder of the database");
     }
@@ -446,7 +266,7 @@ static sm_err check_all(struct check *c)
         return sm_diag_set(c->diag, SM_ERR(INVALID), "threads", "at most %d", SERVE_LOOPS_MAX);
     }
     SM_TRY(check_log(c));
-    SM_TRY(check_listeners(c));
+    SM_TRY(config_check_listeners(c));
     SM_TRY(check_profiles(c));
     for (size_t i = 0; i < c->config->n_client_certificates; i++) {
         SM_TRY(check_caller(c, i));

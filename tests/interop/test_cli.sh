@@ -57,10 +57,10 @@ check [ -z "$(ls "$dir" | grep tmp)" ]
 check [ "$(count)" = $((before + 1)) ]
 
 # Filters by time, and a revocation's invalidity date.
-check [ "$(sm list --expires-before 30d | wc -l)" = 0 ]
-check [ "$(sm list --expires-after 30d --expires-before 100d | wc -l)" = 2 ]
-check [ "$(sm list --expires-after 2099-01-01 | wc -l)" = 0 ]
-refused "30d (from now)" sm list --expires-after soon
+check [ "$(sm list --profile device --expires-before 30d | wc -l)" = 0 ]
+check [ "$(sm list --profile device --expires-after 30d --expires-before 100d | wc -l)" = 2 ]
+check [ "$(sm list --profile device --expires-after 2099-01-01 | wc -l)" = 0 ]
+refused "30d (from now)" sm list --profile device --expires-after soon
 contains "$(sm revoke "$serial" --reason key-compromise --invalidity-date 2026-01-02T03:04:05Z --json)" '"invalidityDate": "2026-01-02T03:04:05Z"'
 refused "state: one of valid, revoked, on-hold, expired is wanted" sm list --state foo
 refused "reason: one of key-compromise, ca-compromise" sm revoke "$serial" --reason foo
