@@ -73,8 +73,10 @@ static void put(sm_buf *out, const ProtobufCMessage *m)
 /* `csr` in base64; NULL: no request at all. */
 static void put_question(sm_buf *out, uint64_t id, const char *profile, const char *csr)
 {
-    question q = SEALMILL__V1__ISSUE_STREAM_REQUEST__INIT;
-    Sealmill__V1__IssueRequest r = SEALMILL__V1__ISSUE_REQUEST__INIT;
+    question q;
+    sealmill__v1__issue_stream_request__init(&q);
+    Sealmill__V1__IssueRequest r;
+    sealmill__v1__issue_request__init(&r);
     char ca[] = "issuing";
     char name[32];
     sm_buf der = sm_buf_init(16384);
