@@ -61,6 +61,7 @@ static sm_err save(struct sm_ca_operation *op, ca_record *record, sm_slice old, 
                                        SM_FAMILY_META, key, old};
     struct sm_change change = {
         .key = key, .value = value, .conds = &cond, .cond_count = 1, .audit = &audit};
+    SM_TRY(sm_ca_add_issued(op, &change));
     sm_err err = sm_api_commit(a->api, &change, a->arena, a->diag);
     op->uncertain = change.uncertain;
     return err;
@@ -147,6 +148,9 @@ static sm_err rollover(struct sm_ca_operation *op, const Sealmill__V1__RolloverC
     SM_TRY(sm_ca_request_check(record->request, validity, a->diag));
     SM_TRY(sm_ca_make_key(op, r->name, g->number, r->key_uri, false, type, &key));
     sm_err err = sm_ca_fill_generation(op, record, g, key, subject, validity);
+    if (sm_ok(err) && record->request->parent[0] == '\0') {
+        err = sm_ca_make_links(op, record, key);
+    }
     err = sm_ok(err) ? sm_ca_describe(a, record) : err;
     err = sm_ok(err) ? save(op, record, old, "ca.rollover") : err;
     sm_key_detach(&key);

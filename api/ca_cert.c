@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/ca_cert.h"
 
+#include "api/ca_publish.h"
 #include "base/clock.h"
 #include "sign/der.h"
 #include "sign/oids.h"
@@ -95,10 +96,30 @@ sm_err sm_ca_request_check(const Sealmill__V1__CreateCaRequest *r, int64_t valid
     return check_count(r->n_ca_issuer_urls, SM_CA_URLS_MAX, "ca_issuer_urls", diag);
 }
 
-static sm_err add_extensions(struct maker *m, const Sealmill__V1__CreateCaRequest *r, sm_diag *diag)
+static sm_err add_aia(struct maker *m, const struct sm_ca_cert_request *cert)
 {
-    sm_slice a[SM_CA_URLS_MAX];
-    sm_slice b[SM_CA_URLS_MAX];
+    const Sealmill__V1__CreateCaRequest *r = cert->request;
+    sm_slice ocsp[SM_CA_URLS_MAX];
+    sm_slice issuers[SM_CA_URLS_MAX];
+    to_slices(r->ocsp_urls, r->n_ocsp_urls, ocsp);
+    to_slices(r->ca_issuer_urls, r->n_ca_issuer_urls, issuers);
+    for (size_t i = 0; i < r->n_ca_issuer_urls && cert->issuer_name != NULL; i++) {
+        const char *url = sm_ca_generation_url(r->ca_issuer_urls[i], cert->issuer_name,
+                                               cert->issuer_generation, m->arena);
+        if (url == NULL) {
+            return SM_ERR(NO_MEMORY);
+        }
+        issuers[i] = sm_slice_str(url);
+    }
+    SM_TRY(sm_ext_aia(&m->value, ocsp, r->n_ocsp_urls, issuers, r->n_ca_issuer_urls));
+    add(m, SM_OID_AIA, false);
+    return SM_NO_ERR;
+}
+
+static sm_err add_extensions(struct maker *m, const struct sm_ca_cert_request *cert, sm_diag *diag)
+{
+    const Sealmill__V1__CreateCaRequest *r = cert->request;
+    sm_slice urls[SM_CA_URLS_MAX];
     sm_ext_basic_constraints(&m->value, true, path_length(r));
     add(m, SM_OID_BASIC_CONSTRAINTS, true);
     sm_ext_key_usage(&m->value, CA_KEY_USAGE);
@@ -106,15 +127,12 @@ static sm_err add_extensions(struct maker *m, const Sealmill__V1__CreateCaReques
     if (r->name_constraints != NULL) {
         SM_TRY(add_constraints(m, r->name_constraints, diag));
     }
-    to_slices(r->ocsp_urls, r->n_ocsp_urls, a);
-    to_slices(r->ca_issuer_urls, r->n_ca_issuer_urls, b);
     if (r->n_ocsp_urls + r->n_ca_issuer_urls > 0) {
-        SM_TRY(sm_ext_aia(&m->value, a, r->n_ocsp_urls, b, r->n_ca_issuer_urls));
-        add(m, SM_OID_AIA, false);
+        SM_TRY(add_aia(m, cert));
     }
-    to_slices(r->crl_urls, r->n_crl_urls, a);
+    to_slices(r->crl_urls, r->n_crl_urls, urls);
     if (r->n_crl_urls > 0) {
-        SM_TRY(sm_ext_crl_dp(&m->value, a, r->n_crl_urls));
+        SM_TRY(sm_ext_crl_dp(&m->value, urls, r->n_crl_urls));
         add(m, SM_OID_CRL_DP, false);
     }
     return m->err;
@@ -148,9 +166,9 @@ static sm_err make_ca(struct maker *m, const struct sm_ca_cert_request *r, sm_sl
 {
     uint8_t serial[SM_SERIAL_LEN];
     uint8_t own_id[20];
-    const struct sm_public_key *key = sm_key_public(r->key);
+    const struct sm_public_key *key = r->linked_key != NULL ? r->linked_key : sm_key_public(r->key);
     SM_TRY(sm_ca_request_check(r->request, r->validity_s, diag));
-    SM_TRY(add_extensions(m, r->request, diag));
+    SM_TRY(add_extensions(m, r, diag));
     SM_TRY(sm_public_key_id(key, own_id));
     sm_serial_make(serial);
     const struct sm_cert_template_config config = {
@@ -170,7 +188,10 @@ static sm_err make_ca(struct maker *m, const struct sm_ca_cert_request *r, sm_sl
         .subject = r->subject,
         .key = key,
     };
-    if (r->issuer != NULL) {
+    if (r->linked_key != NULL) {
+        params.not_before = r->not_before;
+        params.not_after = r->not_after;
+    } else if (r->issuer != NULL) {
         params.not_before = params.not_before < r->issuer->not_before ? r->issuer->not_before
                                                                       : params.not_before;
         params.not_after = params.not_after > r->issuer->not_after ? r->issuer->not_after

@@ -22,7 +22,15 @@ struct sm_ca_cert_request {
     sm_key *key;                  /* the new CA's */
     sm_key *issuer_key;           /* its own for a root */
     const struct sm_cert *issuer; /* NULL for a root */
+    const char *issuer_name;      /* the parent's */
+    uint32_t issuer_id;           /* the issuing CA's, its own for a root; and the generation */
+    uint32_t issuer_generation;
     int64_t validity_s;
+    /* Of a link certificate (RFC 4210 4.4): the other generation's key, and its own times in Unix
+     * seconds, which need not lie in the issuer's. Else NULL, 0, 0. */
+    const struct sm_public_key *linked_key;
+    int64_t not_before;
+    int64_t not_after;
 };
 
 /* What of a request a certificate cannot say; `validity_s` is the request's or a rollover's, 0: the

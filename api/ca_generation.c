@@ -4,6 +4,7 @@
 #include "api/ca_p.h"
 #include "api/record.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/rand.h"
 #include "base/text.h"
 
@@ -82,6 +83,72 @@ sm_err sm_ca_make_key(struct sm_ca_operation *op, const char *name, uint32_t num
     return err;
 }
 
+/* ---- the inventory ---- */
+
+sm_err sm_ca_note_issued(struct sm_ca_operation *op, sm_slice der, uint32_t ca_id,
+                         uint32_t generation)
+{
+    struct sm_ca_issued *issued = SM_ARENA_NEW(op->a->arena, struct sm_ca_issued);
+    if (issued == NULL) {
+        return SM_ERR(NO_MEMORY);
+    }
+    *issued = (struct sm_ca_issued){der, ca_id, generation, op->issued};
+    op->issued = issued;
+    op->issued_count++;
+    return SM_NO_ERR;
+}
+
+static sm_err add_certificate(const struct sm_admin *a, const struct sm_ca_issued *issued,
+                              struct sm_store_put *put, sm_slice *log)
+{
+    Sealmill__Record__V1__CertificateRecord r;
+    struct sm_cert cert;
+    SM_TRY(sm_cert_parse(issued->der, &cert, a->diag));
+    sealmill__record__v1__certificate_record__init(&r);
+    r.version = SM_RECORD_VERSION;
+    r.ca_id = issued->ca_id;
+    r.ca_generation = issued->generation;
+    r.certificate = sm_binary(issued->der);
+    r.not_before = cert.not_before;
+    r.not_after = cert.not_after;
+    r.issued_at = sm_clock_wall_s();
+    r.requester = sm_text(a->arena, sm_slice_str(a->caller));
+    r.correlation_id = sm_text(a->arena, a->correlation_id);
+    const struct sm_audit audit = {
+        .caller = a->caller,
+        .action = "certificate.issue",
+        .outcome = "ok",
+        .correlation_id = a->correlation_id,
+        .serial = cert.serial,
+        .ca_id = issued->ca_id,
+        .kind = SEALMILL__V1__INVENTORY_EVENT__KIND__KIND_ISSUED,
+    };
+    put->kind = SM_PUT;
+    put->family = SM_FAMILY_CERT;
+    SM_TRY(sm_arena_copy(a->arena, cert.serial, &put->key));
+    SM_TRY(sm_record_pack(&r.base, a->arena, &put->value));
+    return sm_audit_pack(&audit, a->arena, log);
+}
+
+sm_err sm_ca_add_issued(const struct sm_ca_operation *op, struct sm_change *change)
+{
+    const struct sm_admin *a = op->a;
+    struct sm_store_put *puts = sm_arena_alloc(a->arena, (op->issued_count + 1) * sizeof(*puts));
+    sm_slice *logs = sm_arena_alloc(a->arena, (op->issued_count + 1) * sizeof(*logs));
+    size_t n = op->issued_count;
+    if (puts == NULL || logs == NULL) {
+        return SM_ERR(NO_MEMORY);
+    }
+    for (const struct sm_ca_issued *at = op->issued; at != NULL; at = at->next) {
+        n--; /* the list's head is the newest */
+        SM_TRY(add_certificate(a, at, &puts[n], &logs[n]));
+    }
+    change->more = puts;
+    change->more_log = logs;
+    change->more_count = change->more_log_count = op->issued_count;
+    return SM_NO_ERR;
+}
+
 /* ---- the responder ---- */
 
 static int64_t responder_validity(const sm_api *api)
@@ -111,6 +178,7 @@ sm_err sm_ca_make_responder(struct sm_ca_operation *op, const ca_record *record,
     SM_TRY(create_key(op, key_name, "", type, &key));
     sm_err err = sm_ocsp_cert_make(&issuer, ca_key, key, responder_validity(a->api), a->arena,
                                    &der);
+    err = sm_ok(err) ? sm_ca_note_issued(op, der, record->id, g->number) : err;
     if (sm_ok(err) && g->ocsp_key_uri[0] != '\0') {
         err = note(a, &op->superseded, g->ocsp_key_uri);
     }
@@ -184,6 +252,9 @@ static sm_err use_parent(const struct sm_admin *a, const char *parent, ca_genera
                            "the path length of %.63s allows no CA below it", parent);
     }
     out->issuer = &p->cert;
+    out->issuer_name = ca->name;
+    out->issuer_generation = p->number;
+    out->issuer_id = ca->id;
     out->issuer_key = p->key;
     g->chain = sm_arena_alloc(a->arena, (p->chain_count + 1) * sizeof(*g->chain));
     if (g->chain == NULL) {
@@ -209,13 +280,81 @@ sm_err sm_ca_fill_generation(struct sm_ca_operation *op, ca_record *record, ca_g
                                                        : record->ca->state;
         return SM_NO_ERR;
     }
-    struct sm_ca_cert_request request = {
-        .request = r, .subject = subject, .key = key, .issuer_key = key, .validity_s = validity_s};
+    struct sm_ca_cert_request request = {.request = r,
+                                         .subject = subject,
+                                         .key = key,
+                                         .issuer_key = key,
+                                         .issuer_id = record->id,
+                                         .issuer_generation = g->number,
+                                         .validity_s = validity_s};
     if (r->parent[0] != '\0') {
         SM_TRY(use_parent(a, r->parent, g, &request));
     }
     SM_TRY(sm_ca_cert_make(&request, a->arena, &der, a->diag));
+    SM_TRY(sm_ca_note_issued(op, der, request.issuer_id, request.issuer_generation));
     g->certificate = sm_binary(der);
     record->ca->state = SEALMILL__V1__CA_STATE__CA_STATE_ACTIVE;
     return sm_ca_make_responder(op, record, g, key);
+}
+
+/* ---- links ---- */
+
+struct link {
+    const struct sm_cert *issuer;
+    sm_key *issuer_key;
+    uint32_t issuer_generation;
+    const struct sm_cert *linked; /* the generation whose key is certified */
+    int64_t not_before;
+    int64_t not_after;
+};
+
+static sm_err make_link(struct sm_ca_operation *op, const ca_record *record,
+                        const struct link *link, ProtobufCBinaryData *out)
+{
+    const struct sm_admin *a = op->a;
+    struct sm_public_key key;
+    sm_slice der;
+    SM_TRY(sm_public_key_parse(link->linked->spki, &key, a->diag));
+    const struct sm_ca_cert_request request = {
+        .request = record->request,
+        .subject = link->linked->subject,
+        .issuer = link->issuer,
+        .issuer_key = link->issuer_key,
+        .linked_key = &key,
+        .not_before = link->not_before,
+        .not_after = link->not_after,
+    };
+    SM_TRY(sm_ca_cert_make(&request, a->arena, &der, a->diag));
+    SM_TRY(sm_ca_note_issued(op, der, record->id, link->issuer_generation));
+    *out = sm_binary(der);
+    return SM_NO_ERR;
+}
+
+sm_err sm_ca_make_links(struct sm_ca_operation *op, ca_record *record, sm_key *new_key)
+{
+    const struct sm_admin *a = op->a;
+    ca_generation *new = record->generations[record->n_generations - 1];
+    const ca_generation *old = record->generations[record->n_generations - 2];
+    struct sm_cert n;
+    struct sm_cert o;
+    sm_key *old_key;
+    SM_TRY(sm_cert_parse(sm_slice_of(new->certificate.data, new->certificate.len), &n, a->diag));
+    SM_TRY(sm_cert_parse(sm_slice_of(old->certificate.data, old->certificate.len), &o, a->diag));
+    if (o.not_after <= sm_clock_wall_s()) {
+        return SM_NO_ERR; /* nobody relies on it any more */
+    }
+    /* RFC 4210 4.4.1: both end with the old key; the old one's begins with it. */
+    const struct link old_with_new = {&n, new_key, new->number, &o, o.not_before, o.not_after};
+    SM_TRY(make_link(op, record, &old_with_new, &new->old_with_new));
+    sm_err err = sm_api_load_key(a->api, old->key_uri, &old_key, a->diag);
+    if (!sm_ok(err)) {
+        sm_log(SM_LOG_WARN, "link_not_made", SM_KS("ca", record->ca->name), SM_KE("error", err),
+               SM_KS("reason", "the old key is not at hand"), SM_KEND);
+        sm_diag_clear(a->diag);
+        return SM_NO_ERR;
+    }
+    const struct link new_with_old = {&o, old_key, old->number, &n, n.not_before, o.not_after};
+    err = make_link(op, record, &new_with_old, &new->new_with_old);
+    sm_key_detach(&old_key);
+    return err;
 }

@@ -12,6 +12,7 @@
 
 #include "api/ca.h"
 #include "api/ca_cert.h"
+#include "api/record.h"
 #include "gen/sealmill/v1/record.pb-c.h"
 
 typedef Sealmill__Record__V1__CaRecord ca_record;
@@ -22,16 +23,33 @@ struct sm_ca_key_use {
     struct sm_ca_key_use *next;
 };
 
+/* A certificate that the operation made: it goes into the inventory with the CA's record. */
+struct sm_ca_issued {
+    sm_slice der;
+    uint32_t ca_id; /* the issuer's, and its generation */
+    uint32_t generation;
+    struct sm_ca_issued *next;
+};
+
 /* What an operation did so far. */
 struct sm_ca_operation {
     const struct sm_admin *a;
     struct sm_ca_key_use *made;       /* removed when the record is not written */
     struct sm_ca_key_use *superseded; /* removed when it is */
-    bool uncertain;                   /* the write failed, but the record may be on the disk */
+    struct sm_ca_issued *issued;
+    size_t issued_count;
+    bool uncertain; /* the write failed, but the record may be on the disk */
 };
 
 /* Removes the keys that are no more in use after the operation's end. Returns `err`. */
 SM_FALLIBLE sm_ca_operation_end(struct sm_ca_operation *op, sm_err err);
+
+/* Remembers a certificate; `der` lives in the arena. */
+SM_FALLIBLE sm_ca_note_issued(struct sm_ca_operation *op, sm_slice der, uint32_t ca_id,
+                              uint32_t generation);
+/* Adds what was made to the change: CertificateRecords and their log records (RFC 6960 2.2: what is
+ * not in the inventory is "unknown" to OCSP). */
+SM_FALLIBLE sm_ca_add_issued(const struct sm_ca_operation *op, struct sm_change *change);
 
 /* A new key for the generation, or one that is there. Shared. */
 SM_FALLIBLE sm_ca_make_key(struct sm_ca_operation *op, const char *name, uint32_t number,
@@ -46,5 +64,8 @@ SM_FALLIBLE sm_ca_append_generation(const struct sm_admin *a, ca_record *record,
 /* Its certificate (unless an external signer makes it), chain and responder. */
 SM_FALLIBLE sm_ca_fill_generation(struct sm_ca_operation *op, ca_record *record, ca_generation *g,
                                   sm_key *key, sm_slice subject, int64_t validity_s);
+/* Of a root's new generation, the last one: NewWithOld and OldWithNew (RFC 4210 4.4), where the
+ * generation before has not expired; without its key the latter alone. */
+SM_FALLIBLE sm_ca_make_links(struct sm_ca_operation *op, ca_record *record, sm_key *new_key);
 /* The public description follows the last generation. */
 SM_FALLIBLE sm_ca_describe(const struct sm_admin *a, ca_record *record);

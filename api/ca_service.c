@@ -49,6 +49,25 @@ static sm_err get(sm_call *call, const ProtobufCMessage *request, ProtobufCMessa
     return answer(SM_NO_ERR, ca->record->ca, response);
 }
 
+static sm_err add_links(sm_call *call, const struct sm_ca *top, Sealmill__V1__GetChainResponse *r)
+{
+    r->link_certificates = sm_arena_alloc(&call->arena, (2 * top->generation_count + 1) *
+                                                            sizeof(*r->link_certificates));
+    if (r->link_certificates == NULL) {
+        return SM_ERR(NO_MEMORY);
+    }
+    for (size_t i = 0; i < top->generation_count; i++) {
+        const struct sm_ca_generation *g = &top->generations[i];
+        if (g->new_with_old.len > 0) {
+            r->link_certificates[r->n_link_certificates++] = sm_binary(g->new_with_old);
+        }
+        if (g->old_with_new.len > 0) {
+            r->link_certificates[r->n_link_certificates++] = sm_binary(g->old_with_new);
+        }
+    }
+    return SM_NO_ERR;
+}
+
 static sm_err get_chain(sm_call *call, const ProtobufCMessage *request, ProtobufCMessage **response)
 {
     const Sealmill__V1__GetChainRequest *q = (const Sealmill__V1__GetChainRequest *)(const void *)
@@ -72,7 +91,7 @@ static sm_err get_chain(sm_call *call, const ProtobufCMessage *request, Protobuf
         r->certificates[r->n_certificates++] = sm_binary(g->chain[i]);
     }
     *response = &r->base;
-    return SM_NO_ERR;
+    return add_links(call, sm_world_top(call->world, ca), r);
 }
 
 static sm_err create(sm_call *call, const ProtobufCMessage *request, ProtobufCMessage **response)

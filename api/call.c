@@ -47,13 +47,12 @@ sm_err sm_call_init(sm_call *call, const struct sm_call_skin *skin, const struct
     call->loop = loop;
     call->x = x;
     call->start_ns = sm_clock_mono_ns();
-    call->correlation_id = SM_SLICE_NONE;
+    call->correlation_id = sm_http_correlation_id(x);
     sm_arena_init(&call->arena, CALL_ARENA_CAP);
     if (method->roles == SM_ROLE_NONE_NEEDED) {
         return SM_NO_ERR;
     }
     call->world = sm_world_attach(sm_api_of(loop));
-    call->correlation_id = sm_http_correlation_id(x);
     SM_TRY(sm_known_caller_identify(call));
     return sm_caller_require(&call->caller, method->roles, &call->diag);
 }
@@ -67,6 +66,14 @@ void sm_call_deinit(sm_call *call)
 bool sm_call_send(sm_call *call, const ProtobufCMessage *message)
 {
     return call->gone || call->finished || call->skin->send(call, message);
+}
+
+void sm_call_resume(sm_call *call)
+{
+    if (call->paused) {
+        call->paused = false;
+        call->skin->resume(call);
+    }
 }
 
 static void log_failure(const sm_call *call, sm_err err)
@@ -93,7 +100,7 @@ void sm_call_finish(sm_call *call, sm_err err)
     if (!sm_ok(err)) {
         log_failure(call, err);
         if (sm_err_is(err, SM_E_FORBIDDEN)) {
-            sm_refusal_record(call, err, &call->diag);
+            sm_refusal_record(call, call->correlation_id, err, &call->diag);
         }
     }
     if (!call->gone) {

@@ -43,7 +43,7 @@ struct sm_method {
     /* Client streams: each message, then the half-close. */
     void (*on_message)(sm_call *call, const ProtobufCMessage *message, sm_arena *arena);
     void (*on_half_close)(sm_call *call);
-    /* There is room again after sm_call_send said false. */
+    /* There is room again after sm_call_send said false; with it messages come again. */
     void (*on_writable)(sm_call *call);
     /* The peer has gone, or the deadline has passed; the memory lives until every hold is
      * released. */
@@ -53,6 +53,7 @@ struct sm_method {
 struct sm_call_skin {
     bool (*send)(sm_call *call, const ProtobufCMessage *message);
     void (*finish)(sm_call *call, sm_err err);
+    void (*resume)(sm_call *call); /* of client streams */
 };
 
 struct sm_call {
@@ -70,6 +71,7 @@ struct sm_call {
     void *user;    /* the handler's */
     bool finished; /* an answer was given */
     bool gone;     /* nobody waits for one */
+    bool paused;   /* no message is wanted: set inside on_message, ended by sm_call_resume */
     /* work handlers */
     sm_errand errand;
     const ProtobufCMessage *request;
@@ -88,6 +90,8 @@ void sm_call_run(sm_call *call, const ProtobufCMessage *request);
 
 /* One message; false: wait for on_writable. */
 bool sm_call_send(sm_call *call, const ProtobufCMessage *message);
+/* Messages come again after the call was paused; perhaps inside. */
+void sm_call_resume(sm_call *call);
 /* The end, with an error or without. Counts and logs it. */
 void sm_call_finish(sm_call *call, sm_err err);
 /* A unary answer: send and finish. */

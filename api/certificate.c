@@ -17,7 +17,7 @@ const struct sm_method sm_certificate_methods[] = {
      .response = &sealmill__v1__issue_stream_response__descriptor, .roles = ISSUERS,
      .client_streaming = true, .server_streaming = true, .start = sm_start_issue_stream,
      .on_message = sm_issue_stream_message, .on_half_close = sm_issue_stream_half_close,
-     .on_gone = sm_issue_stream_gone},
+     .on_writable = sm_issue_stream_writable, .on_gone = sm_issue_stream_gone},
     {SERVICE, .name = "Renew", .request = &sealmill__v1__renew_request__descriptor,
      .response = &sealmill__v1__issue_response__descriptor, .roles = ISSUERS, .http_method = "POST",
      .http_path = "/v1/certificates/{serial}:renew", .body = true, .start = sm_start_renew,

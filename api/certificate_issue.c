@@ -65,13 +65,21 @@ void sm_issue_gone(sm_call *call)
 
 /* ---- IssueStream ---- */
 
-#define STREAM_IN_FLIGHT_MAX 4096
+/* Octets of answers, waiting and still to come, from which a stream's next requests stay in the
+ * client's window: 350 certificates of P-256 keys with their chain, some milliseconds of work. */
+#define STREAM_DUE_HIGH (512U << 10)
+#define STREAM_DUE_LOW (STREAM_DUE_HIGH / 2)
+#define STREAM_ANSWER_FIRST 16384 /* taken for one before the first is there */
+#define STREAM_ANSWER_MIN 1024
 
 struct stream {
     sm_list items; /* under way */
     size_t in_flight;
+    size_t answer_len; /* of the largest so far */
     bool half_closed;
 };
+
+#define ITEM_ID_SIZE 96 /* 64 octets of a given id, 20 digits */
 
 struct stream_item {
     sm_list node;
@@ -79,7 +87,30 @@ struct stream_item {
     sm_issue issue;
     sm_call *call;
     uint64_t id;
+    char correlation_id[ITEM_ID_SIZE];
 };
+
+/* What the client will have to take for all that it has asked for. */
+static size_t answers_due(sm_call *call)
+{
+    const struct stream *s = call->user;
+    size_t each = s->answer_len == 0 ? STREAM_ANSWER_FIRST : s->answer_len;
+    return sm_http_queued(call->x) + s->in_flight * each;
+}
+
+static void maybe_resume(sm_call *call)
+{
+    if (call->paused && answers_due(call) <= STREAM_DUE_LOW) {
+        sm_call_resume(call);
+    }
+}
+
+void sm_issue_stream_writable(sm_call *call)
+{
+    if (call->user != NULL) {
+        maybe_resume(call);
+    }
+}
 
 static void maybe_end(sm_call *call)
 {
@@ -89,13 +120,23 @@ static void maybe_end(sm_call *call)
     }
 }
 
+/* The stream's, and the client's number for the item. */
+static sm_slice item_correlation_id(const sm_call *call, uint64_t id, char out[ITEM_ID_SIZE])
+{
+    int n = snprintf(out, ITEM_ID_SIZE, "%.*s-%llu", (int)call->correlation_id.len,
+                     (const char *)call->correlation_id.ptr, (unsigned long long)id);
+    return sm_slice_of(out, (size_t)n);
+}
+
 static void answer_item(sm_call *call, uint64_t id, const sm_issue *issue, sm_err err,
                         const sm_diag *diag)
 {
+    struct stream *s = call->user;
     Sealmill__V1__IssueStreamResponse answer;
     Sealmill__V1__IssueError error;
     Sealmill__V1__IssueResponse response;
     sm_diag copy = *diag;
+    char correlation_id[ITEM_ID_SIZE];
     sm_buf text = sm_buf_init(1024);
     sealmill__v1__issue_stream_response__init(&answer);
     sealmill__v1__issue_error__init(&error);
@@ -111,11 +152,17 @@ static void answer_item(sm_call *call, uint64_t id, const sm_issue *issue, sm_er
         answer.error = &error;
         error.code = (int32_t)sm_grpc_status_of(err);
         error.field = copy.field;
+        (void)item_correlation_id(call, id, correlation_id);
+        error.correlation_id = correlation_id;
         if (sm_ok(sm_buf_err(&text))) {
             error.message = (char *)text.ptr;
         }
     }
+    size_t before = sm_http_queued(call->x);
     (void)sm_call_send(call, &answer.base);
+    size_t len = sm_http_queued(call->x) - before;
+    len = len < STREAM_ANSWER_MIN ? STREAM_ANSWER_MIN : len;
+    s->answer_len = len > s->answer_len ? len : s->answer_len;
     sm_buf_deinit(&text);
 }
 
@@ -126,12 +173,13 @@ static void on_item_issued(sm_issue *issue)
     struct stream *s = call->user;
     answer_item(call, item->id, issue, issue->err, &issue->diag);
     if (sm_err_is(issue->err, SM_E_FORBIDDEN)) {
-        sm_refusal_record(call, issue->err, &issue->diag);
+        sm_refusal_record(call, issue->correlation_id, issue->err, &issue->diag);
     }
     s->in_flight--;
     sm_list_remove(&item->node);
     sm_arena_deinit(&item->arena);
     sm_free(item);
+    maybe_resume(call);
     maybe_end(call);
     sm_call_release(call);
 }
@@ -174,9 +222,6 @@ void sm_issue_stream_message(sm_call *call, const ProtobufCMessage *message, sm_
     }
     if (m->request == NULL) {
         err = sm_diag_set(&diag, SM_ERR(INVALID), "request", "it is missing");
-    } else if (s->in_flight >= STREAM_IN_FLIGHT_MAX) {
-        err = sm_diag_set(&diag, SM_ERR(QUEUE_FULL), "", "%d requests of this stream are under way",
-                          STREAM_IN_FLIGHT_MAX);
     } else {
         item = sm_calloc(1, sizeof(*item));
         err = item == NULL ? SM_ERR(NO_MEMORY) : SM_NO_ERR;
@@ -193,12 +238,13 @@ void sm_issue_stream_message(sm_call *call, const ProtobufCMessage *message, sm_
     item->issue.arena = &item->arena;
     item->issue.request = m->request;
     item->issue.caller = &call->caller;
-    item->issue.correlation_id = call->correlation_id;
+    item->issue.correlation_id = item_correlation_id(call, m->id, item->correlation_id);
     item->issue.done = on_item_issued;
     s->in_flight++;
     sm_list_push_back(&s->items, &item->node);
     sm_call_hold(call);
     sm_issue_start(&item->issue);
+    call->paused = answers_due(call) > STREAM_DUE_HIGH;
 }
 
 void sm_issue_stream_half_close(sm_call *call)

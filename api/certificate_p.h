@@ -21,6 +21,7 @@ void sm_issue_gone(sm_call *call);
 void sm_start_issue_stream(sm_call *call, const ProtobufCMessage *request);
 void sm_issue_stream_message(sm_call *call, const ProtobufCMessage *message, sm_arena *arena);
 void sm_issue_stream_half_close(sm_call *call);
+void sm_issue_stream_writable(sm_call *call);
 void sm_issue_stream_gone(sm_call *call);
 sm_err sm_work_get(sm_call *call, const ProtobufCMessage *request, ProtobufCMessage **response);
 sm_err sm_work_list(sm_call *call, const ProtobufCMessage *request, ProtobufCMessage **response);

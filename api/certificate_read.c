@@ -154,7 +154,7 @@ sm_err sm_work_get(sm_call *call, const ProtobufCMessage *request, ProtobufCMess
     const struct sm_ca *ca = sm_world_ca_by_id(call->world, record->ca_id);
     const struct sm_ca_generation *g = ca == NULL ? NULL
                                                   : sm_ca_generation(ca, record->ca_generation);
-    if (g != NULL) {
+    if (g != NULL && g->cert.der.len > 0) {
         c->chain = sm_arena_alloc(&call->arena, (g->chain_count + 1) * sizeof(*c->chain));
         if (c->chain == NULL) {
             return SM_ERR(NO_MEMORY);

@@ -34,6 +34,9 @@ static sm_err load(struct transition *t, const char *serial)
     const struct sm_ca *ca = sm_world_ca_by_id(call->world, r->ca_id);
     t->ca_id = r->ca_id;
     t->profile = r->profile;
+    if (r->profile[0] == '\0') { /* a CA's own, or its responder's */
+        return sm_caller_require(&call->caller, SM_ROLE_ADMIN, &call->diag);
+    }
     return sm_caller_require_ra(&call->caller, ca == NULL ? "?" : ca->name, r->profile,
                                 &call->diag);
 }

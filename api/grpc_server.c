@@ -10,16 +10,19 @@
 struct grpc_call {
     sm_call call;
     sm_grpc_reader reader;
-    sm_buf out; /* one message under way */
+    sm_buf out;  /* one message under way */
+    sm_buf held; /* of the body: not looked at, nor given back to the peer's window */
     bool started;
     bool got_message;
     bool accepts_gzip;
-    bool held; /* the exchange, until on_close */
+    bool reading; /* inside read_on */
+    bool ended;   /* the request is complete */
     sm_timer deadline;
     bool has_deadline;
 };
 
-#define GZIP_FROM 1024 /* smaller messages gain nothing */
+#define HELD_MAX (64U << 20) /* the peer's window ends long before */
+#define GZIP_FROM 1024       /* smaller messages gain nothing */
 
 static struct grpc_call *of(sm_call *call)
 {
@@ -33,8 +36,9 @@ static const sm_http_header content_type = {{(const uint8_t *)"content-type", 12
 
 static void start_answer(struct grpc_call *g)
 {
-    sm_http_header headers[3] = {content_type};
+    sm_http_header headers[4] = {content_type};
     size_t count = 1;
+    headers[count++] = SM_HEADER("x-request-id", g->call.correlation_id);
     if (g->accepts_gzip) {
         headers[count++] = SM_HEADER("grpc-encoding", SM_LIT("gzip"));
         headers[count++] = SM_HEADER("grpc-accept-encoding", SM_LIT("identity,gzip"));
@@ -102,9 +106,6 @@ static size_t make_trailers(sm_call *call, sm_err err, sm_buf *scratch, sm_http_
         out[count++] = SM_HEADER("grpc-status-details-bin",
                                  sm_slice_from(sm_buf_slice(scratch), message_len));
     }
-    if (call->correlation_id.len > 0) {
-        out[count++] = SM_HEADER("x-request-id", call->correlation_id);
-    }
     sm_buf_deinit(&text);
     sm_buf_deinit(&details);
     return count;
@@ -120,8 +121,9 @@ static void finish_call(sm_call *call, sm_err err)
         sm_http_finish(call->x, trailers, count);
     } else if (!sm_ok(err)) {
         trailers[0] = content_type; /* Trailers-Only */
-        size_t count = make_trailers(call, err, &scratch, trailers + 1);
-        sm_http_reply_headers_only(call->x, 200, trailers, count + 1);
+        trailers[1] = SM_HEADER("x-request-id", call->correlation_id);
+        size_t count = make_trailers(call, err, &scratch, trailers + 2);
+        sm_http_reply_headers_only(call->x, 200, trailers, count + 2);
     } else {
         start_answer(g);
         size_t count = make_trailers(call, err, &scratch, trailers);
@@ -129,8 +131,6 @@ static void finish_call(sm_call *call, sm_err err)
     }
     sm_buf_deinit(&scratch);
 }
-
-static const struct sm_call_skin grpc_skin = {send_message, finish_call};
 
 /* ---- requests ---- */
 
@@ -160,33 +160,31 @@ static void take_message(struct grpc_call *g, sm_slice bytes)
     sm_arena_deinit(&arena);
 }
 
-static void on_body(void *ctx, sm_http_exchange *x, sm_slice bytes)
+/* The messages in `*rest`, as long as the answers to them find room. */
+static void take_messages(struct grpc_call *g, sm_slice *rest)
 {
-    struct grpc_call *g = ctx;
-    sm_slice rest = bytes;
+    sm_call *call = &g->call;
     sm_slice message;
-    sm_err err;
-    while (!g->call.finished && sm_grpc_reader_next(&g->reader, &rest, &message, &err)) {
+    sm_err err = SM_NO_ERR;
+    while (!call->finished && !call->paused && sm_http_has_room(call->x) &&
+           sm_grpc_reader_next(&g->reader, rest, &message, &err)) {
         take_message(g, message);
     }
-    if (!g->call.finished && !sm_ok(err)) {
+    if (!call->finished && !sm_ok(err)) {
         err = sm_err_is(err, SM_E_TOO_LARGE)
-                  ? sm_diag_set(&g->call.diag, SM_ERR(EXHAUSTED), "",
+                  ? sm_diag_set(&call->diag, SM_ERR(EXHAUSTED), "",
                                 "the message is larger than %u octets", g->reader.max)
-                  : sm_diag_set(&g->call.diag, err, "", "a broken gRPC frame");
-        sm_call_finish(&g->call, err);
+                  : sm_diag_set(&call->diag, err, "", "a broken gRPC frame");
+        sm_call_finish(call, err);
     }
-    sm_http_consume(x, bytes.len);
+    if (call->finished) {
+        *rest = SM_SLICE_NONE;
+    }
 }
 
-static void on_end(void *ctx, sm_http_exchange *x)
+static void end_request(struct grpc_call *g)
 {
-    struct grpc_call *g = ctx;
     sm_call *call = &g->call;
-    (void)x;
-    if (call->finished) {
-        return;
-    }
     if (sm_grpc_reader_is_partial(&g->reader)) {
         sm_call_finish(call, sm_diag_set(&call->diag, SM_ERR(TRUNCATED), "",
                                          "the stream ended inside a message"));
@@ -202,6 +200,60 @@ static void on_end(void *ctx, sm_http_exchange *x)
     }
 }
 
+/* What was held, then the request's end if it has come. */
+static void read_on(struct grpc_call *g)
+{
+    if (g->reading) {
+        return; /* it looks again by itself */
+    }
+    g->reading = true;
+    sm_slice rest = sm_buf_slice(&g->held);
+    take_messages(g, &rest);
+    size_t taken = g->held.len - rest.len;
+    sm_buf_consume(&g->held, taken);
+    g->reading = false;
+    sm_http_consume(g->call.x, taken);
+    if (g->ended && g->held.len == 0 && !g->call.finished) {
+        g->ended = false;
+        end_request(g);
+    }
+}
+
+/* A peer that takes no answers may not go on asking: what it sends stays in its window. */
+static void on_body(void *ctx, sm_http_exchange *x, sm_slice bytes)
+{
+    struct grpc_call *g = ctx;
+    sm_slice rest = bytes;
+    if (g->held.len == 0) {
+        g->reading = true;
+        take_messages(g, &rest);
+        g->reading = false;
+    }
+    sm_buf_put(&g->held, rest);
+    if (!sm_ok(sm_buf_err(&g->held))) {
+        sm_http_abort(x, 2);
+        return;
+    }
+    sm_http_consume(x, bytes.len - rest.len);
+}
+
+static void on_end(void *ctx, sm_http_exchange *x)
+{
+    struct grpc_call *g = ctx;
+    (void)x;
+    g->ended = true;
+    read_on(g);
+}
+
+static void resume(sm_call *call)
+{
+    if (!call->gone) {
+        read_on(of(call));
+    }
+}
+
+static const struct sm_call_skin grpc_skin = {send_message, finish_call, resume};
+
 static void on_writable(void *ctx, sm_http_exchange *x)
 {
     struct grpc_call *g = ctx;
@@ -209,6 +261,7 @@ static void on_writable(void *ctx, sm_http_exchange *x)
     if (g->call.method->on_writable != NULL && !g->call.finished) {
         g->call.method->on_writable(&g->call);
     }
+    read_on(g);
 }
 
 static void on_close(void *ctx, sm_http_exchange *x, sm_err err)
@@ -233,6 +286,7 @@ static void on_memory_end(void *ctx)
     struct grpc_call *g = ctx;
     sm_grpc_reader_deinit(&g->reader);
     sm_buf_deinit(&g->out);
+    sm_buf_deinit(&g->held);
     sm_call_deinit(&g->call);
 }
 
@@ -267,19 +321,41 @@ static sm_err set_deadline(struct grpc_call *g, sm_http_exchange *x)
     return sm_timer_start(sm_http_loop(x), &g->deadline, ms > UINT32_MAX ? UINT32_MAX : ms);
 }
 
-static sm_err set_encoding(struct grpc_call *g, sm_http_exchange *x, uint32_t message_max)
+/* Of what anybody may send: names of services and files. 256 streams of a connection that all stop
+ * inside a message then hold 4 MiB, not a gigabyte. */
+#define ANONYMOUS_MESSAGE_MAX 16384U
+
+static sm_err set_encoding(struct grpc_call *g, sm_http_exchange *x, const struct sm_method *method,
+                           uint32_t message_max)
 {
+    bool anonymous = method == NULL || method->roles == SM_ROLE_NONE_NEEDED;
+    bool less = anonymous && message_max > ANONYMOUS_MESSAGE_MAX;
     sm_slice encoding = sm_http_header_get(x, SM_LIT("grpc-encoding"));
     sm_slice accepts = sm_http_header_get(x, SM_LIT("grpc-accept-encoding"));
     bool gzip = sm_slice_equal(encoding, SM_LIT("gzip"));
     g->accepts_gzip = gzip &&
                       sm_slice_search(accepts, SM_LIT("gzip")) < accepts.len; /* answered in kind */
-    sm_grpc_reader_init(&g->reader, message_max, gzip);
+    sm_grpc_reader_init(&g->reader, less ? ANONYMOUS_MESSAGE_MAX : message_max, gzip);
     g->out = sm_buf_init((size_t)message_max * 4);
+    g->held = sm_buf_init(HELD_MAX);
     bool known = gzip || encoding.len == 0 || sm_slice_equal(encoding, SM_LIT("identity"));
     return known ? SM_NO_ERR
                  : sm_diag_set(&g->call.diag, SM_ERR(UNIMPLEMENTED), "grpc-encoding",
                                "only identity and gzip are known");
+}
+
+#define ANONYMOUS_STREAM_MS 300000 /* nobody needs as long to ask for descriptors */
+
+/* How long the request may take, and how large it may be: its messages have a limit of their own. */
+static void limit_request(sm_http_exchange *x, const struct sm_method *method)
+{
+    if (method == NULL || !method->client_streaming) {
+        sm_http_expect_end(x);
+    } else if (method->roles == SM_ROLE_NONE_NEEDED) {
+        sm_http_set_deadline(x, ANONYMOUS_STREAM_MS);
+    } else {
+        sm_http_limit_body(x, UINT64_MAX);
+    }
 }
 
 static const struct sm_method unknown_method = {
@@ -293,19 +369,34 @@ bool sm_grpc_is_request(const sm_http_exchange *x)
            (type.len == grpc.len || type.ptr[grpc.len] == '+' || type.ptr[grpc.len] == ';');
 }
 
+/* PROTOCOL-HTTP2, Requests: the method is POST. */
+static bool refuse_method(sm_http_exchange *x)
+{
+    const sm_http_header allow = SM_HEADER("allow", SM_LIT("POST")); /* RFC 9110 15.5.6 */
+    if (sm_slice_equal(sm_http_method(x), SM_LIT("POST"))) {
+        return false;
+    }
+    sm_http_reply_headers_only(x, 405, &allow, 1);
+    return true;
+}
+
 void sm_grpc_serve(sm_api_loop *loop, sm_http_exchange *x, uint32_t message_max)
 {
+    if (refuse_method(x)) {
+        return;
+    }
     struct grpc_call *g = SM_ARENA_NEW(sm_http_arena(x), struct grpc_call);
     if (g == NULL) {
         sm_http_abort(x, 2);
         return;
     }
     const struct sm_method *method = sm_method_by_path(sm_http_path(x));
-    sm_err err = set_encoding(g, x, message_max);
+    sm_err err = set_encoding(g, x, method, message_max);
     sm_err init = sm_call_init(&g->call, &grpc_skin, method == NULL ? &unknown_method : method,
                                loop, x);
     sm_http_on_free(x, on_memory_end, g);
     sm_http_accept(x, &stream_ops, g);
+    limit_request(x, method);
     if (method == NULL) {
         char shown[120];
         err = sm_diag_set(&g->call.diag, SM_ERR(UNIMPLEMENTED), "", "there is no method %s",

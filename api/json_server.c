@@ -5,9 +5,11 @@
 #include "base/text.h"
 #include "proto/grpc.h"
 #include "proto/message.h"
+#include "proto/utf8.h"
 
 #define VARIABLES_MAX 4
-#define ANSWER_MAX (64U << 20)
+#define ANSWER_MAX SM_HTTP_REPLY_MAX
+#define ALLOW_MAX 128 /* every verb there is */
 
 struct route_match {
     const struct sm_method *method;
@@ -20,6 +22,7 @@ struct json_call {
     sm_call call;
     struct route_match match;
     bool started; /* a stream */
+    sm_buf allow; /* 405: the verbs that the path takes */
 };
 
 static struct json_call *of(sm_call *call)
@@ -74,16 +77,20 @@ static size_t fixed_length(const char *template)
     return n;
 }
 
-/* The path's other verbs, for a 405: "GET, HEAD, PUT". */
-static void add_allowed(sm_buf *allow, const char *verb)
+/* "GET, HEAD, POST": each once. */
+static void add_verb(sm_buf *list, sm_slice verb)
 {
-    bool get = strcmp(verb, "GET") == 0;
-    if (sm_slice_search(sm_buf_slice(allow), sm_slice_str(verb)) == allow->len) {
-        sm_buf_printf(allow, "%s%s%s", allow->len == 0 ? "" : ", ", verb, get ? ", HEAD" : "");
+    if (sm_slice_search(sm_buf_slice(list), verb) < list->len) {
+        return;
+    }
+    sm_buf_put(list, list->len == 0 ? SM_SLICE_NONE : SM_LIT(", "));
+    sm_buf_put(list, verb);
+    if (sm_slice_equal(verb, SM_LIT("GET"))) {
+        add_verb(list, SM_LIT("HEAD"));
     }
 }
 
-/* NULL: none; `allow` has what the path would take. */
+/* The verbs of rows whose path fits, but not the verb, are added to `allow`. */
 static const struct sm_method *find_route(sm_slice verb, sm_slice path, struct route_match *out,
                                           sm_buf *allow)
 {
@@ -98,7 +105,7 @@ static const struct sm_method *find_route(sm_slice verb, sm_slice path, struct r
         }
         sm_slice want = sm_slice_str(m->http_method);
         if (!sm_slice_equal(verb, want) && !(head && sm_slice_equal(want, SM_LIT("GET")))) {
-            add_allowed(allow, m->http_method);
+            add_verb(allow, want);
             continue;
         }
         if (best == NULL || fixed_length(m->http_path) > best_fixed) {
@@ -122,32 +129,37 @@ static size_t common_headers(sm_call *call, sm_slice type, sm_http_header out[4]
     return 3;
 }
 
-/* RFC 8259 7; control characters do not get so far. */
-static void put_text(sm_buf *out, sm_slice text)
+/* RFC 8259 7. Texts are cut at a number of octets, which may be inside a character. */
+static void put_member(sm_buf *out, const char *name, sm_slice text)
 {
+    bool whole = sm_utf8_is_valid(text);
+    sm_buf_printf(out, ",\"%s\":\"", name);
     for (size_t i = 0; i < text.len; i++) {
         uint8_t c = text.ptr[i];
         if (c == '"' || c == '\\') {
             sm_buf_put_byte(out, '\\');
         }
-        sm_buf_put_byte(out, c < 0x20 ? ' ' : c);
+        sm_buf_put_byte(out, c < 0x20 ? ' ' : !whole && c >= 0x80 ? '?' : c);
     }
+    sm_buf_put_byte(out, '"');
 }
 
-/* The field may be a parameter's name: the caller's own octets. */
+static unsigned status_of(sm_call *call, sm_err err)
+{
+    return of(call)->allow.len > 0 ? 405 : sm_grpc_http_status(sm_grpc_status_of(err));
+}
+
 static void write_error(sm_call *call, sm_err err, sm_buf *out)
 {
-    enum sm_grpc_status status = sm_grpc_status_of(err);
     sm_buf text = sm_buf_init(1024);
     sm_grpc_message(err, &call->diag, &text);
-    sm_buf_printf(out, "{\"error\":{\"code\":%u,\"status\":\"%s\",\"reason\":\"%s\",\"field\":\"",
-                  sm_grpc_http_status(status), sm_grpc_status_name(status), sm_err_name(err));
-    put_text(out, sm_slice_str(call->diag.field));
-    sm_buf_put_str(out, "\",\"message\":\"");
-    put_text(out, sm_buf_slice(&text));
-    sm_buf_put_str(out, "\",\"requestId\":\"");
-    put_text(out, call->correlation_id);
-    sm_buf_put_str(out, "\"}}\n");
+    sm_buf_printf(out, "{\"error\":{\"code\":%u", status_of(call, err));
+    put_member(out, "status", sm_slice_str(sm_grpc_status_name(sm_grpc_status_of(err))));
+    put_member(out, "reason", sm_slice_str(sm_err_name(err)));
+    put_member(out, "field", sm_slice_str(call->diag.field));
+    put_member(out, "message", sm_buf_slice(&text));
+    put_member(out, "requestId", call->correlation_id);
+    sm_buf_put_str(out, "}}\n");
     sm_buf_deinit(&text);
 }
 
@@ -169,9 +181,12 @@ static void finish_call(sm_call *call, sm_err err)
         sm_http_finish(call->x, NULL, 0);
     } else {
         size_t count = common_headers(call, SM_LIT("application/json"), headers);
-        unsigned status = sm_grpc_http_status(sm_grpc_status_of(err));
+        unsigned status = status_of(call, err);
         if (status == 401) {
             headers[count++] = SM_HEADER("www-authenticate", SM_LIT("Bearer realm=\"sealmill\""));
+        }
+        if (status == 405) { /* RFC 9110 15.5.6 */
+            headers[count++] = SM_HEADER("allow", sm_buf_slice(&of(call)->allow));
         }
         if (sm_err_category(err) == SM_BUSY) {
             headers[count++] = SM_HEADER("retry-after", SM_LIT("1"));
@@ -213,7 +228,7 @@ static bool send_message(sm_call *call, const ProtobufCMessage *message)
     return room;
 }
 
-static const struct sm_call_skin json_skin = {send_message, finish_call};
+static const struct sm_call_skin json_skin = {.send = send_message, .finish = finish_call};
 
 /* ---- requests ---- */
 
@@ -316,23 +331,22 @@ static void on_writable(void *ctx, sm_http_exchange *x)
 static void on_memory_end(void *ctx)
 {
     struct json_call *j = ctx;
+    sm_buf_deinit(&j->allow);
     sm_call_deinit(&j->call);
 }
 
-static void reply_no_route(sm_http_exchange *x, const sm_buf *allow)
+static const struct sm_method no_method = {
+    .service = "-", .name = "-", .roles = SM_ROLE_NONE_NEEDED};
+
+/* Not counted, nor logged, as a call of the API: it is none. */
+static void refuse_path(struct json_call *j)
 {
-    /* RFC 9110 15.5.6: a 405 MUST say what is allowed. */
-    const sm_http_header headers[] = {SM_HEADER("content-type", SM_LIT("application/json")),
-                                      SM_HEADER("allow", sm_buf_slice(allow))};
-    if (allow->len > 0) {
-        sm_http_reply(x, 405, headers, 2,
-                      SM_LIT("{\"error\":{\"code\":405,\"status\":\"UNIMPLEMENTED\","
-                             "\"message\":\"another method is wanted\"}}\n"));
-    } else {
-        sm_http_reply(x, 404, headers, 1,
-                      SM_LIT("{\"error\":{\"code\":404,\"status\":\"NOT_FOUND\","
-                             "\"message\":\"there is nothing at this path\"}}\n"));
-    }
+    sm_call *call = &j->call;
+    finish_call(call, j->allow.len > 0 ? sm_diag_set(&call->diag, SM_ERR(UNIMPLEMENTED), "",
+                                                     "this path wants another method: %.*s",
+                                                     (int)j->allow.len, (const char *)j->allow.ptr)
+                                       : sm_diag_set(&call->diag, SM_ERR(NOT_FOUND), "",
+                                                     "there is nothing at this path"));
 }
 
 void sm_json_serve(sm_api_loop *loop, sm_http_exchange *x, uint64_t body_max)
@@ -342,18 +356,16 @@ void sm_json_serve(sm_api_loop *loop, sm_http_exchange *x, uint64_t body_max)
         sm_http_abort(x, 2);
         return;
     }
-    sm_buf allow = sm_buf_init(64);
+    j->allow = sm_buf_init(ALLOW_MAX);
     const struct sm_method *method = find_route(sm_http_method(x), sm_http_path(x), &j->match,
-                                                &allow);
+                                                &j->allow);
+    sm_err err = sm_call_init(&j->call, &json_skin, method == NULL ? &no_method : method, loop, x);
+    sm_http_on_free(x, on_memory_end, j);
     if (method == NULL) {
-        reply_no_route(x, &allow);
-    }
-    sm_buf_deinit(&allow);
-    if (method == NULL) {
+        refuse_path(j);
         return;
     }
-    sm_err err = sm_call_init(&j->call, &json_skin, method, loop, x);
-    sm_http_on_free(x, on_memory_end, j);
+    sm_buf_reset(&j->allow);
     if (!sm_ok(err)) {
         sm_call_finish(&j->call, err); /* its body is passed over: nothing of it may be done */
         return;

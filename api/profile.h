@@ -20,6 +20,7 @@
 
 #define SM_PROFILE_RULES_MAX 64
 #define SM_PROFILE_EXTENSIONS_MAX 32
+#define SM_PROFILE_URLS_MAX 16 /* of each kind: relying parties try a few */
 
 struct sm_pattern {
     bool used;

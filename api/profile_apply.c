@@ -377,7 +377,9 @@ static sm_err apply_validity(struct apply *a)
     }
     if (a->out->not_after <= a->in->now || a->out->not_after <= a->out->not_before) {
         return sm_diag_set(a->diag, SM_ERR(POLICY), "validity_seconds",
-                           "nothing would be left of it: the CA's certificate ends");
+                           a->out->not_after == a->in->ca_not_after
+                               ? "nothing would be left of it: the CA's own certificate ends"
+                               : "it is over before the certificate is there: ask for longer");
     }
     return SM_NO_ERR;
 }

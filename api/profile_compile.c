@@ -271,13 +271,12 @@ static sm_err add_constraints(const Sealmill__V1__Profile *m, sm_arena *arena,
                          diag); /* RFC 5280 4.2.1.10: critical */
 }
 
-#define URLS_MAX 16
 #define POLICIES_MAX 16
 
-static sm_err to_slices(char *const *texts, size_t count, sm_slice out[URLS_MAX], const char *field,
-                        sm_diag *diag)
+static sm_err to_slices(char *const *texts, size_t count, sm_slice out[SM_PROFILE_URLS_MAX],
+                        const char *field, sm_diag *diag)
 {
-    SM_TRY(check_count(count, URLS_MAX, field, diag));
+    SM_TRY(check_count(count, SM_PROFILE_URLS_MAX, field, diag));
     for (size_t i = 0; i < count; i++) {
         out[i] = sm_slice_str(texts[i]);
     }
@@ -287,8 +286,8 @@ static sm_err to_slices(char *const *texts, size_t count, sm_slice out[URLS_MAX]
 static sm_err add_pointers(const Sealmill__V1__Profile *m, sm_arena *arena, struct sm_profile *out,
                            sm_buf *value, sm_diag *diag)
 {
-    sm_slice a[URLS_MAX];
-    sm_slice b[URLS_MAX];
+    sm_slice a[SM_PROFILE_URLS_MAX];
+    sm_slice b[SM_PROFILE_URLS_MAX];
     SM_TRY(to_slices(m->ocsp_urls, m->n_ocsp_urls, a, "ocsp_urls", diag));
     SM_TRY(to_slices(m->ca_issuer_urls, m->n_ca_issuer_urls, b, "ca_issuer_urls", diag));
     if (m->n_ocsp_urls + m->n_ca_issuer_urls > 0) {
@@ -319,7 +318,7 @@ static sm_err add_policies(const Sealmill__V1__Profile *m, sm_arena *arena, stru
                            sm_buf *value, sm_diag *diag)
 {
     struct sm_policy policies[POLICIES_MAX];
-    sm_slice cps[POLICIES_MAX][URLS_MAX];
+    sm_slice cps[POLICIES_MAX][SM_PROFILE_URLS_MAX];
     size_t count = m->n_policies;
     if (count == 0) {
         return SM_NO_ERR;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/public_server.h"
 
+#include "api/ca_publish.h"
 #include "api/health.h"
 #include "api/ocsp_server.h"
 #include "api/world.h"
@@ -20,26 +21,25 @@ static bool is_get(const sm_http_exchange *x)
            sm_slice_equal(sm_http_method(x), SM_LIT("HEAD"));
 }
 
-/* /ca/<name>.cer: one certificate in DER (RFC 5280 4.2.2.1). */
+/* Below /ca/. A certificate never changes, but which one is current does. */
 static void serve_ca(sm_api_loop *loop, sm_http_exchange *x, sm_slice file)
 {
-    char name[80];
-    const sm_http_header headers[] = {SM_HEADER("content-type", SM_LIT("application/pkix-cert")),
-                                      SM_HEADER("cache-control", SM_LIT("public, max-age=3600"))};
-    sm_slice suffix = SM_LIT(".cer");
     sm_world *world = sm_world_attach(sm_api_of(loop));
-    const struct sm_ca *ca = NULL;
-    if (sm_slice_ends_with(file, suffix) && file.len < sizeof(name) + suffix.len) {
-        memcpy(name, file.ptr, file.len - suffix.len);
-        name[file.len - suffix.len] = '\0';
-        ca = sm_world_ca(world, name);
-    }
-    const struct sm_ca_generation *g = ca == NULL ? NULL : sm_ca_current(ca);
-    if (g != NULL && g->cert.der.len > 0) {
-        sm_http_reply(x, 200, headers, 2, g->cert.der);
-    } else {
+    sm_buf made = sm_buf_init(SM_PUBLISHED_MAX);
+    sm_slice bytes;
+    const char *type;
+    sm_err err = sm_ca_published(world, file, &made, &bytes, &type);
+    if (sm_ok(err)) {
+        const sm_http_header headers[] = {
+            SM_HEADER("content-type", sm_slice_str(type)),
+            SM_HEADER("cache-control", SM_LIT("public, max-age=3600"))};
+        sm_http_reply(x, 200, headers, 2, bytes);
+    } else if (sm_err_is(err, SM_E_NOT_FOUND)) {
         reply_text(x, 404, SM_LIT("text/plain"), SM_LIT("there is no such CA\n"));
+    } else {
+        reply_text(x, 503, SM_LIT("text/plain"), SM_LIT("try later\n"));
     }
+    sm_buf_deinit(&made);
     sm_world_detach(&world);
 }
 

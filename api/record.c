@@ -127,15 +127,9 @@ static bool certainly_not_written(sm_err err)
            sm_err_is(err, SM_E_TOO_LARGE);
 }
 
-sm_err sm_change_write(sm_store *store, struct sm_change *change, sm_arena *arena)
+static size_t gather_puts(const struct sm_change *change, struct sm_store_put *puts)
 {
-    sm_slice log;
-    struct sm_store_put *puts = sm_arena_alloc(arena, (change->gone_count + 1) * sizeof(*puts));
     size_t count = 0;
-    SM_TRY(sm_audit_pack(change->audit, arena, &log));
-    if (puts == NULL) {
-        return SM_ERR(NO_MEMORY);
-    }
     for (size_t i = 0; i < change->gone_count; i++) {
         puts[count++] = (struct sm_store_put){SM_DELETE, SM_FAMILY_META, change->gone[i],
                                               SM_SLICE_NONE};
@@ -144,13 +138,31 @@ sm_err sm_change_write(sm_store *store, struct sm_change *change, sm_arena *aren
         puts[count++] = (struct sm_store_put){change->remove ? SM_DELETE : SM_PUT, SM_FAMILY_META,
                                               change->key, change->value};
     }
+    for (size_t i = 0; i < change->more_count; i++) {
+        puts[count++] = change->more[i];
+    }
+    return count;
+}
+
+sm_err sm_change_write(sm_store *store, struct sm_change *change, sm_arena *arena)
+{
+    size_t room = change->gone_count + change->more_count + 1;
+    struct sm_store_put *puts = sm_arena_alloc(arena, room * sizeof(*puts));
+    sm_slice *log = sm_arena_alloc(arena, (change->more_log_count + 1) * sizeof(*log));
+    if (puts == NULL || log == NULL) {
+        return SM_ERR(NO_MEMORY);
+    }
+    SM_TRY(sm_audit_pack(change->audit, arena, &log[0]));
+    for (size_t i = 0; i < change->more_log_count; i++) {
+        log[i + 1] = change->more_log[i];
+    }
     sm_store_write op = {
         .conds = change->conds,
         .cond_count = change->cond_count,
         .puts = puts,
-        .put_count = count,
-        .log = &log,
-        .log_count = 1,
+        .put_count = gather_puts(change, puts),
+        .log = log,
+        .log_count = change->more_log_count + 1,
     };
     sm_err err = sm_store_write_sync(store, &op);
     change->uncertain = !sm_ok(err) && !certainly_not_written(err);

@@ -63,6 +63,10 @@ struct sm_change {
     const struct sm_audit *audit;
     const sm_slice *gone; /* keys of META that are removed with it */
     size_t gone_count;
+    const struct sm_store_put *more; /* other rows, and their log records */
+    size_t more_count;
+    const sm_slice *more_log;
+    size_t more_log_count;
     bool uncertain; /* out: the write failed, but its record may be on the disk */
 };
 /* Errors: CONFLICT, EXISTS, QUEUE_FULL, DRAINING, TOO_LARGE, NO_MEMORY, DISK. */

@@ -43,7 +43,8 @@ static void on_written(sm_store_write *op)
     free_refusal(r);
 }
 
-static sm_err pack(struct refusal *r, const sm_call *call, sm_err err, const sm_diag *diag)
+static sm_err pack(struct refusal *r, const sm_call *call, sm_slice correlation_id, sm_err err,
+                   const sm_diag *diag)
 {
     char action[128];
     (void)snprintf(action, sizeof(action), "%s/%s", call->method->service, call->method->name);
@@ -52,12 +53,13 @@ static sm_err pack(struct refusal *r, const sm_call *call, sm_err err, const sm_
         .action = action,
         .outcome = sm_err_name(err),
         .detail = diag->reason,
-        .correlation_id = call->correlation_id,
+        .correlation_id = correlation_id,
     };
     return sm_audit_pack(&audit, &r->arena, &r->log);
 }
 
-static void write_record(const sm_call *call, sm_err why, const sm_diag *diag)
+static void write_record(const sm_call *call, sm_slice correlation_id, sm_err why,
+                         const sm_diag *diag)
 {
     struct refusal *r = sm_calloc(1, sizeof(*r));
     if (r == NULL) {
@@ -67,7 +69,7 @@ static void write_record(const sm_call *call, sm_err why, const sm_diag *diag)
     sm_arena_init(&r->arena, 65536);
     r->loop = call->loop;
     r->loop->pending++; /* the loop waits for it at its end */
-    sm_err err = pack(r, call, why, diag);
+    sm_err err = pack(r, call, correlation_id, why, diag);
     r->write = (sm_store_write){
         .home = sm_api_loop_home(call->loop), .log = &r->log, .log_count = 1, .done = on_written};
     err = sm_ok(err) ? sm_store_submit_write(sm_api_store(sm_api_of(call->loop)), &r->write) : err;
@@ -77,7 +79,8 @@ static void write_record(const sm_call *call, sm_err why, const sm_diag *diag)
     }
 }
 
-void sm_refusal_record(const sm_call *call, sm_err err, const sm_diag *diag)
+void sm_refusal_record(const sm_call *call, sm_slice correlation_id, sm_err err,
+                       const sm_diag *diag)
 {
     (void)pthread_once(&once, register_metrics);
     if (call->caller.name == NULL || strcmp(call->caller.method, "none") == 0) {
@@ -85,7 +88,7 @@ void sm_refusal_record(const sm_call *call, sm_err err, const sm_diag *diag)
     }
     if (sm_rate_take(&sm_api_of(call->loop)->refusals, SM_REFUSALS_PER_SECOND,
                      sm_clock_mono_ns())) {
-        write_record(call, err, diag);
+        write_record(call, correlation_id, err, diag);
     } else {
         sm_metric_inc(suppressed);
     }

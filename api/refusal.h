@@ -18,5 +18,7 @@
 #define SM_REFUSALS_PER_SECOND \
     10 /* a person's mistakes and a script's; 86 MB a day at the very most */
 
-/* Writes the record behind the answer: nobody waits for it. `diag` says why. */
-void sm_refusal_record(const sm_call *call, sm_err err, const sm_diag *diag);
+/* Writes the record behind the answer: nobody waits for it. `diag` says why; the correlation id is
+ * the call's, or that of one item of its stream. */
+void sm_refusal_record(const sm_call *call, sm_slice correlation_id, sm_err err,
+                       const sm_diag *diag);

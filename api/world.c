@@ -7,7 +7,6 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "proto/message.h"
-#include "sign/oids.h"
 
 #define WORLD_MEMORY (256U << 20)
 
@@ -28,6 +27,9 @@ struct builder {
     enum row_kind kind; /* of the row in hand */
     sm_err (*add)(struct builder *b, sm_slice key, sm_slice value);
     sm_err err;
+    size_t opened;   /* key files */
+    sm_err refused;  /* the first key file that is there and cannot be used */
+    sm_diag refusal; /* and why */
 };
 
 static sm_err over_limit(struct builder *b, const char *what, const char *name, int limit)
@@ -59,6 +61,18 @@ struct sm_ca *sm_world_ca_by_id(const sm_world *world, uint32_t id)
         }
     }
     return NULL;
+}
+
+const struct sm_ca *sm_world_top(const sm_world *world, const struct sm_ca *ca)
+{
+    for (int i = 0; i < SM_CAS_MAX && ca->record->ca->parent[0] != '\0'; i++) {
+        const struct sm_ca *parent = sm_world_ca(world, ca->record->ca->parent);
+        if (parent == NULL) {
+            break;
+        }
+        ca = parent;
+    }
+    return ca;
 }
 
 const struct sm_profile *sm_world_profile(const sm_world *world, const char *name)
@@ -97,7 +111,13 @@ static sm_key *try_key(struct builder *b, const char *uri, const char *ca, bool 
         return NULL;
     }
     sm_err err = sm_api_load_key(b->api, uri, &key, &diag);
+    bool file = strncmp(uri, "file:", 5) == 0;
+    b->opened += file && sm_ok(err) ? 1 : 0;
     if (!sm_ok(err)) {
+        if (file && (sm_err_is(err, SM_E_FORBIDDEN) || sm_err_is(err, SM_E_INVALID))) {
+            b->refused = err;
+            err = sm_diag_set(&b->refusal, err, "keys", "%s", diag.reason);
+        }
         sm_log(SM_LOG_ERROR, "ca_key_missing", SM_KS("ca", ca), SM_KS("key", uri),
                SM_KE("error", err), SM_KS("reason", diag.reason), SM_KEND);
         b->world->keys_missing = true;
@@ -125,6 +145,8 @@ static sm_err add_generation(struct builder *b, struct sm_ca *ca,
         SM_TRY(sm_cert_parse(sm_slice_of(from->ocsp_certificate.data, from->ocsp_certificate.len),
                              &g->ocsp_cert, b->diag));
     }
+    g->new_with_old = sm_slice_of(from->new_with_old.data, from->new_with_old.len);
+    g->old_with_new = sm_slice_of(from->old_with_new.data, from->old_with_new.len);
     g->chain = sm_arena_alloc(&b->world->arena, (from->n_chain + 1) * sizeof(*g->chain));
     if (g->chain == NULL) {
         return SM_ERR(NO_MEMORY);
@@ -310,57 +332,6 @@ static sm_err add_key_row(struct builder *b, sm_slice key, sm_slice value)
     return add_signing_key(b, ((Sealmill__Record__V1__KeyRecord *)(void *)m)->key);
 }
 
-/* ---- templates ---- */
-
-static bool allows_ca(const struct sm_profile *p, const struct sm_ca *ca)
-{
-    for (size_t i = 0; i < p->message->n_cas; i++) {
-        if (strcmp(p->message->cas[i], ca->name) == 0 || strcmp(p->message->cas[i], "*") == 0) {
-            return true;
-        }
-    }
-    return p->message->n_cas == 0;
-}
-
-static sm_err make_template(const struct sm_ca_generation *g, const struct sm_profile *p,
-                            sm_cert_template **out)
-{
-    enum sm_sig_alg alg = sm_sig_alg_for(
-        sm_key_get_type(g->key), (enum sm_digest)p->message->signature_digest, p->message->rsa_pss);
-    if (alg == SM_SIG_NONE) {
-        return SM_ERR(UNSUPPORTED);
-    }
-    const struct sm_cert_template_config config = {
-        .sig_alg = alg,
-        .issuer = g->cert.subject,
-        .authority_key_id = g->cert.subject_key_id,
-        .subject_key_id = !p->message->no_subject_key_identifier,
-        .extensions = p->extensions,
-        .extension_count = p->extension_count,
-    };
-    return sm_cert_template_new(&config, out);
-}
-
-static sm_err make_templates(sm_world *w)
-{
-    for (size_t i = 0; i < w->ca_count; i++) {
-        const struct sm_ca_generation *g = sm_ca_current(&w->cas[i]);
-        if (g == NULL || g->key == NULL || g->cert.der.len == 0) {
-            continue;
-        }
-        for (size_t j = 0; j < w->profile_count; j++) {
-            if (!allows_ca(&w->profiles[j], &w->cas[i])) {
-                continue;
-            }
-            sm_err err = make_template(g, &w->profiles[j], &w->cas[i].templates[j]);
-            if (!sm_ok(err) && !sm_err_is(err, SM_E_UNSUPPORTED)) {
-                return err;
-            }
-        }
-    }
-    return SM_NO_ERR;
-}
-
 /* ---- keys that are never certified ---- */
 
 /* A CA's own key in a leaf would let whoever holds that leaf's name borrow the CA's signatures. */
@@ -393,6 +364,16 @@ static size_t pending_max(const Sealmill__Config__V1__Config *config)
 
 /* ---- the whole ---- */
 
+/* One damaged file costs its CA alone; when none opens, the passphrase or the folder is wrong, and
+ * a server without any key would look alive. Keys in tokens may come later. */
+static sm_err check_key_files(struct builder *b)
+{
+    return b->opened > 0 || sm_ok(b->refused)
+               ? SM_NO_ERR
+               : sm_diag_set(b->diag, b->refused, "keys", "%s, and no other key file opens",
+                             b->refusal.reason);
+}
+
 static sm_err fill(struct builder *b)
 {
     sm_world *w = b->world;
@@ -418,8 +399,9 @@ static sm_err fill(struct builder *b)
     SM_TRY(each_row(b, "profile/", add_profile_row));
     SM_TRY(each_row(b, "token/", add_token));
     SM_TRY(each_row(b, "key/", add_key_row));
+    SM_TRY(check_key_files(b));
     SM_TRY(gather_denied_keys(b));
-    return make_templates(w);
+    return sm_world_make_templates(w);
 }
 
 sm_err sm_world_build(sm_api *api, const struct sm_change *change, sm_world **out, sm_diag *diag)

@@ -46,6 +46,8 @@ struct sm_ca_generation {
     sm_slice *chain; /* DER, issuer first, the root last where known */
     size_t chain_count;
     size_t chain_sent;     /* those that go with answers: not a root at the end */
+    sm_slice new_with_old; /* DER, or empty: see RFC 4210 4.4 */
+    sm_slice old_with_new;
     uint8_t name_sha1[20]; /* of the subject: OCSP's issuerNameHash */
     uint8_t key_sha1[20];
     uint8_t name_sha256[32];
@@ -88,6 +90,8 @@ struct sm_world {
 struct sm_ca *sm_world_ca(const sm_world *world, const char *name);
 struct sm_ca *sm_world_ca_by_id(const sm_world *world, uint32_t id);
 const struct sm_profile *sm_world_profile(const sm_world *world, const char *name);
+/* The CA of ours at the top of its chain: itself, or what its parents lead to. */
+const struct sm_ca *sm_world_top(const sm_world *world, const struct sm_ca *ca);
 /* The generation that issues. */
 static inline struct sm_ca_generation *sm_ca_current(const struct sm_ca *ca)
 {
@@ -105,6 +109,8 @@ static inline struct sm_ca_generation *sm_ca_generation(const struct sm_ca *ca, 
     return NULL;
 }
 
+/* A template for each CA that can issue and each profile that allows it (part of the build). */
+SM_FALLIBLE sm_world_make_templates(sm_world *world);
 /* Builds a snapshot from the store and the configuration, as it would be with `change` (of a
  * record, see record.h; NULL: none) written. Errors: TOO_LARGE when the change is one too many, and
  * what makes its record none. */

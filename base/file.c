@@ -122,27 +122,55 @@ static int create_beside(const char *path, char temp[PATH_MAX])
     return -1;
 }
 
-sm_err sm_file_write_atomic(const char *path, sm_slice content, mode_t mode, sm_diag *diag)
+sm_err sm_file_begin(const char *path, struct sm_file *out, sm_diag *diag)
 {
-    char temp[PATH_MAX];
-    int fd = create_beside(path, temp);
-    if (fd < 0) {
+    struct stat st;
+    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
+        errno = EISDIR;
         return os_error(diag, SM_ERR(DISK), path, "create");
     }
-    bool good = write_all(fd, content) && fchmod(fd, mode) == 0 && fsync(fd) == 0;
+    out->fd = create_beside(path, out->temp);
+    if (out->fd < 0) {
+        return os_error(diag, SM_ERR(DISK), path, "create");
+    }
+    (void)snprintf(out->path, sizeof(out->path), "%s", path); /* shorter than temp, which fit */
+    return SM_NO_ERR;
+}
+
+void sm_file_discard(struct sm_file *file)
+{
+    if (file->fd >= 0) {
+        (void)close(file->fd);
+        (void)unlink(file->temp);
+        file->fd = -1;
+    }
+}
+
+sm_err sm_file_commit(struct sm_file *file, sm_slice content, mode_t mode, sm_diag *diag)
+{
+    bool good = write_all(file->fd, content) && fchmod(file->fd, mode) == 0 && fsync(file->fd) == 0;
     int kept = errno;
-    if (close(fd) != 0 && good) {
+    if (close(file->fd) != 0 && good) {
         good = false;
         kept = errno;
     }
+    file->fd = -1;
     errno = kept;
-    if (good && rename(temp, path) == 0) {
-        return sync_folder_of(path) ? SM_NO_ERR
-                                    : os_error(diag, SM_ERR(DISK), path, "sync the folder of");
+    if (good && rename(file->temp, file->path) == 0) {
+        return sync_folder_of(file->path)
+                   ? SM_NO_ERR
+                   : os_error(diag, SM_ERR(DISK), file->path, "sync the folder of");
     }
-    sm_err err = os_error(diag, SM_ERR(DISK), path, "write");
-    (void)unlink(temp);
+    sm_err err = os_error(diag, SM_ERR(DISK), file->path, "write");
+    (void)unlink(file->temp);
     return err;
+}
+
+sm_err sm_file_write_atomic(const char *path, sm_slice content, mode_t mode, sm_diag *diag)
+{
+    struct sm_file file;
+    SM_TRY(sm_file_begin(path, &file, diag));
+    return sm_file_commit(&file, content, mode, diag);
 }
 
 /* mkdir that is content with a folder that is there. */

@@ -69,6 +69,7 @@ void sm_http_collect_stream(sm_http_exchange *x, uint64_t max,
     x->body.cap = max;
     *c = (struct collector){done, closed, writable, ctx, false};
     sm_http_limit_body(x, max);
+    sm_http_expect_end(x);
     sm_http_accept(x, &collect_ops, c);
 }
 

@@ -8,7 +8,6 @@
 #include "base/text.h"
 
 #define POOL_MAX 256
-#define OUT_CAP (64U << 20) /* a handler that ignores the high mark is stopped here */
 
 /* Spare exchanges of this thread, with their arenas' first blocks: the steady state allocates
  * nothing. */
@@ -23,7 +22,7 @@ static sm_http_exchange *take_from_pool(void)
     sm_http_exchange *x = sm_calloc(1, sizeof(*x));
     if (x != NULL) {
         sm_arena_init(&x->arena, SM_HTTP_ARENA_CAP);
-        x->out = sm_buf_init(OUT_CAP);
+        x->out = sm_buf_init(SM_HTTP_REPLY_MAX + SM_HTTP_OUT_MAX);
         x->body = sm_buf_init(0);
     }
     return x;
@@ -104,6 +103,7 @@ void sm_exchange_close(sm_http_exchange *x, sm_err err)
     }
     sm_list_remove(&x->node);
     x->closed = true;
+    sm_exchange_drop_out(x);
     x->session = NULL;
     x->holds++; /* the handler may release its own hold in on_close */
     if (x->ops != NULL) {
@@ -228,10 +228,23 @@ void sm_exchange_end(sm_http_exchange *x)
     }
 }
 
+/* Slow readers: HTTP/2 gives each stream a window of its own, so a connection that moves may hold
+ * answers that do not. Over HTTP/2 a complete answer also waits for the request's end. */
+static bool answer_is_stuck(const sm_http_exchange *x, const struct sm_http_limits *limits,
+                            uint64_t now_ns)
+{
+    bool waits = sm_http_queued(x) > 0 || (x->finished && x->version == SM_HTTP_2);
+    return x->started && waits && limits->write_timeout_ms != 0 && now_ns > x->moved_ns &&
+           now_ns - x->moved_ns > limits->write_timeout_ms * SM_NS_PER_MS;
+}
+
 bool sm_exchange_is_late(const sm_http_exchange *x, const struct sm_http_limits *limits,
                          uint64_t now_ns)
 {
     if (x->deadline_ns != 0 && now_ns >= x->deadline_ns) {
+        return true;
+    }
+    if (answer_is_stuck(x, limits, now_ns)) {
         return true;
     }
     if (x->in_ended || now_ns < x->started_ns) {
@@ -239,7 +252,7 @@ bool sm_exchange_is_late(const sm_http_exchange *x, const struct sm_http_limits 
     }
     uint64_t age_ns = now_ns - x->started_ns;
     uint64_t timeout_ns = limits->request_timeout_ms * SM_NS_PER_MS;
-    bool streaming = x->content_length < 0 && x->version == SM_HTTP_2;
+    bool streaming = x->content_length < 0 && x->version == SM_HTTP_2 && !x->ends;
     if (timeout_ns != 0 && age_ns > timeout_ns && !streaming) {
         return true;
     }
@@ -421,6 +434,11 @@ void sm_http_consume(sm_http_exchange *x, size_t n)
 void sm_http_limit_body(sm_http_exchange *x, uint64_t max)
 {
     x->body_max = max;
+}
+
+void sm_http_expect_end(sm_http_exchange *x)
+{
+    x->ends = true;
 }
 
 void sm_http_set_deadline(sm_http_exchange *x, uint64_t ms)

@@ -57,6 +57,7 @@ struct sm_http_exchange {
     uint64_t body_seen;
     uint64_t deadline_ns;
     uint64_t started_ns;
+    uint64_t moved_ns; /* the peer took something of the answer, or it began to wait */
     /* answer */
     unsigned status;
     sm_http_header *response;
@@ -73,11 +74,13 @@ struct sm_http_exchange {
     bool closed;
     bool refused;   /* answered by the session itself; its body is thrown away */
     bool over_high; /* sm_http_write said false */
+    bool ends;      /* the request is no stream */
     bool head;      /* HEAD: no body leaves */
     void (*on_free)(void *ctx);
     void *on_free_ctx;
     /* session's own */
     int32_t stream_id;
+    size_t unconsumed; /* HTTP/2: body octets that the handler has not given back */
     void *user;
 };
 
@@ -99,6 +102,10 @@ void sm_exchange_end(sm_http_exchange *x);
 sm_slice sm_exchange_take_out(sm_http_exchange *x, size_t max);
 /* After taking: on_writable when the queue has fallen. */
 void sm_exchange_drained(sm_http_exchange *x);
+/* The same for all of a connection's exchanges, in which the others left no room. */
+void sm_exchange_drained_all(sm_session_host *host, sm_list *exchanges);
+/* Forgets what was not sent. */
+void sm_exchange_drop_out(sm_http_exchange *x);
 /* Deadlines and rates; true when it must be closed with TIMED_OUT. */
 bool sm_exchange_is_late(const sm_http_exchange *x, const struct sm_http_limits *limits,
                          uint64_t now_ns);

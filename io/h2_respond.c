@@ -51,6 +51,10 @@ static ssize_t read_body(nghttp2_session *ng, int32_t stream_id, uint8_t *to, si
         memcpy(to, part.ptr, part.len);
     }
     sm_exchange_drained(x);
+    if (part.len == 0 && sm_http_queued(x) > 0) { /* on_writable has written */
+        part = sm_exchange_take_out(x, len);
+        memcpy(to, part.ptr, part.len);
+    }
     if (x->finished && sm_http_queued(x) == 0) {
         *flags |= NGHTTP2_DATA_FLAG_EOF;
         if (x->out_trailer_count > 0) {
@@ -104,6 +108,7 @@ static void break_off(sm_http_exchange *x, uint32_t h2_error)
 static void consume(sm_http_exchange *x, size_t n)
 {
     struct h2_server *h = server_of(x);
+    x->unconsumed -= n < x->unconsumed ? n : x->unconsumed;
     (void)nghttp2_session_consume(h->ng, x->stream_id, n);
     want_output(h);
 }

@@ -165,6 +165,7 @@ static int on_data_chunk(nghttp2_session *ng, uint8_t flags, int32_t stream_id, 
         return 0;
     }
     x->holds++;
+    x->unconsumed += len;
     (void)sm_exchange_body(x, sm_slice_of(data, len));
     sm_http_release(x);
     return 0;
@@ -178,6 +179,7 @@ static int on_stream_close(nghttp2_session *ng, int32_t stream_id, uint32_t erro
         return 0;
     }
     h->active--;
+    (void)nghttp2_session_consume_connection(ng, x->unconsumed); /* the handler cannot any more */
     (void)nghttp2_session_set_stream_user_data(ng, stream_id, NULL);
     bool complete = error_code == NGHTTP2_NO_ERROR && x->finished;
     sm_exchange_close(x, complete ? SM_NO_ERR : SM_ERR(CANCELLED));
@@ -249,6 +251,7 @@ static bool h2_produce(sm_session *s, sm_buf *out, size_t max)
         ssize_t n = nghttp2_session_mem_send(h->ng, &data);
         if (n <= 0) {
             h->failed = h->failed || n < 0;
+            sm_exchange_drained_all(s->host, &h->exchanges);
             return false;
         }
         sm_buf_put(out, sm_slice_of(data, (size_t)n));
@@ -285,6 +288,7 @@ static void h2_on_tick(sm_session *s, uint64_t now_ns)
             want_output(h);
         }
     }
+    sm_exchange_drained_all(s->host, &h->exchanges); /* other connections may have left room */
 }
 
 static void h2_drain(sm_session *s)

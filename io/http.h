@@ -8,9 +8,11 @@
  * handler with a job in flight holds it.
  *
  * Flow control: a body octet handed to on_body counts against the peer's window until
- * sm_http_consume. Output is queued up to SM_HTTP_OUT_HIGH octets; past it sm_http_write still
- * takes the bytes but says false, and on_writable comes when the queue has fallen under
- * SM_HTTP_OUT_LOW.
+ * sm_http_consume. Output is queued up to SM_HTTP_OUT_HIGH octets, and SM_HTTP_CONNECTION_HIGH in
+ * all exchanges of a connection (less when a loop has much of it); past it sm_http_write still takes the bytes but says false, and
+ * on_writable comes when the queue has fallen under SM_HTTP_OUT_LOW. A handler that goes on all the
+ * same has its stream broken off at the hard limits. An answer of which the peer takes nothing for
+ * write_timeout_ms is broken off too.
  *
  * Threads:   the connection's loop alone.
  * Limits:    struct sm_http_limits.
@@ -34,8 +36,18 @@ typedef struct sm_http_exchange sm_http_exchange;
 
 #define SM_HTTP_OUT_HIGH (256U * 1024U)
 #define SM_HTTP_OUT_LOW (64U * 1024U)
-#define SM_HTTP_HEADERS_MAX 100      /* fields in one section */
-#define SM_HTTP_ARENA_CAP (1U << 22) /* a request's arena, besides its body */
+#define SM_HTTP_CONNECTION_HIGH (2U << 20) /* eight streams that all are at their mark */
+/* From this many in all connections of a loop on, the marks are the small ones: many clients that
+ * take nothing then cost each of the others some speed, and nobody memory. */
+#define SM_HTTP_LOOP_HIGH (64U << 20)
+#define SM_HTTP_SMALL_OUT_HIGH (16U * 1024U)
+#define SM_HTTP_SMALL_CONNECTION_HIGH (64U * 1024U)
+/* Hard: whoever has so much waiting may add nothing. */
+#define SM_HTTP_OUT_MAX (8U << 20)
+#define SM_HTTP_CONNECTION_MAX (32U << 20)
+#define SM_HTTP_REPLY_MAX (32U << 20) /* one answer; a page of 1,000 certificates is 4 MiB */
+#define SM_HTTP_HEADERS_MAX 100       /* fields in one section */
+#define SM_HTTP_ARENA_CAP (1U << 22)  /* a request's arena, besides its body */
 
 typedef struct sm_http_header {
     /* Lower case in requests; sent in lower case by HTTP/2, in canonical case by HTTP/1.1. */
@@ -119,6 +131,9 @@ void sm_http_consume(sm_http_exchange *x, size_t n);
 /* The most body octets this exchange takes (default: the limits'). Over it: 413, or for HTTP/2
  * the same and the stream is ended. */
 void sm_http_limit_body(sm_http_exchange *x, uint64_t max);
+/* The request is one that ends: request_timeout_ms holds even where HTTP/2 tells no length (a stream
+ * may stay open as long as it likes). */
+void sm_http_expect_end(sm_http_exchange *x);
 /* Closes the exchange with TIMED_OUT when it is not complete `ms` from now; 0 takes the deadline
  * away. A handler that wants to say more keeps a timer of its own. */
 void sm_http_set_deadline(sm_http_exchange *x, uint64_t ms);
@@ -133,6 +148,8 @@ void sm_http_start(sm_http_exchange *x, unsigned status, const sm_http_header *h
                    size_t count);
 /* Queues body octets. False: over the high mark, wait for on_writable. */
 bool sm_http_write(sm_http_exchange *x, sm_slice bytes);
+/* Whether a write now would find room. False: on_writable comes. */
+bool sm_http_has_room(sm_http_exchange *x);
 /* Ends it, with trailers (HTTP/1.1: only when chunked and the client said TE: trailers, else
  * dropped). */
 void sm_http_finish(sm_http_exchange *x, const sm_http_header *trailers, size_t count);
@@ -180,7 +197,7 @@ struct sm_http_limits {
     uint32_t handshake_timeout_ms; /* TLS, and the first request's header section */
     uint32_t idle_timeout_ms;      /* no request under way */
     uint32_t request_timeout_ms;   /* header section and body; not the handler's time */
-    uint32_t write_timeout_ms;     /* a peer that takes nothing for so long */
+    uint32_t write_timeout_ms;     /* a peer that takes nothing for so long, or of one answer */
     uint32_t drain_timeout_ms;     /* after GOAWAY */
     /* Octets a second of a body in either direction, averaged over request_timeout; 0: none. */
     uint32_t minimum_rate;

@@ -50,6 +50,7 @@ struct sm_loop {
     sm_op event_op;
     uint64_t event_value;
     struct loop_waker *waker;
+    size_t queued; /* octets of answers that wait in its connections */
 };
 
 /* For tests of the slower paths: as sm_loop_new on a kernel that lacks these. */

@@ -51,7 +51,7 @@ sm_tokens *sm_keystore_tokens(const sm_keystore *store);
 SM_FALLIBLE sm_keystore_create(sm_keystore *store, const char *name, const char *uri,
                                enum sm_key_type type, sm_key **out, sm_diag *diag);
 /* Errors: NOT_FOUND, FORBIDDEN (the passphrase is wrong), INVALID (the name, or the file is not
- * encrypted), MALFORMED, UNSUPPORTED, NO_MEMORY, OS, TOKEN. */
+ * encrypted, or others may read it), MALFORMED, UNSUPPORTED, NO_MEMORY, OS, TOKEN. */
 SM_FALLIBLE sm_keystore_load(sm_keystore *store, const char *uri, sm_key **out, sm_diag *diag);
 /* Removes a key file that no record names yet (an aborted creation). */
 void sm_keystore_discard(sm_keystore *store, const char *uri);

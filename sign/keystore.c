@@ -18,6 +18,7 @@
 #include <openssl/pkcs12.h>
 #include <openssl/x509.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* scrypt (RFC 7914) with OpenSSL's own defaults: 16 MiB and about 40 ms a key. 2^15 would need just
@@ -292,6 +293,17 @@ static sm_err wrap(PKCS8_PRIV_KEY_INFO *info, const char *path, const char *uri,
     return SM_NO_ERR;
 }
 
+/* Its group may read it (an account of a service under another owner's folder), nobody else. */
+static sm_err check_mode(const char *path, sm_diag *diag)
+{
+    struct stat st;
+    if (stat(path, &st) == 0 && (st.st_mode & (S_IRWXO | S_IWGRP)) != 0) {
+        return sm_diag_set(diag, SM_ERR(INVALID), "key_uri",
+                           "others may read or change %s: chmod 600 it", path);
+    }
+    return SM_NO_ERR; /* a file that is not there is the reading's to tell */
+}
+
 sm_err sm_keystore_load(sm_keystore *store, const char *uri, sm_key **out, sm_diag *diag)
 {
     char path[PATH_MAX];
@@ -299,6 +311,7 @@ sm_err sm_keystore_load(sm_keystore *store, const char *uri, sm_key **out, sm_di
         return sm_tokens_load(store->tokens, uri, out, diag);
     }
     SM_TRY(path_of(store, uri, path, diag));
+    SM_TRY(check_mode(path, diag));
     sm_buf pem = sm_buf_init_secret(SM_KEY_FILE_MAX);
     PKCS8_PRIV_KEY_INFO *info = NULL;
     sm_err err = sm_file_read(path, &pem, diag);

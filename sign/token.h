@@ -14,9 +14,8 @@
  * Limits:    SM_TOKENS_MAX tokens, SM_TOKEN_SESSIONS_MAX sessions of one, `queue` requests waiting
  *            for one key (then QUEUE_FULL).
  * Security:  module paths and PINs come from the configuration alone; PINs are wiped. A key that
- * the token would give out (extractable, or not sensitive) is refused unless allowed. RSA
- *            signatures, and the first one of each key from each opened token, are verified before
- *            they leave.
+ *            the token would give out (extractable, or not sensitive) is refused unless allowed.
+ *            Every signature is verified before it leaves.
  * Standards: PKCS#11 v2.40, RFC 7512.
  */
 #pragma once

@@ -110,27 +110,34 @@ static void print_help(const struct cli_command *const *commands, size_t count)
         "  sealmill dev --dir ./ca                      # a CA to try, on ports 9000 to 9003\n"
         "  sealmill issue --dir ./ca --profile device --csr dev.csr --out dev.pem\n"
         "  sealmill serve --config /etc/sealmill/sealmill.yaml\n\n"
-        "sealmill COMMAND --help tells more of one command.\n");
+        "sealmill help COMMAND, or COMMAND --help, tells more of one.\n");
 }
 
-/* Bash completion, made from the same tables. */
-static void print_completion(const struct cli_command *const *commands, size_t count)
+/* What cli_main was given; for the commands that are about commands. */
+static const struct cli_command *const *all_commands;
+static size_t all_count;
+
+static int run_completion(struct cli_args *args)
 {
-    (void)printf("_sealmill() {\n  local cur=${COMP_WORDS[COMP_CWORD]} "
-                 "words=\"${COMP_WORDS[*]:1:COMP_CWORD-1}\"\n  case \"$words\" in\n");
-    for (size_t i = 0; i < count; i++) {
-        (void)printf("    \"%s\"*) COMPREPLY=($(compgen -f -W \"", commands[i]->name);
-        for (size_t j = 0; commands[i]->options[j].name != NULL; j++) {
-            (void)printf("--%s ", commands[i]->options[j].name);
-        }
-        (void)printf("--help\" -- \"$cur\")) ;;\n");
+    const char *shell = args->word_count == 0 ? "bash" : args->words[0];
+    if (args->word_count > 1 || !cli_print_completion(shell, all_commands, all_count)) {
+        cli_usage("completion is made for bash, zsh and fish");
     }
-    (void)printf("    *) COMPREPLY=($(compgen -W \"");
-    for (size_t i = 0; i < count; i++) {
-        (void)printf("%s ", commands[i]->name);
-    }
-    (void)printf("\" -- \"$cur\")) ;;\n  esac\n}\ncomplete -F _sealmill sealmill\n");
+    return 0;
 }
+
+static const struct cli_option no_options[] = {{NULL, NULL, NULL}};
+
+const struct cli_command command_completion = {
+    "completion",
+    "[SHELL]",
+    "Print a completion script for bash, zsh or fish",
+    "  source <(sealmill completion bash)\n"
+    "  sealmill completion zsh >~/.zfunc/_sealmill\n"
+    "  sealmill completion fish >~/.config/fish/completions/sealmill.fish\n",
+    no_options,
+    run_completion,
+};
 
 static void add_value(struct cli_args *args, size_t at, const char *value)
 {
@@ -206,25 +213,61 @@ static const struct cli_command *find_command(int argc, char **argv,
     return best;
 }
 
+/* "ca" is no command, but begins some. */
+__attribute__((noreturn)) static void refuse_command(const char *word)
+{
+    char list[256];
+    size_t at = 0;
+    size_t len = strlen(word);
+    for (size_t i = 0; i < all_count; i++) {
+        const char *name = all_commands[i]->name;
+        if (strncmp(name, word, len) == 0 && name[len] == ' ' &&
+            at + strlen(name) + 3 < sizeof(list)) {
+            at += (size_t)snprintf(list + at, sizeof(list) - at, "%s%s", at == 0 ? "" : ", ", name);
+        }
+    }
+    if (at > 0) {
+        cli_usage("\"%s\" is not the whole command: %s", word, list);
+    }
+    cli_usage("there is no command \"%s\" (sealmill --help lists them)", word);
+}
+
+/* `help`, or `help COMMAND`. */
+static int run_help(int argc, char **argv)
+{
+    int used;
+    if (argc < 3) {
+        print_help(all_commands, all_count);
+        return 0;
+    }
+    const struct cli_command *c = find_command(argc - 1, argv + 1, all_commands, all_count, &used);
+    if (c == NULL) {
+        refuse_command(argv[2]);
+    }
+    print_command_help(c);
+    return 0;
+}
+
 int cli_main(int argc, char **argv, const struct cli_command *const *commands, size_t count)
 {
-    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
-        strcmp(argv[1], "help") == 0) {
+    all_commands = commands;
+    all_count = count;
+    if (argc < 2) {
         print_help(commands, count);
-        return argc < 2 ? 2 : 0;
+        return 2;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+        strcmp(argv[1], "help") == 0) {
+        return run_help(argc, argv);
     }
     if (strcmp(argv[1], "--version") == 0) {
         (void)printf("sealmill %s\n", SM_VERSION);
         return 0;
     }
-    if (strcmp(argv[1], "completion") == 0) {
-        print_completion(commands, count);
-        return 0;
-    }
     int used;
     const struct cli_command *c = find_command(argc, argv, commands, count, &used);
     if (c == NULL) {
-        cli_usage("there is no command \"%s\" (sealmill --help lists them)", argv[1]);
+        refuse_command(argv[1]);
     }
     return run_command(c, argc - 1 - used, argv + 1 + used);
 }

@@ -48,6 +48,12 @@ bool cli_has(const struct cli_args *args, const char *name);
  * it is wrong. */
 long cli_number(const struct cli_args *args, const char *name, long fallback, long low, long high);
 
+/* Prints the completion script of "bash", "zsh" or "fish"; false for another shell. */
+bool cli_print_completion(const char *shell, const struct cli_command *const *commands,
+                          size_t count);
+/* The command that does so; it is one of those of cli_main. */
+extern const struct cli_command command_completion;
+
 /* Finds the command, parses its options, runs it. */
 int cli_main(int argc, char **argv, const struct cli_command *const *commands, size_t count);
 

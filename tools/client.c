@@ -52,6 +52,11 @@ static void read_token(const char *path, char *out, size_t size)
         cli_usage("%s", diag.reason);
     }
     sm_slice token = sm_slice_trim(sm_buf_slice(&text));
+    if (token.len == 0 || token.len >= size) {
+        cli_usage(
+            "--token-file: %s holds no token (one line, as `sealmill token create` prints it)",
+            path);
+    }
     (void)snprintf(out, size, "%.*s", (int)token.len, (const char *)token.ptr);
     sm_buf_deinit(&text);
 }
@@ -111,6 +116,7 @@ struct call {
     sm_buf answer;
     sm_err err;
     sm_diag *diag;
+    bool answered; /* the server said something: it took the connection */
     bool has_status;
     bool closed;
 };
@@ -155,12 +161,35 @@ sm_err client_status(const sm_http_header *trailers, size_t count, sm_diag *diag
     }
     sm_buf text = sm_buf_init(4096);
     if (sm_ok(sm_percent_decode(&text, message))) {
-        char shown[SM_DIAG_REASON_MAX];
-        err = sm_diag_set(diag, err, "", "%s",
-                          sm_diag_escape(sm_buf_slice(&text), shown, sizeof(shown)));
+        /* The server has escaped what came from outside already; sm_diag_set keeps printable ASCII
+         * alone, whoever the server is. */
+        err = sm_diag_set(diag, err, "", "%.*s", (int)text.len, (const char *)text.ptr);
     }
     sm_buf_deinit(&text);
     return err;
+}
+
+/* TLS 1.3 lets a client speak before the server has looked at its certificate: a refusal comes as
+ * the end of a connection that had begun (RFC 8446 4.4.2.4, 6.2). */
+sm_err client_no_status(const struct client_target *target, bool answered, sm_err err,
+                        sm_diag *diag)
+{
+    err = sm_ok(err) ? SM_ERR(CLOSED) : err;
+    if (!answered && target->cert[0] != '\0') {
+        return sm_diag_set(diag, err, "server",
+                           "it closed the connection without an answer: it may not accept the "
+                           "client certificate %.160s (its client_ca_file must have the issuer)",
+                           target->cert);
+    }
+    return sm_diag_set(diag, err, "server", "the call ended without a status");
+}
+
+sm_err client_no_connection(const struct client_target *target, sm_err err, const sm_diag *why,
+                            sm_diag *diag)
+{
+    bool untrusted = target->ca_file[0] == '\0' && strstr(why->reason, "certificate") != NULL;
+    return sm_diag_set(diag, err, why->field, "%s%s", why->reason,
+                       untrusted ? " (--ca-file FILE says which CAs are trusted)" : "");
 }
 
 static void on_headers(void *ctx, sm_http_call *http, unsigned status,
@@ -169,6 +198,7 @@ static void on_headers(void *ctx, sm_http_call *http, unsigned status,
     struct call *c = ctx;
     (void)http;
     (void)status;
+    c->answered = true;
     for (size_t i = 0; i < count; i++) {
         if (sm_slice_equal(headers[i].name, SM_LIT("grpc-status"))) { /* trailers-only */
             c->err = client_status(headers, count, c->diag);
@@ -197,8 +227,7 @@ static void on_call_close(void *ctx, sm_http_call *http, sm_err err)
     struct call *c = ctx;
     (void)http;
     if (!c->has_status) {
-        c->err = sm_diag_set(c->diag, sm_ok(err) ? SM_ERR(CLOSED) : err, "server",
-                             "the call ended without a status");
+        c->err = client_no_status(c->target, c->answered, err, c->diag);
     }
     sm_http_client_close(c->client);
 }
@@ -211,7 +240,7 @@ static void on_connected(void *ctx, sm_err err, const sm_diag *diag)
     sm_http_call *http;
     char authorization[300];
     if (!sm_ok(err)) {
-        c->err = sm_diag_set(c->diag, err, diag->field, "%s", diag->reason);
+        c->err = client_no_connection(c->target, err, diag, c->diag);
         c->has_status = true;
         return;
     }

@@ -51,5 +51,12 @@ SM_FALLIBLE client_call(const struct client_target *target, const char *path,
 /* Prints a message as JSON on standard output. Errors: NO_MEMORY, TOO_LARGE. */
 SM_FALLIBLE client_print_json(const ProtobufCMessage *message);
 
+/* The error of a call that ended with `err` and no status; `answered`: there were headers. */
+sm_err client_no_status(const struct client_target *target, bool answered, sm_err err,
+                        sm_diag *diag);
+/* The error of a connection that did not come about. */
+sm_err client_no_connection(const struct client_target *target, sm_err err, const sm_diag *why,
+                            sm_diag *diag);
+
 /* The error that grpc-status and grpc-message say. */
 sm_err client_status(const sm_http_header *trailers, size_t count, sm_diag *diag);

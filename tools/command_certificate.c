@@ -20,6 +20,7 @@ struct work {
     sm_arena arena;
     sm_diag diag;
     struct client_target target;
+    struct sm_file out; /* --out, begun before the call: a certificate must not be lost for it */
 };
 
 static void begin(struct work *w, const struct cli_args *args, bool admin)
@@ -27,6 +28,7 @@ static void begin(struct work *w, const struct cli_args *args, bool admin)
     w->args = args;
     w->diag.field[0] = '\0';
     w->diag.reason[0] = '\0';
+    w->out.fd = -1;
     sm_arena_init(&w->arena, 256U << 20);
     client_target_from(args, admin, &w->target);
 }
@@ -34,6 +36,7 @@ static void begin(struct work *w, const struct cli_args *args, bool admin)
 static int end(struct work *w, sm_err err)
 {
     int rc = sm_ok(err) ? 0 : cli_fail(err, &w->diag);
+    sm_file_discard(&w->out);
     sm_arena_deinit(&w->arena);
     return rc;
 }
@@ -53,6 +56,32 @@ static char *serial_word(struct work *w)
         cli_usage("a serial number is needed");
     }
     return text(w, w->args->words[0]);
+}
+
+/* A time as people write one: 2026-12-31, 2026-12-31T12:00:00Z, or so long from now: 30d. NULL when
+ * the option was not given. */
+static Google__Protobuf__Timestamp *time_option(struct work *w, const char *name)
+{
+    const char *given = cli_get(w->args, name);
+    if (given == NULL) {
+        return NULL;
+    }
+    char full[64];
+    int64_t s = 0;
+    Google__Protobuf__Timestamp *t = SM_ARENA_NEW(&w->arena, Google__Protobuf__Timestamp);
+    (void)snprintf(full, sizeof(full), "%.40s%s", given, strlen(given) == 10 ? "T00:00:00Z" : "");
+    bool good = sm_ok(sm_clock_parse(sm_slice_str(full), &s));
+    if (!good && sm_ok(sm_duration_parse(sm_slice_str(given), &s))) {
+        s += sm_clock_wall_s();
+        good = true;
+    }
+    if (!good || t == NULL) {
+        cli_usage("--%s wants a time such as 2026-12-31, 2026-12-31T12:00:00Z or 30d (from now)",
+                  name);
+    }
+    google__protobuf__timestamp__init(t);
+    t->seconds = s;
+    return t;
 }
 
 /* ---- issue, renew ---- */
@@ -84,6 +113,25 @@ static int64_t validity(struct work *w)
     return s;
 }
 
+static sm_err begin_out(struct work *w)
+{
+    const char *path = cli_get(w->args, "out");
+    return path == NULL ? SM_NO_ERR : sm_file_begin(path, &w->out, &w->diag);
+}
+
+/* Into --out; where that fails after all (a full disk), the certificate goes to standard output. */
+static sm_err write_out(struct work *w, sm_slice pem)
+{
+    sm_diag why = {.reason = ""};
+    sm_err err = sm_file_commit(&w->out, pem, 0644, &why);
+    if (!sm_ok(err)) {
+        (void)printf("%.*s", (int)pem.len, (const char *)pem.ptr);
+        err = sm_diag_set(&w->diag, err, "out",
+                          "%s; the certificate is issued, it went to standard output", why.reason);
+    }
+    return err;
+}
+
 static sm_err write_certificate(struct work *w, const Sealmill__V1__IssueResponse *r)
 {
     const char *path = cli_get(w->args, "out");
@@ -94,7 +142,7 @@ static sm_err write_certificate(struct work *w, const Sealmill__V1__IssueRespons
     }
     sm_err err = sm_buf_err(&pem);
     if (sm_ok(err) && path != NULL) {
-        err = sm_file_write_atomic(path, sm_buf_slice(&pem), 0644, &w->diag);
+        err = write_out(w, sm_buf_slice(&pem));
     }
     if (sm_ok(err) && cli_has(w->args, "json")) {
         err = client_print_json(&r->base);
@@ -168,6 +216,7 @@ static int run_issue(struct cli_args *args)
     sm_err err = read_csr(&w, &r.csr);
     err = sm_ok(err) ? add_metadata(&w, &r) : err;
     err = sm_ok(err) ? add_sans(&w, &r) : err;
+    err = sm_ok(err) ? begin_out(&w) : err;
     err = sm_ok(err) ? client_call(&w.target, SERVICE "Issue", &r.base,
                                    &sealmill__v1__issue_response__descriptor, &w.arena, &m, &w.diag)
                      : err;
@@ -211,6 +260,7 @@ static int run_renew(struct cli_args *args)
     r.validity_seconds = validity(&w);
     r.revoke_old = cli_has(args, "revoke-old");
     sm_err err = cli_has(args, "csr") ? read_csr(&w, &r.csr) : SM_NO_ERR;
+    err = sm_ok(err) ? begin_out(&w) : err;
     err = sm_ok(err) ? client_call(&w.target, SERVICE "Renew", &r.base,
                                    &sealmill__v1__issue_response__descriptor, &w.arena, &m, &w.diag)
                      : err;
@@ -324,6 +374,8 @@ static int run_list(struct cli_args *args)
                             : sm_message_set_text(&r.base, sm_slice_str(filters[i]),
                                                   sm_slice_str(value), &w.arena, &w.diag);
     }
+    r.expires_after = time_option(&w, "expires-after");
+    r.expires_before = time_option(&w, "expires-before");
     do {
         ProtobufCMessage *m;
         r.page_size = left < 1000 ? (int32_t)left : 1000;
@@ -355,13 +407,20 @@ static const struct cli_option list_options[] = {
     {"subject", "NAME", "Of this subject (RFC 4514)"},
     {"san", "NAME", "With this SAN"},
     {"state", "STATE", "valid, revoked, on-hold or expired"},
+    {"expires-after", "TIME", "Whose validity ends then or later: a date, a time, or 30d from now"},
+    {"expires-before", "TIME", "Whose validity ends before"},
     {"limit", "N", "At most so many (default 100)"},
     {NULL, NULL, NULL},
 };
 
 const struct cli_command command_list = {
-    "list",       NULL,     "List certificates", "  sealmill list --dir ./ca --state revoked\n",
-    list_options, run_list,
+    "list",
+    NULL,
+    "List certificates",
+    "  sealmill list --dir ./ca --state revoked\n"
+    "  sealmill list --dir ./ca --state valid --expires-before 30d\n",
+    list_options,
+    run_list,
 };
 
 /* ---- revoke, release ---- */
@@ -380,6 +439,7 @@ static int run_revoke(struct cli_args *args)
         err = sm_message_set_text(&r.base, SM_LIT("reason"), sm_slice_str(reason), &w.arena,
                                   &w.diag);
     }
+    r.invalidity_date = time_option(&w, "invalidity-date");
     err = sm_ok(err) ? client_call(&w.target, SERVICE "Revoke", &r.base,
                                    &sealmill__v1__certificate__descriptor, &w.arena, &m, &w.diag)
                      : err;
@@ -391,6 +451,7 @@ static const struct cli_option revoke_options[] = {
     CLIENT_OPTIONS,
     {"reason", "REASON",
      "key-compromise, superseded, cessation-of-operation, certificate-hold, ..."},
+    {"invalidity-date", "TIME", "Since when the key is not to be trusted (RFC 5280 5.3.2)"},
     {NULL, NULL, NULL},
 };
 

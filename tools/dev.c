@@ -24,7 +24,10 @@
 
 struct dev {
     char dir[PATH_MAX - 256];
-    long base;
+    long base; /* of the first start; afterwards sealmill.yaml says the addresses */
+    char api_at[80];
+    char ocsp_at[80];
+    char operations_at[80];
     sm_arena arena;
     sm_diag diag;
     sm_keystore *keystore;
@@ -116,21 +119,60 @@ static sm_err write_config(struct dev *d, const char *admin_sha256, const char *
 
 static sm_err write_env(struct dev *d)
 {
-    sm_buf text = sm_buf_init(16384);
-    sm_buf_printf(
-        &text,
-        "# Source this in a shell: . %s/env\n"
-        "SEALMILL_DIR='%s'\nSEALMILL_API=127.0.0.1:%ld\nSEALMILL_URL=https://127.0.0.1:%ld\n"
-        "SEALMILL_PUBLIC_URL=http://127.0.0.1:%ld\nSEALMILL_OCSP_URL=http://127.0.0.1:%ld/ocsp\n"
-        "SEALMILL_OPERATIONS_URL=http://127.0.0.1:%ld\nSEALMILL_CA_FILE='%s/pki/root.pem'\n"
-        "SEALMILL_CERT='%s/pki/ra.pem'\nSEALMILL_KEY='%s/pki/ra.key'\n"
-        "SEALMILL_ADMIN_CERT='%s/pki/admin.pem'\nSEALMILL_ADMIN_KEY='%s/pki/admin.key'\n",
-        d->dir, d->dir, d->base, d->base, d->base + 2, d->base + 2, d->base + 3, d->dir, d->dir,
-        d->dir, d->dir, d->dir);
+    sm_buf text = sm_buf_init(32768);
+    sm_buf_printf(&text,
+                  "# Source this in a shell: . %s/env\n# Made anew at each start.\n"
+                  "SEALMILL_DIR='%s'\nSEALMILL_API=%s\nSEALMILL_URL=https://%s\n"
+                  "SEALMILL_PUBLIC_URL=http://%s\nSEALMILL_OCSP_URL=http://%s/ocsp\n"
+                  "SEALMILL_OPERATIONS_URL=http://%s\nSEALMILL_CA_FILE='%s/pki/root.pem'\n"
+                  "SEALMILL_CERT='%s/pki/ra.pem'\nSEALMILL_KEY='%s/pki/ra.key'\n"
+                  "SEALMILL_ADMIN_CERT='%s/pki/admin.pem'\nSEALMILL_ADMIN_KEY='%s/pki/admin.key'\n",
+                  d->dir, d->dir, d->api_at, d->api_at, d->ocsp_at, d->ocsp_at, d->operations_at,
+                  d->dir, d->dir, d->dir, d->dir, d->dir);
     sm_err err = sm_buf_err(&text);
     err = sm_ok(err) ? write_text(d, "env", sm_buf_slice(&text), 0644) : err;
     sm_buf_deinit(&text);
     return err;
+}
+
+/* ---- where it listens ---- */
+
+/* How a client on this machine reaches a listener: "[::]:9000" is no address to connect to. */
+static void reach(const char *address, char *out, size_t size)
+{
+    const char *colon = strrchr(address, ':');
+    size_t len = colon == NULL ? 0 : (size_t)(colon - address);
+    bool any4 = len == 7 && strncmp(address, "0.0.0.0", len) == 0;
+    bool any6 = (len == 4 && strncmp(address, "[::]", len) == 0) ||
+                (len == 2 && strncmp(address, "::", len) == 0);
+    (void)snprintf(out, size, "%s%s", any4 ? "127.0.0.1" : (any6 ? "[::1]" : ""),
+                   any4 || any6 ? colon : address);
+}
+
+/* The addresses that sealmill.yaml says; a service without a listener has none. */
+static sm_err read_addresses(struct dev *d)
+{
+    Sealmill__Config__V1__Config *config;
+    const char *path = path_in(d, "sealmill.yaml");
+    if (path == NULL) {
+        return SM_ERR(NO_MEMORY);
+    }
+    SM_TRY(config_load(path, CONFIG_FILES_HERE, &d->arena, &config, &d->diag));
+    for (size_t i = config->n_listeners; i-- > 0;) { /* so that the first of a kind wins */
+        const Sealmill__Config__V1__Listener *l = config->listeners[i];
+        unsigned services;
+        SM_TRY(config_services(l, &services, &d->diag));
+        if ((services & CONFIG_SERVICE_API) != 0) {
+            reach(l->address, d->api_at, sizeof(d->api_at));
+        }
+        if ((services & CONFIG_SERVICE_PUBLIC) != 0) {
+            reach(l->address, d->ocsp_at, sizeof(d->ocsp_at));
+        }
+        if ((services & CONFIG_SERVICE_OPERATIONS) != 0) {
+            reach(l->address, d->operations_at, sizeof(d->operations_at));
+        }
+    }
+    return SM_NO_ERR;
 }
 
 static sm_err write_passphrase(struct dev *d)
@@ -344,7 +386,6 @@ static sm_err set_up(struct dev *d)
     sm_store_close(&d->store);
     sm_keystore_close(&d->keystore);
     SM_TRY(err);
-    SM_TRY(write_env(d));
     return write_config(d, admin, ra); /* last: its presence means that everything is there */
 }
 
@@ -352,15 +393,15 @@ static void say_ready(void *ctx)
 {
     struct dev *d = ctx;
     (void)printf("sealmill dev is ready in %s\n"
-                 "  API (gRPC and JSON, TLS)  https://127.0.0.1:%ld\n"
-                 "  OCSP                      http://127.0.0.1:%ld/ocsp\n"
-                 "  health and metrics        http://127.0.0.1:%ld/metrics\n\n"
+                 "  API (gRPC and JSON, TLS)  https://%s\n"
+                 "  OCSP                      http://%s/ocsp\n"
+                 "  health and metrics        http://%s/metrics\n\n"
                  "Try:\n"
                  "  openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "
                  "dev.key -subj /CN=dev1 -out dev.csr\n"
                  "  sealmill issue --dir %s --profile device --csr dev.csr --out dev.pem\n"
                  "Stop with Ctrl-C; starting again on the same folder goes on with the same CA.\n",
-                 d->dir, d->base, d->base + 2, d->base + 3, d->dir);
+                 d->dir, d->api_at, d->ocsp_at, d->operations_at, d->dir);
     (void)fflush(stdout);
 }
 
@@ -385,7 +426,14 @@ static int run_dev(struct cli_args *args)
     char *config = path_in(&d, "sealmill.yaml");
     if (config != NULL && !sm_file_exists(config)) {
         err = set_up(&d);
+    } else if (cli_has(args, "port-base")) {
+        (void)fprintf(stderr,
+                      "sealmill: --port-base counts at the first start alone: %s says the "
+                      "addresses\n",
+                      config);
     }
+    err = sm_ok(err) ? read_addresses(&d) : err;
+    err = sm_ok(err) ? write_env(&d) : err;
     if (!sm_ok(err) || config == NULL) {
         return cli_fail(err, &d.diag);
     }
@@ -396,7 +444,8 @@ static int run_dev(struct cli_args *args)
 
 static const struct cli_option options[] = {
     {"dir", "DIR", "Folder for configuration, keys, certificates and data"},
-    {"port-base", "N", "First port (default 9000): API N, public N+2, operations N+3"},
+    {"port-base", "N",
+     "At the first start: its first port (default 9000): API N, public N+2, operations N+3"},
     {NULL, NULL, NULL},
 };
 

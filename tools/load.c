@@ -11,6 +11,7 @@
 #include "tools/client.h"
 #include "tools/commands.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +35,7 @@ struct request {
     struct connection *connection;
     uint64_t start_ns;
     bool ok;
+    bool headed; /* headers came */
     bool answered;
     sm_buf answer;
 };
@@ -136,6 +138,7 @@ static void on_headers(void *ctx, sm_http_call *call, unsigned status,
     struct request *r = ctx;
     (void)call;
     (void)status;
+    r->headed = true;
     for (size_t i = 0; i < count; i++) {
         if (sm_slice_equal(headers[i].name, SM_LIT("grpc-status"))) {
             r->ok = sm_ok(client_status(headers, count, &r->connection->load->first_error));
@@ -192,6 +195,9 @@ static void on_call_close(void *ctx, sm_http_call *call, sm_err err)
         }
     } else {
         l->errors++;
+        if (!r->answered) {
+            err = client_no_status(&l->target, r->headed, err, &l->first_error);
+        }
     }
     sm_buf_deinit(&r->answer);
     sm_free(r);
@@ -246,7 +252,7 @@ static void on_connected(void *ctx, sm_err err, const sm_diag *diag)
 {
     struct connection *c = ctx;
     if (!sm_ok(err)) {
-        err = sm_diag_set(&c->load->first_error, err, diag->field, "%s", diag->reason);
+        err = client_no_connection(&c->load->target, err, diag, &c->load->first_error);
         c->load->errors++;
         return;
     }
@@ -293,6 +299,10 @@ static void report(struct load *l, uint64_t ns, bool json)
     double seconds = (double)ns / 1e9;
     double rate = seconds > 0 ? (double)l->done / seconds : 0;
     qsort(l->latencies_us, n, sizeof(*l->latencies_us), compare);
+    if (l->errors > 0) { /* beside the figures, which a program may read */
+        (void)fprintf(stderr, "sealmill: the first of %llu errors: %s\n",
+                      (unsigned long long)l->errors, l->first_error.reason);
+    }
     if (json) {
         (void)printf("{\"certificates_per_second\":%.1f,\"certificates\":%llu,\"seconds\":%.3f,"
                      "\"errors\":%llu,"
@@ -307,9 +317,6 @@ static void report(struct load *l, uint64_t ns, bool json)
                  (unsigned long long)l->done, seconds, rate, (unsigned long long)l->errors,
                  percentile(l, n, 500), percentile(l, n, 900), percentile(l, n, 990),
                  percentile(l, n, 999), percentile(l, n, 1000));
-    if (l->errors > 0) {
-        (void)printf("first error: %s\n", l->first_error.reason);
-    }
 }
 
 static sm_err run(struct load *l, sm_tls_client *tls, uint64_t *ns)
@@ -369,6 +376,9 @@ static int run_load(struct cli_args *args)
     }
     if (cli_get(args, "serials") != NULL) {
         l.serials = fopen(cli_get(args, "serials"), "w");
+        if (l.serials == NULL) {
+            cli_usage("--serials: %s: %s", cli_get(args, "serials"), strerror(errno));
+        }
     }
     l.latencies_us = sm_calloc(l.latency_room, sizeof(*l.latencies_us));
     sm_arena_init(&keep, SIZE_MAX / 2);

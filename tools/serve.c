@@ -119,6 +119,9 @@ static void drain(sm_msg *msg)
     for (size_t i = 0; i < slot->server->listener_count; i++) {
         sm_http_server_drain(slot->endpoints[i].http, on_drained, slot);
     }
+    if (slot->server->listener_count == 0) {
+        sm_loop_stop(slot->loop); /* nobody else would */
+    }
 }
 
 static sm_err start_loop(struct loop_slot *slot)

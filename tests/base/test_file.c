@@ -121,13 +121,47 @@ static void file__a_failed_write_leaves_the_old_file_and_no_other(void **state)
     (void)state;
     sm_buf out = sm_buf_init(64);
     assert_sm_ok(sm_file_write_atomic(in_dir("f"), SM_LIT("old"), 0600, NULL));
-    /* A folder cannot be replaced by a file: the rename is what fails. */
+    /* A folder cannot be replaced by a file. */
     assert_int_equal(mkdir(in_dir("d"), 0700), 0);
     assert_sm_err(sm_file_write_atomic(in_dir("d"), SM_LIT("x"), 0600, NULL), DISK);
     assert_int_equal(entries(), 2);
     assert_sm_ok(sm_file_read(in_dir("f"), &out, NULL));
     assert_true(sm_slice_equal(sm_buf_slice(&out), SM_LIT("old")));
     sm_buf_deinit(&out);
+}
+
+static void file__in_two_steps(void **state)
+{
+    (void)state;
+    struct sm_file file = {.fd = -1};
+    sm_buf out = sm_buf_init(64);
+    sm_diag diag = {.reason = ""};
+    assert_sm_err(sm_file_begin(in_dir("none/f"), &file, &diag), DISK);
+    assert_non_null(strstr(diag.reason, "none/f: No such file"));
+    assert_int_equal(mkdir(in_dir("d"), 0700), 0);
+    sm_diag_clear(&diag);
+    assert_sm_err(sm_file_begin(in_dir("d"), &file, &diag), DISK);
+    assert_non_null(strstr(diag.reason, "Is a directory"));
+    sm_file_discard(&file); /* nothing was begun */
+    assert_int_equal(entries(), 1);
+
+    assert_sm_ok(sm_file_begin(in_dir("f"), &file, NULL));
+    assert_false(sm_file_exists(in_dir("f")));
+    assert_int_equal(entries(), 2);
+    sm_file_discard(&file);
+    assert_int_equal(entries(), 1);
+    assert_sm_ok(sm_file_begin(in_dir("f"), &file, NULL));
+    assert_sm_ok(sm_file_commit(&file, SM_LIT("new"), 0644, NULL));
+    sm_file_discard(&file);
+    assert_sm_ok(sm_file_read(in_dir("f"), &out, NULL));
+    assert_true(sm_slice_equal(sm_buf_slice(&out), SM_LIT("new")));
+    sm_buf_deinit(&out);
+
+    /* What comes to stand there in between is not overwritten by half. */
+    assert_sm_ok(sm_file_begin(in_dir("g"), &file, NULL));
+    assert_int_equal(mkdir(in_dir("g"), 0700), 0);
+    assert_sm_err(sm_file_commit(&file, SM_LIT("x"), 0644, NULL), DISK);
+    assert_int_equal(entries(), 3);
 }
 
 static void file__works_in_the_current_folder(void **state)
@@ -216,6 +250,7 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(file__a_failed_write_leaves_the_old_file_and_no_other,
                                         setup, teardown),
+        cmocka_unit_test_setup_teardown(file__in_two_steps, setup, teardown),
         cmocka_unit_test_setup_teardown(file__works_in_the_current_folder, setup, teardown),
         cmocka_unit_test_setup_teardown(file__too_long_paths_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(file__mkdirs_makes_what_is_missing, setup, teardown),

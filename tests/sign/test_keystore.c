@@ -196,6 +196,30 @@ static void load__pkcs11_is_said_to_be_missing(void **state)
     assert_non_null(strstr(diag.reason, "pkcs11 section"));
 }
 
+static void load__a_file_that_others_may_read_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    static const mode_t bad[] = {0644, 0604, 0602, 0601, 0620};
+    static const mode_t good[] = {0600, 0400, 0640};
+    char path[400];
+    sm_key *key;
+    sm_diag diag;
+    assert_sm_ok(sm_keystore_create(f->store, "a", "", SM_KEY_P256, &key, NULL));
+    sm_key_detach(&key);
+    key_path(f, "a", path);
+    for (size_t i = 0; i < SM_ARRAY_LEN(bad); i++) {
+        assert_int_equal(chmod(path, bad[i]), 0);
+        sm_diag_clear(&diag);
+        assert_sm_err(sm_keystore_load(f->store, "file:a", &key, &diag), INVALID);
+        assert_non_null(strstr(diag.reason, "chmod 600"));
+    }
+    for (size_t i = 0; i < SM_ARRAY_LEN(good); i++) {
+        assert_int_equal(chmod(path, good[i]), 0);
+        assert_sm_ok(sm_keystore_load(f->store, "file:a", &key, NULL));
+        sm_key_detach(&key);
+    }
+}
+
 static void load__wrong_passphrase_is_forbidden(void **state)
 {
     struct fixture *f = *state;
@@ -289,6 +313,7 @@ static void load__file_of_the_openssl_tool(void **state)
     assert_true(
         PEM_write_PKCS8PrivateKey(file, pkey, EVP_aes_256_cbc(), "correct horse", 13, NULL, NULL));
     assert_int_equal(fclose(file), 0);
+    assert_int_equal(chmod(path, 0600), 0);
     EVP_PKEY_free(pkey);
     sm_key *key;
     assert_sm_ok(sm_keystore_load(f->store, "file:tool", &key, NULL));
@@ -307,6 +332,7 @@ static void load__key_of_another_type(void **state)
     assert_true(
         PEM_write_PKCS8PrivateKey(file, pkey, EVP_aes_256_cbc(), "correct horse", 13, NULL, NULL));
     assert_int_equal(fclose(file), 0);
+    assert_int_equal(chmod(path, 0600), 0);
     EVP_PKEY_free(pkey);
     assert_sm_err(sm_keystore_load(f->store, "file:x", &key, NULL), UNSUPPORTED);
 }
@@ -483,6 +509,7 @@ int main(void)
         WITH_STORE(create__failure_leaves_nothing),
         WITH_STORE(names__are_plain),
         WITH_STORE(load__pkcs11_is_said_to_be_missing),
+        WITH_STORE(load__a_file_that_others_may_read_is_refused),
         WITH_STORE(load__wrong_passphrase_is_forbidden),
         WITH_STORE(load__damaged_files),
         WITH_STORE(load__file_over_the_limit),

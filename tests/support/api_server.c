@@ -9,6 +9,7 @@
 #include "api/indexer.h"
 #include "api/json_server.h"
 #include "api/method.h"
+#include "api/public_server.h"
 #include "api/record.h"
 #include "base/check.h"
 #include "base/rand.h"
@@ -27,6 +28,9 @@
 static void on_request(void *ctx, sm_http_exchange *x)
 {
     struct sm_api_server *s = ctx;
+    if (sm_public_serve(s->api_loop, x)) {
+        return;
+    }
     if (sm_grpc_is_request(x)) {
         sm_grpc_serve(s->api_loop, x, SM_GRPC_MESSAGE_DEFAULT);
     } else {
@@ -110,6 +114,14 @@ static void open_core(struct sm_api_server *s)
 
 void sm_api_server_start(struct sm_api_server *s, const char *yaml)
 {
+    struct sm_http_limits limits;
+    sm_http_limits_default(&limits);
+    sm_api_server_start_limited(s, yaml, &limits);
+}
+
+void sm_api_server_start_limited(struct sm_api_server *s, const char *yaml,
+                                 const struct sm_http_limits *limits)
+{
     sm_diag diag = {.reason = ""};
     ProtobufCMessage *config;
     *s = (struct sm_api_server){.port = 0};
@@ -125,9 +137,11 @@ void sm_api_server_start(struct sm_api_server *s, const char *yaml)
     open_core(s);
     make_ca(s, "root", "");
     make_ca(s, "issuing", "root");
-    struct sm_listener_config listener = {
-        .name = "test", .address = "127.0.0.1:0", .inherited_fd = -1, .loops = 1};
-    sm_http_limits_default(&listener.limits);
+    const struct sm_listener_config listener = {.name = "test",
+                                                .address = "127.0.0.1:0",
+                                                .inherited_fd = -1,
+                                                .limits = *limits,
+                                                .loops = 1};
     assert_sm_ok(sm_listener_new(&listener, &s->listener, &diag));
     s->port = sm_listener_port(s->listener);
     assert_sm_ok(sm_thread_start(&s->thread, "api", server_main, s));

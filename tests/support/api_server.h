@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The whole API in the test's process: a store in memory, plain key files, one loop, one cleartext
- * listener; callers come with bearer tokens, requests as JSON or gRPC.
+ * listener; callers come with bearer tokens, requests as JSON or gRPC; OCSP and /ca/ are there too.
  *
  * Threads:   the test's, beside the server's own.
  * Limits:    one server at a time; SM_API_ANSWER_MAX octets of an answer.
@@ -42,6 +42,9 @@ struct sm_api_server {
 
 /* Starts it with this configuration (YAML; only what api reads), and CA "root" above "issuing". */
 void sm_api_server_start(struct sm_api_server *s, const char *yaml);
+/* The same with other limits of its connections. */
+void sm_api_server_start_limited(struct sm_api_server *s, const char *yaml,
+                                 const struct sm_http_limits *limits);
 void sm_api_server_stop(struct sm_api_server *s);
 
 /* A token's secret; `grants` as JSON of CreateTokenRequest's grants; ends at `expires_at` (0:
