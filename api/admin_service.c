@@ -305,7 +305,11 @@ static sm_err list_audit(sm_call *call, const ProtobufCMessage *request,
     struct audit_page p = {.call = call};
     uint8_t from[8];
     uint64_t after = (uint64_t)q->after_sequence + 1;
-    if (q->page_size < 0 || q->page_size > AUDIT_PAGE_MAX || q->after_sequence < 0) {
+    if (q->after_sequence < 0) {
+        return sm_diag_set(&call->diag, SM_ERR(OUT_OF_RANGE), "after_sequence",
+                           "0, or the last record's that was read");
+    }
+    if (q->page_size < 0 || q->page_size > AUDIT_PAGE_MAX) {
         return sm_diag_set(&call->diag, SM_ERR(OUT_OF_RANGE), "page_size", "1 to %d",
                            AUDIT_PAGE_MAX);
     }

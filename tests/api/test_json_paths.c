@@ -232,6 +232,34 @@ static void paths__parameters(void **state)
     assert_non_null(strstr(answer, "{\"name\":\"device\""));
 }
 
+/* A refusal does not wait for the body; the body that comes later is not the next request. */
+static void paths__connection_goes_on_after_a_refusal(void **state)
+{
+    (void)state;
+    char text[512];
+    static char answer[65536];
+    int fd = sm_io_connect(server.port);
+    for (int i = 0; i < 3; i++) {
+        sm_io_send(fd, "POST /v1/cas/issuing:disable HTTP/1.1\r\nhost: a\r\n"
+                       "content-length: 36\r\n\r\n");
+        (void)sm_io_read_until(fd, "\"requestId\":\"", answer, sizeof(answer));
+        assert_int_equal(strncmp(answer, "HTTP/1.1 401 ", 13), 0);
+        (void)sm_io_read_until(fd, "}}\n", answer, 64); /* what is left of it */
+        sm_io_send(fd, "GET /v1/whoami HTTP/1.1\r\n");
+        sm_io_send(fd, "host: a\r\n\r\n");
+    }
+    (void)snprintf(text, sizeof(text),
+                   "GET /v1/whoami HTTP/1.1\r\nhost: a\r\nconnection: close\r\n"
+                   "authorization: Bearer %s\r\n\r\n",
+                   admin);
+    sm_io_send(fd, text);
+    assert_true(sm_io_read_to_end(fd, answer, sizeof(answer)) > 0);
+    const char *at = strstr(answer, "HTTP/1.1 200 ");
+    assert_non_null(at);
+    assert_null(strstr(at + 1, "HTTP/1.1 ")); /* no answer to what was a body */
+    gives("GET", "/v1/cas/issuing", NULL, 200);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -245,6 +273,7 @@ int main(void)
         cmocka_unit_test(paths__body_of_a_method_without_one_is_passed_over),
         cmocka_unit_test(paths__bad_bodies_are_refused),
         cmocka_unit_test(paths__parameters),
+        cmocka_unit_test(paths__connection_goes_on_after_a_refusal),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -342,8 +342,10 @@ static void apply__not_before(void **state)
                                      0,
                                      INT64_C(253402300799),
                                      INT64_C(253402300800)};
-    Sealmill__V1__IssueRequest r = SEALMILL__V1__ISSUE_REQUEST__INIT;
-    Google__Protobuf__Timestamp time = GOOGLE__PROTOBUF__TIMESTAMP__INIT;
+    Sealmill__V1__IssueRequest r;
+    sealmill__v1__issue_request__init(&r);
+    Google__Protobuf__Timestamp time;
+    google__protobuf__timestamp__init(&time);
     use_csr(SM_KEY_P256, "a", NULL);
     r.not_before = &time;
     time.seconds = NOW + DAY;

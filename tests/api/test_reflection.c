@@ -134,7 +134,8 @@ static void drop(response *r)
 
 static request with(int kind, const char *text)
 {
-    request q = GRPC__REFLECTION__V1__SERVER_REFLECTION_REQUEST__INIT;
+    request q;
+    grpc__reflection__v1__server_reflection_request__init(&q);
     static char copy[4096];
     (void)snprintf(copy, sizeof(copy), "%s", text);
     q.message_request_case = (Grpc__Reflection__V1__ServerReflectionRequest__MessageRequestCase)
@@ -274,7 +275,8 @@ static void reflection__what_there_is_not(void **state)
 static void reflection__there_are_no_extensions(void **state)
 {
     (void)state;
-    Grpc__Reflection__V1__ExtensionRequest e = GRPC__REFLECTION__V1__EXTENSION_REQUEST__INIT;
+    Grpc__Reflection__V1__ExtensionRequest e;
+    grpc__reflection__v1__extension_request__init(&e);
     char type[] = "sealmill.v1.IssueRequest";
     e.containing_type = type;
     e.extension_number = 1000;
@@ -348,7 +350,8 @@ static void reflection__broken_questions_end_the_stream_alone(void **state)
 
 static int health_of(const char *service)
 {
-    Grpc__Health__V1__HealthCheckRequest q = GRPC__HEALTH__V1__HEALTH_CHECK_REQUEST__INIT;
+    Grpc__Health__V1__HealthCheckRequest q;
+    grpc__health__v1__health_check_request__init(&q);
     char copy[128];
     sm_buf out = sm_buf_init(4096);
     sm_buf in = sm_buf_init(4096);

@@ -37,7 +37,8 @@ static const char *json_of(const void *m, bool pretty, bool all_fields)
 static void json__defaults_are_left_out(void **state)
 {
     (void)state;
-    issue_request m = SEALMILL__V1__ISSUE_REQUEST__INIT;
+    issue_request m;
+    sealmill__v1__issue_request__init(&m);
     assert_string_equal(json_of(&m, false, false), "{}");
     assert_string_equal(json_of(&m, true, false), "{}");
 }
@@ -45,11 +46,13 @@ static void json__defaults_are_left_out(void **state)
 static void json__all_fields_writes_defaults_too(void **state)
 {
     (void)state;
-    issue_request m = SEALMILL__V1__ISSUE_REQUEST__INIT;
+    issue_request m;
+    sealmill__v1__issue_request__init(&m);
     assert_string_equal(json_of(&m, false, true),
                         "{\"ca\":\"\",\"profile\":\"\",\"csr\":\"\",\"sans\":[],"
                         "\"validitySeconds\":\"0\",\"metadata\":{},\"idempotencyKey\":\"\"}");
-    Sealmill__V1__ListCertificatesRequest list = SEALMILL__V1__LIST_CERTIFICATES_REQUEST__INIT;
+    Sealmill__V1__ListCertificatesRequest list;
+    sealmill__v1__list_certificates_request__init(&list);
     const char *text = json_of(&list, false, true);
     assert_non_null(strstr(text, "\"state\":\"CERTIFICATE_STATE_UNSPECIFIED\""));
     assert_non_null(strstr(text, "\"pageSize\":0"));
@@ -59,13 +62,15 @@ static void json__all_fields_writes_defaults_too(void **state)
 static void json__64_bit_numbers_are_strings(void **state)
 {
     (void)state;
-    issue_request m = SEALMILL__V1__ISSUE_REQUEST__INIT;
+    issue_request m;
+    sealmill__v1__issue_request__init(&m);
     m.validity_seconds = INT64_MAX;
     assert_string_equal(json_of(&m, false, false), "{\"validitySeconds\":\"9223372036854775807\"}");
     m.validity_seconds = INT64_MIN;
     assert_string_equal(json_of(&m, false, false),
                         "{\"validitySeconds\":\"-9223372036854775808\"}");
-    Sealmill__V1__IssueStreamResponse r = SEALMILL__V1__ISSUE_STREAM_RESPONSE__INIT;
+    Sealmill__V1__IssueStreamResponse r;
+    sealmill__v1__issue_stream_response__init(&r);
     r.id = UINT64_MAX;
     assert_string_equal(json_of(&r, false, false), "{\"id\":\"18446744073709551615\"}");
 }
@@ -73,10 +78,12 @@ static void json__64_bit_numbers_are_strings(void **state)
 static void json__32_bit_numbers_are_numbers(void **state)
 {
     (void)state;
-    Sealmill__V1__ListCertificatesRequest list = SEALMILL__V1__LIST_CERTIFICATES_REQUEST__INIT;
+    Sealmill__V1__ListCertificatesRequest list;
+    sealmill__v1__list_certificates_request__init(&list);
     list.page_size = INT32_MIN;
     assert_string_equal(json_of(&list, false, false), "{\"pageSize\":-2147483648}");
-    Sealmill__V1__SanRules sans = SEALMILL__V1__SAN_RULES__INIT;
+    Sealmill__V1__SanRules sans;
+    sealmill__v1__san_rules__init(&sans);
     sans.max_count = UINT32_MAX;
     sans.copy = 1;
     assert_string_equal(json_of(&sans, false, false), "{\"copy\":true,\"maxCount\":4294967295}");
@@ -85,7 +92,8 @@ static void json__32_bit_numbers_are_numbers(void **state)
 static void json__strings_are_escaped(void **state)
 {
     (void)state;
-    issue_request m = SEALMILL__V1__ISSUE_REQUEST__INIT;
+    issue_request m;
+    sealmill__v1__issue_request__init(&m);
     char every[128];
     for (int i = 1; i < 128; i++) {
         every[i - 1] = (char)i;
@@ -104,9 +112,10 @@ static void json__strings_are_escaped(void **state)
 static void json__map_keys_are_escaped_too(void **state)
 {
     (void)state;
-    issue_request m = SEALMILL__V1__ISSUE_REQUEST__INIT;
-    Sealmill__V1__IssueRequest__MetadataEntry entry =
-        SEALMILL__V1__ISSUE_REQUEST__METADATA_ENTRY__INIT;
+    issue_request m;
+    sealmill__v1__issue_request__init(&m);
+    Sealmill__V1__IssueRequest__MetadataEntry entry;
+    sealmill__v1__issue_request__metadata_entry__init(&entry);
     Sealmill__V1__IssueRequest__MetadataEntry other = entry;
     Sealmill__V1__IssueRequest__MetadataEntry *entries[] = {&entry, &other};
     char key[] = "a\"\n";
@@ -122,7 +131,8 @@ static void json__map_keys_are_escaped_too(void **state)
 static void json__bytes_are_padded_base64(void **state)
 {
     (void)state;
-    issue_request m = SEALMILL__V1__ISSUE_REQUEST__INIT;
+    issue_request m;
+    sealmill__v1__issue_request__init(&m);
     uint8_t bytes[] = {0xfb, 0xff, 0x01, 0x00};
     static const char *const want[] = {"{}", "{\"csr\":\"+w==\"}", "{\"csr\":\"+/8=\"}",
                                        "{\"csr\":\"+/8B\"}", "{\"csr\":\"+/8BAA==\"}"};
@@ -135,7 +145,8 @@ static void json__bytes_are_padded_base64(void **state)
 static void json__lists_of_bytes_keep_empty_elements(void **state)
 {
     (void)state;
-    certificate m = SEALMILL__V1__CERTIFICATE__INIT;
+    certificate m;
+    sealmill__v1__certificate__init(&m);
     uint8_t one = 1;
     ProtobufCBinaryData chain[] = {{1, &one}, {0, NULL}};
     m.chain = chain;
@@ -146,7 +157,8 @@ static void json__lists_of_bytes_keep_empty_elements(void **state)
 static void json__enums_are_names_and_strangers_numbers(void **state)
 {
     (void)state;
-    certificate m = SEALMILL__V1__CERTIFICATE__INIT;
+    certificate m;
+    sealmill__v1__certificate__init(&m);
     m.state = SEALMILL__V1__CERTIFICATE_STATE__CERTIFICATE_STATE_ON_HOLD;
     assert_string_equal(json_of(&m, false, false), "{\"state\":\"CERTIFICATE_STATE_ON_HOLD\"}");
     const int32_t strange = 77; /* of a newer peer */
@@ -160,8 +172,10 @@ static void json__enums_are_names_and_strangers_numbers(void **state)
 static void json__times_are_text_and_stay_in_the_calendar(void **state)
 {
     (void)state;
-    issue_request m = SEALMILL__V1__ISSUE_REQUEST__INIT;
-    Google__Protobuf__Timestamp time = GOOGLE__PROTOBUF__TIMESTAMP__INIT;
+    issue_request m;
+    sealmill__v1__issue_request__init(&m);
+    Google__Protobuf__Timestamp time;
+    google__protobuf__timestamp__init(&time);
     static const struct {
         int64_t seconds;
         const char *want;
@@ -177,8 +191,10 @@ static void json__times_are_text_and_stay_in_the_calendar(void **state)
         (void)snprintf(want, sizeof(want), "{\"notBefore\":\"%s\"}", times[i].want);
         assert_string_equal(json_of(&m, false, false), want);
     }
-    Google__Protobuf__Duration duration = GOOGLE__PROTOBUF__DURATION__INIT;
-    Google__Rpc__RetryInfo retry = GOOGLE__RPC__RETRY_INFO__INIT;
+    Google__Protobuf__Duration duration;
+    google__protobuf__duration__init(&duration);
+    Google__Rpc__RetryInfo retry;
+    google__rpc__retry_info__init(&retry);
     retry.retry_delay = &duration;
     duration.seconds = -3;
     assert_string_equal(json_of(&retry, false, false), "{\"retryDelay\":\"-3s\"}");
@@ -187,8 +203,10 @@ static void json__times_are_text_and_stay_in_the_calendar(void **state)
 static void json__chosen_alternative_is_written_even_when_empty(void **state)
 {
     (void)state;
-    Sealmill__V1__SubjectAltName san = SEALMILL__V1__SUBJECT_ALT_NAME__INIT;
-    Sealmill__V1__Name name = SEALMILL__V1__NAME__INIT;
+    Sealmill__V1__SubjectAltName san;
+    sealmill__v1__subject_alt_name__init(&san);
+    Sealmill__V1__Name name;
+    sealmill__v1__name__init(&name);
     char empty[] = "";
     assert_string_equal(json_of(&san, false, true), "{}");
     san.name_case = SEALMILL__V1__SUBJECT_ALT_NAME__NAME_URI;
@@ -202,8 +220,10 @@ static void json__chosen_alternative_is_written_even_when_empty(void **state)
 static void json__pretty_is_indented_by_two(void **state)
 {
     (void)state;
-    Sealmill__V1__Profile p = SEALMILL__V1__PROFILE__INIT;
-    Sealmill__V1__SanRules sans = SEALMILL__V1__SAN_RULES__INIT;
+    Sealmill__V1__Profile p;
+    sealmill__v1__profile__init(&p);
+    Sealmill__V1__SanRules sans;
+    sealmill__v1__san_rules__init(&sans);
     char a[] = "a";
     char b[] = "b";
     char *cas[] = {a, b};
@@ -220,7 +240,8 @@ static void json__pretty_is_indented_by_two(void **state)
 static void json__every_room_too_small_is_said(void **state)
 {
     (void)state;
-    issue_request m = SEALMILL__V1__ISSUE_REQUEST__INIT;
+    issue_request m;
+    sealmill__v1__issue_request__init(&m);
     char ca[] = "issuing\n";
     m.ca = ca;
     m.validity_seconds = 7;

@@ -37,8 +37,10 @@ static sm_err set(void *message, const char *path, const char *text)
 static void text__every_scalar_type(void **state)
 {
     (void)state;
-    list_request m = SEALMILL__V1__LIST_CERTIFICATES_REQUEST__INIT;
-    Sealmill__V1__IssueStreamRequest stream = SEALMILL__V1__ISSUE_STREAM_REQUEST__INIT;
+    list_request m;
+    sealmill__v1__list_certificates_request__init(&m);
+    Sealmill__V1__IssueStreamRequest stream;
+    sealmill__v1__issue_stream_request__init(&stream);
     assert_sm_ok(set(&m, "ca", "a b\"\n"));
     assert_string_equal(m.ca, "a b\"\n");
     assert_sm_ok(set(&m, "page_size", "-7"));
@@ -60,7 +62,8 @@ static void text__enums_by_name_or_number(void **state)
     (void)state;
     static const char *const ways[] = {"CERTIFICATE_STATE_ON_HOLD", "on_hold", "on-hold", "3"};
     for (size_t i = 0; i < SM_ARRAY_LEN(ways); i++) {
-        list_request m = SEALMILL__V1__LIST_CERTIFICATES_REQUEST__INIT;
+        list_request m;
+        sealmill__v1__list_certificates_request__init(&m);
         assert_sm_ok(set(&m, "state", ways[i]));
         assert_int_equal(m.state, SEALMILL__V1__CERTIFICATE_STATE__CERTIFICATE_STATE_ON_HOLD);
     }
@@ -78,7 +81,8 @@ static void text__wrong_values_name_the_parameter(void **state)
         {"ca", "\xff"},        {"ca", "\xed\xa0\x80"},
     };
     for (size_t i = 0; i < SM_ARRAY_LEN(wrong); i++) {
-        list_request m = SEALMILL__V1__LIST_CERTIFICATES_REQUEST__INIT;
+        list_request m;
+        sealmill__v1__list_certificates_request__init(&m);
         assert_sm_err(set(&m, wrong[i][0], wrong[i][1]), INVALID);
         assert_string_equal(diag.field, wrong[i][0]);
     }
@@ -87,7 +91,8 @@ static void text__wrong_values_name_the_parameter(void **state)
 static void text__nul_octets_are_refused(void **state)
 {
     (void)state;
-    list_request m = SEALMILL__V1__LIST_CERTIFICATES_REQUEST__INIT;
+    list_request m;
+    sealmill__v1__list_certificates_request__init(&m);
     assert_sm_err(sm_message_set_text(&m.base, SM_LIT("ca"), SM_LIT("a\0b"), &arena, &diag),
                   INVALID);
     assert_sm_err(sm_message_set_text(&m.base, SM_LIT("ca\0"), SM_LIT("a"), &arena, &diag),
@@ -113,7 +118,8 @@ static void text__unknown_names_are_not_found(void **state)
                                         "page_size.x",
                                         "\x1b[2J"};
     for (size_t i = 0; i < SM_ARRAY_LEN(names); i++) {
-        list_request m = SEALMILL__V1__LIST_CERTIFICATES_REQUEST__INIT;
+        list_request m;
+        sealmill__v1__list_certificates_request__init(&m);
         assert_sm_err(set(&m, names[i], "a"), NOT_FOUND);
         for (const char *c = diag.field; *c != '\0'; c++) {
             assert_true(*c >= 0x20 && *c < 0x7f);
@@ -124,7 +130,8 @@ static void text__unknown_names_are_not_found(void **state)
 static void text__paths_go_down_into_messages(void **state)
 {
     (void)state;
-    Sealmill__V1__IssueStreamRequest m = SEALMILL__V1__ISSUE_STREAM_REQUEST__INIT;
+    Sealmill__V1__IssueStreamRequest m;
+    sealmill__v1__issue_stream_request__init(&m);
     assert_sm_ok(set(&m, "request.ca", "a"));
     assert_sm_ok(set(&m, "request.validitySeconds", "5"));
     assert_string_equal(m.request->ca, "a");
@@ -136,7 +143,8 @@ static void text__paths_go_down_into_messages(void **state)
 static void text__lists_are_appended_to(void **state)
 {
     (void)state;
-    Sealmill__V1__CreateCaRequest m = SEALMILL__V1__CREATE_CA_REQUEST__INIT;
+    Sealmill__V1__CreateCaRequest m;
+    sealmill__v1__create_ca_request__init(&m);
     assert_sm_ok(set(&m, "crl_urls", "http://a/"));
     assert_sm_ok(set(&m, "crlUrls", "http://b/"));
     assert_int_equal(m.n_crl_urls, 2);
@@ -147,7 +155,8 @@ static void text__lists_are_appended_to(void **state)
 static void text__no_way_into_lists_and_maps_of_messages(void **state)
 {
     (void)state;
-    Sealmill__V1__IssueRequest m = SEALMILL__V1__ISSUE_REQUEST__INIT;
+    Sealmill__V1__IssueRequest m;
+    sealmill__v1__issue_request__init(&m);
     assert_sm_err(set(&m, "sans.dns", "a"), NOT_FOUND);
     assert_sm_err(set(&m, "metadata.key", "a"), NOT_FOUND);
     assert_sm_err(set(&m, "metadata", "a"), INVALID);
@@ -158,13 +167,15 @@ static void text__no_way_into_lists_and_maps_of_messages(void **state)
 static void text__alternatives_are_not_mixed(void **state)
 {
     (void)state;
-    Sealmill__V1__SubjectAltName m = SEALMILL__V1__SUBJECT_ALT_NAME__INIT;
+    Sealmill__V1__SubjectAltName m;
+    sealmill__v1__subject_alt_name__init(&m);
     assert_sm_ok(set(&m, "dns", "a"));
     assert_sm_err(set(&m, "email", "b"), INVALID);
     assert_sm_err(set(&m, "other.type_id", "1.2"), NOT_FOUND);
     assert_int_equal(m.name_case, SEALMILL__V1__SUBJECT_ALT_NAME__NAME_DNS);
     assert_string_equal(m.dns, "a");
-    Sealmill__V1__SubjectAltName empty = SEALMILL__V1__SUBJECT_ALT_NAME__INIT;
+    Sealmill__V1__SubjectAltName empty;
+    sealmill__v1__subject_alt_name__init(&empty);
     assert_sm_err(set(&empty, "other.type_id", "1.2"), NOT_FOUND);
     assert_int_equal(empty.name_case, SEALMILL__V1__SUBJECT_ALT_NAME__NAME__NOT_SET);
     assert_null(empty.other);
@@ -173,7 +184,8 @@ static void text__alternatives_are_not_mixed(void **state)
 static void text__arena_without_room_is_said(void **state)
 {
     (void)state;
-    list_request m = SEALMILL__V1__LIST_CERTIFICATES_REQUEST__INIT;
+    list_request m;
+    sealmill__v1__list_certificates_request__init(&m);
     sm_arena none;
     sm_arena_init(&none, 0);
     assert_sm_err(sm_message_set_text(&m.base, SM_LIT("ca"), SM_LIT("a"), &none, NULL), NO_MEMORY);

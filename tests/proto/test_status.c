@@ -302,8 +302,7 @@ static void timeout__refuses_what_the_grammar_does_not_have(void **state)
         "1234567890S",
         "SS",
         "1S\n",
-        "\xff"
-        "1S",
+        "\3771S",
         "1\xff",
     };
     uint64_t ns = 4711;

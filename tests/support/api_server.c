@@ -171,7 +171,8 @@ const char *sm_api_server_token(struct sm_api_server *s, const char *name, const
                                 int64_t expires_at)
 {
     ProtobufCMessage *m;
-    Sealmill__Record__V1__TokenRecord record = SEALMILL__RECORD__V1__TOKEN_RECORD__INIT;
+    Sealmill__Record__V1__TokenRecord record;
+    sealmill__record__v1__token_record__init(&record);
     uint8_t hash[32];
     char *secret = sm_arena_alloc(&s->arena, SM_TOKEN_SECRET_SIZE);
     assert_non_null(secret);
