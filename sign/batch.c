@@ -69,13 +69,15 @@ static sm_err check_job(const sm_crypt_job *job, enum sm_key_type type)
     return SM_NO_ERR;
 }
 
+static void complete(sm_batcher *b, sm_crypt_job *job);
+
 /* On the home loop, for jobs that come back from the pool. */
 static void complete_from_pool(sm_msg *msg)
 {
     sm_crypt_job *job = SM_CONTAINER_OF(msg, sm_crypt_job, msg);
     job->batcher->in_pool--;
     sm_metric_sub(job->batcher->metrics.waiting, 1);
-    job->done(job);
+    complete(job->batcher, job);
 }
 
 void sm_batcher_return(sm_crypt_job *job)
@@ -104,6 +106,39 @@ static sm_err start(sm_batcher *b, sm_crypt_job *job)
     return SM_NO_ERR;
 }
 
+/* A token's signature is verified before it leaves: in a batch with all others, also those of
+ * requests, since tokens give back as many at once as they have sessions. */
+static void begin_check(sm_batcher *b, sm_crypt_job *job)
+{
+    job->op = SM_CRYPT_VERIFY;
+    job->public_key = sm_key_public(job->key);
+    job->signature = sm_slice_of(job->out, job->out_len);
+    SM_CHECK(sm_ok(start(b, job))); /* verifications only wait, in a lane or with the workers */
+    sm_metric_add(b->metrics.waiting, 1);
+}
+
+static void end_check(sm_batcher *b, sm_crypt_job *job)
+{
+    job->op = SM_CRYPT_SIGN;
+    if (sm_token_key_checked(job->key->token, job, job->err)) {
+        job->done(job);
+    } else {
+        b->in_pool++;
+        sm_metric_add(b->metrics.waiting, 1);
+    }
+}
+
+static void complete(sm_batcher *b, sm_crypt_job *job)
+{
+    if (!job->checking) {
+        job->done(job); /* may free the job, or submit it again */
+    } else if (job->op == SM_CRYPT_SIGN) {
+        begin_check(b, job);
+    } else {
+        end_check(b, job);
+    }
+}
+
 sm_err sm_batcher_submit(sm_batcher *b, sm_crypt_job *job)
 {
     enum sm_key_type type = job->op == SM_CRYPT_SIGN ? sm_key_get_type(job->key)
@@ -119,6 +154,7 @@ sm_err sm_batcher_submit(sm_batcher *b, sm_crypt_job *job)
     job->err = SM_NO_ERR;
     job->out_len = 0;
     job->give_back = sm_batcher_return;
+    job->checking = false;
     SM_TRY(start(b, job));
     sm_metric_add(b->metrics.waiting, 1);
     return SM_NO_ERR;
@@ -177,7 +213,7 @@ bool sm_batcher_run(sm_batcher *b)
         uint64_t end = run_batch(b, jobs, count, now);
         sm_lane_charge(&b->lanes, lane, end - now, count);
         for (size_t i = 0; i < count; i++) {
-            jobs[i]->done(jobs[i]); /* may free the job, or submit it again */
+            complete(b, jobs[i]);
         }
         ran += count;
         now = sm_clock_mono_ns();

@@ -40,6 +40,9 @@ struct sm_crypt_job {
     enum sm_key_type type;                /* private: of the key */
     uint64_t submitted_ns;                /* private */
     unsigned tries;                       /* private: on tokens */
+    bool checking;                        /* private: a token made it, and it is to be verified */
+    struct sm_token *token;               /* private: which, */
+    uint32_t generation;                  /* private: and when */
     const void *failed_on;                /* private: the token that did not sign it, last */
     void (*give_back)(sm_crypt_job *job); /* private: to whoever took it in, from any thread */
     enum sm_crypt_op op;

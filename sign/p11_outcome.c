@@ -121,37 +121,60 @@ bool sm_p11_failed(struct p11_worker *w, CK_RV rv)
 
 /* The signature does not verify under the public key that we know. A token that never made a good
  * one with it may have another key of that name: the others of it may be fine. */
-static void doubt(const struct p11_result *r)
+static void doubt(struct sm_token_key *key, const sm_crypt_job *job)
 {
-    struct key_holder *h = sm_p11_holder(r->key, r->token);
-    sm_backend_fault(r->job->alg);
-    sm_metric_inc(r->token->metrics.failures);
-    if (r->generation != r->token->generation) {
+    struct sm_token *token = job->token;
+    struct key_holder *h = sm_p11_holder(key, token);
+    sm_backend_fault(job->alg);
+    sm_metric_inc(token->metrics.failures);
+    if (job->generation != token->generation) {
         return;
     }
     if (h->proven) {
-        sm_p11_token_down(r->token, r->generation, "a signature does not verify");
+        sm_p11_token_down(token, job->generation, "a signature does not verify");
     } else if (!h->absent) {
-        sm_log(SM_LOG_ERROR, "token_key_differs", SM_KS("token", r->token->name),
-               SM_KS("key", r->key->match.label), SM_KEND);
+        sm_log(SM_LOG_ERROR, "token_key_differs", SM_KS("token", token->name),
+               SM_KS("key", key->match.label), SM_KEND);
         leave_out(h);
     }
 }
 
-void sm_p11_verified(sm_tokens *set, const struct p11_result *r, bool good)
+static void trust(struct sm_token_key *key, const sm_crypt_job *job)
 {
-    if (!good) {
-        doubt(r);
-        r->job->out_len = 0;
-        try_again(r->token, r->key, r->job);
-        return;
-    }
-    struct key_holder *h = sm_p11_holder(r->key, r->token);
-    if (r->generation == r->token->generation) {
-        r->token->failures = 0;
+    struct sm_token *token = job->token;
+    struct key_holder *h = sm_p11_holder(key, token);
+    sm_metric_inc(token->metrics.signatures);
+    if (job->generation == token->generation) {
+        token->failures = 0;
         h->misses = 0;
-        h->proven = h->generation == r->generation && !h->absent;
+        h->proven = h->generation == job->generation && !h->absent;
     }
-    sm_metric_inc(r->token->metrics.signatures);
-    sm_p11_answer(set, r->job, SM_NO_ERR);
+}
+
+static bool settle(struct sm_token_key *key, sm_crypt_job *job, sm_err verdict)
+{
+    if (sm_ok(verdict)) {
+        trust(key, job);
+    } else if (!sm_err_is(verdict, SM_E_CANCELLED)) {
+        doubt(key, job);
+        job->out_len = 0;
+        if (++job->tries < TRIES_MAX) {
+            sm_p11_requeue(key, job, job->token);
+            return false;
+        }
+        verdict = SM_ERR(UNAVAILABLE);
+    }
+    job->err = verdict;
+    sm_p11_count_out(key->set);
+    return true;
+}
+
+bool sm_token_key_checked(struct sm_token_key *key, sm_crypt_job *job, sm_err verdict)
+{
+    sm_tokens *set = key->set;
+    job->checking = false;
+    (void)pthread_mutex_lock(&set->lock);
+    bool over = settle(key, job, verdict);
+    (void)pthread_mutex_unlock(&set->lock);
+    return over;
 }

@@ -211,16 +211,20 @@ void sm_p11_requeue(struct sm_token_key *key, sm_crypt_job *job, const struct sm
     sm_p11_rouse_for(key, failed_on);
 }
 
-void sm_p11_answer(sm_tokens *set, sm_crypt_job *job, sm_err err)
+void sm_p11_count_out(sm_tokens *set)
 {
     set->outstanding--;
     sm_metric_sub(set->waiting_metric, 1);
+}
+
+void sm_p11_answer(sm_tokens *set, sm_crypt_job *job, sm_err err)
+{
+    sm_p11_count_out(set);
     job->err = err;
     job->give_back(job);
 }
 
-/* Whether some token may still answer, now or after a pause. */
-static bool has_hope(const struct sm_token_key *key)
+bool sm_p11_has_hope(const struct sm_token_key *key)
 {
     for (size_t i = 0; i < key->holder_count; i++) {
         if (key->holders[i].token->state != TOKEN_REFUSED) {
@@ -236,7 +240,7 @@ static sm_err take_in(struct sm_token_key *key, sm_crypt_job *job)
     if (sm_p11_waiting(key) >= key->queue_max) {
         return SM_ERR(QUEUE_FULL);
     }
-    if (!has_hope(key)) {
+    if (!sm_p11_has_hope(key)) {
         return SM_ERR(UNAVAILABLE);
     }
     if (set->outstanding++ == 0) {
@@ -244,6 +248,7 @@ static sm_err take_in(struct sm_token_key *key, sm_crypt_job *job)
     }
     sm_metric_add(set->waiting_metric, 1);
     job->tries = 0;
+    job->checking = false;
     sm_lanes_push(&key->lanes, job);
     sm_p11_rouse_for(key, NULL);
     return SM_NO_ERR;

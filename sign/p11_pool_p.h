@@ -129,15 +129,6 @@ struct sm_token_key {
     size_t again_count;
 };
 
-/* A signature that is to be verified before it leaves. */
-struct p11_result {
-    sm_crypt_job *job;
-    struct sm_token_key *key;
-    struct sm_token *token;
-    uint32_t generation;
-};
-#define P11_UNCHECKED_MAX 64 /* then the sessions' own threads verify: nothing piles up */
-
 struct sm_tokens {
     pthread_mutex_t lock;
     pthread_cond_t wake; /* of the watch */
@@ -147,13 +138,7 @@ struct sm_tokens {
     struct sm_token *tokens[SM_TOKENS_MAX];
     size_t token_count;
     sm_metric waiting_metric;
-    sm_thread checker;
-    pthread_cond_t check_wake;
-    bool checking;
     /* ---- under lock ---- */
-    struct p11_result unchecked[P11_UNCHECKED_MAX];
-    size_t unchecked_count;
-    bool check_stop;
     sm_list keys;
     size_t outstanding; /* requests that were taken and not answered */
     uint64_t epoch;
@@ -241,17 +226,7 @@ void sm_p11_remember(struct sm_token_key *key, struct sm_token *token,
 bool sm_p11_failed(struct p11_worker *w, CK_RV rv);
 /* The key is not there: the request goes elsewhere. */
 void sm_p11_missed(struct p11_worker *w);
-/* What became of a signature: it leaves, or it is made again. */
-void sm_p11_verified(sm_tokens *set, const struct p11_result *result, bool good);
 sm_crypt_job *sm_p11_take_job(struct p11_worker *w);
-
-/* ---- p11_check.c ---- */
-SM_FALLIBLE sm_p11_check_start(sm_tokens *set);
-/* Once nothing waits. */
-void sm_p11_check_stop(sm_tokens *set);
-/* Under the lock, which it gives up when it verifies on this thread. `busy`: others wait for the
- * session, so that the checker is to do it. */
-void sm_p11_check(sm_tokens *set, const struct p11_result *result, bool busy);
 
 /* ---- p11_pool.c; all under the lock ---- */
 /* The next request that this token may take, and its key; NULL: none. */
@@ -259,6 +234,8 @@ sm_crypt_job *sm_p11_take(struct sm_token *token, struct sm_token_key **key);
 /* Whether a token is to make only one signature of this key at a time: the PIN is shown for each,
  * and must not be shown by many at once if it is wrong. */
 bool sm_p11_is_alone(struct sm_token_key *key, const struct sm_token *token);
+/* Whether some token may still answer, now or after a pause. */
+bool sm_p11_has_hope(const struct sm_token_key *key);
 size_t sm_p11_waiting(const struct sm_token_key *key);
 struct key_holder *sm_p11_holder(struct sm_token_key *key, const struct sm_token *token);
 /* Wakes an idle worker of the token, if there is one. */
@@ -273,6 +250,8 @@ void sm_p11_token_refused(struct sm_token *token, const char *why);
 void sm_p11_token_up(struct sm_token *token, CK_SLOT_ID slot);
 /* To be tried on another token than `failed_on` if one may serve the key. */
 void sm_p11_requeue(struct sm_token_key *key, sm_crypt_job *job, const struct sm_token *failed_on);
+/* The request is no more ours. */
+void sm_p11_count_out(sm_tokens *set);
 /* Gives the request back with this result. */
 void sm_p11_answer(sm_tokens *set, sm_crypt_job *job, sm_err err);
 uint64_t sm_p11_pause_ns(unsigned failures);
@@ -290,5 +269,10 @@ SM_FALLIBLE sm_tokens_create(sm_tokens *tokens, const char *name, const char *ur
                              enum sm_key_type type, sm_key **out, sm_diag *diag);
 /* When no request of it is under way. */
 void sm_token_key_free(struct sm_token_key **key);
-/* Errors: QUEUE_FULL, UNAVAILABLE (every token refuses us). Then nothing was submitted. */
+/* Errors: QUEUE_FULL, UNAVAILABLE (every token refuses us). Then nothing was submitted.
+ * Every signature is verified before it leaves, by whom it is given back to: `checking` is set,
+ * and sm_token_key_checked is to be told what came of it. */
 SM_FALLIBLE sm_token_key_submit(struct sm_token_key *key, sm_crypt_job *job);
+/* `verdict` is of the verification. True: that was all, `err` is set. False: the signature was wrong
+ * and is made again, and the request given back again. */
+bool sm_token_key_checked(struct sm_token_key *key, sm_crypt_job *job, sm_err verdict);

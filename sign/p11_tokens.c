@@ -204,7 +204,6 @@ sm_err sm_tokens_new(const struct sm_token_config *configs, size_t count, sm_tok
     (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     (void)pthread_cond_init(&set->wake, &attr);
     (void)pthread_condattr_destroy(&attr);
-    (void)pthread_cond_init(&set->check_wake, NULL);
     (void)pthread_mutex_init(&set->lock, NULL);
     sm_list_init(&set->keys);
     set->waiting_metric = sm_metric_register(SM_GAUGE, "sealmill_token_requests_waiting",
@@ -213,7 +212,6 @@ sm_err sm_tokens_new(const struct sm_token_config *configs, size_t count, sm_tok
     for (size_t i = 0; i < count && sm_ok(err); i++) {
         err = add_token(set, &configs[i], diag);
     }
-    err = sm_ok(err) ? sm_p11_check_start(set) : err;
     err = sm_ok(err) ? sm_p11_watch_start(set) : err;
     if (!sm_ok(err)) {
         sm_tokens_free(&set);
@@ -223,7 +221,7 @@ sm_err sm_tokens_new(const struct sm_token_config *configs, size_t count, sm_tok
     return SM_NO_ERR;
 }
 
-/* Whether every worker has come back. What they signed was answered before: no key is left. */
+/* Whether every worker has come back. */
 static bool is_still(sm_tokens *set)
 {
     bool still = true;
@@ -283,7 +281,6 @@ void sm_tokens_free(sm_tokens **tokens)
         sm_log(SM_LOG_WARN, "token_call_left_behind", SM_KEND);
         return;
     }
-    sm_p11_check_stop(set);
     for (size_t i = 0; i < set->token_count; i++) {
         free_token(set->tokens[i]);
     }
@@ -293,7 +290,6 @@ void sm_tokens_free(sm_tokens **tokens)
         sm_p11_module_unload(&m);
     }
     (void)pthread_cond_destroy(&set->wake);
-    (void)pthread_cond_destroy(&set->check_wake);
     (void)pthread_mutex_destroy(&set->lock);
     sm_free(set);
 }

@@ -83,7 +83,7 @@ static bool has_expired(const struct sm_token_key *key, uint64_t now, uint64_t t
 /* A token that failed a request may be asked again after its pause, or since another one fell. */
 static void watch_key(struct sm_token_key *key, uint64_t now)
 {
-    uint64_t timeout = timeout_of(key);
+    uint64_t timeout = sm_p11_has_hope(key) ? timeout_of(key) : 0;
     if (has_expired(key, now, timeout)) {
         expire(key, now, timeout);
     }

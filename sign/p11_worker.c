@@ -118,17 +118,18 @@ static CK_RV call(struct p11_worker *w, struct task *t, bool *absent, size_t *le
     return rv;
 }
 
-/* Under the lock. The token signed: the session is free for the next one, and the request is ours
- * alone, since it can no more be given up. */
+/* Under the lock. The token signed: the request is ours alone now, since it can no more be given
+ * up. It goes back to be verified, where many are at once; no session waits for that. */
 static void finish(struct p11_worker *w, size_t len)
 {
-    struct sm_token_key *key = w->key;
     sm_crypt_job *job = sm_p11_take_job(w);
-    const struct p11_result result = {job, key, w->token, w->asked};
     memcpy(job->out, w->out, len);
     job->out_len = len;
+    job->checking = true;
+    job->token = w->token;
+    job->generation = w->asked;
     w->losses = 0;
-    sm_p11_check(w->token->set, &result, sm_p11_waiting(key) > 0);
+    job->give_back(job);
 }
 
 /* Under the lock. Returns whether the session is to be closed. */

@@ -21,22 +21,45 @@ static void on_back(sm_crypt_job *job)
     (void)pthread_mutex_unlock(&w->lock);
 }
 
+static void wait_for(struct waited *w)
+{
+    (void)pthread_mutex_lock(&w->lock);
+    while (!w->done) {
+        (void)pthread_cond_wait(&w->wake, &w->lock);
+    }
+    w->done = false;
+    (void)pthread_mutex_unlock(&w->lock);
+}
+
+static sm_err verify_result(const sm_crypt_job *job)
+{
+    sm_crypt_job check = {.op = SM_CRYPT_VERIFY,
+                          .alg = job->alg,
+                          .type = job->type,
+                          .message = job->message,
+                          .is_digest = job->is_digest,
+                          .public_key = sm_key_public(job->key),
+                          .signature = sm_slice_of(job->out, job->out_len)};
+    sm_crypt_job *jobs[] = {&check};
+    (void)sm_backend_run(jobs, 1);
+    return check.err;
+}
+
 /* Through the token's pool like every other request; its own time limit ends the wait. */
 static void run_on_token(sm_crypt_job *job)
 {
     struct waited w = {
         .job = *job, .lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
+    struct sm_token_key *key = job->key->token;
     w.job.give_back = on_back;
     w.job.submitted_ns = sm_clock_mono_ns();
-    job->err = sm_token_key_submit(job->key->token, &w.job);
+    job->err = sm_token_key_submit(key, &w.job);
     if (!sm_ok(job->err)) {
         return;
     }
-    (void)pthread_mutex_lock(&w.lock);
-    while (!w.done) {
-        (void)pthread_cond_wait(&w.wake, &w.lock);
-    }
-    (void)pthread_mutex_unlock(&w.lock);
+    do {
+        wait_for(&w);
+    } while (w.job.checking && !sm_token_key_checked(key, &w.job, verify_result(&w.job)));
     job->err = w.job.err;
     job->out_len = w.job.out_len;
 }

@@ -277,6 +277,7 @@ static void run_many(sm_key *key, enum sm_sig_alg alg, unsigned count)
     }
     for (int turns = 0; left > 0 && turns < 20000; turns++) {
         (void)sm_mailbox_drain(&box);
+        (void)sm_batcher_run(batcher);
         (void)usleep(500);
     }
     assert_int_equal(left, 0);

@@ -323,12 +323,12 @@ static void pin__refused_for_one_signature_is_not_tried_again(void **state)
     pool_load(&p, sm_softhsm_faulty_module(), "");
     struct sm_token_config config = pool_token(&p, "alpha");
     config.sessions = 8;
-    config.timeout_ms = 10000;
+    config.call_timeout_ms = 1000;
     pool_open(&p, &config, 1);
     sm_key *key = pool_key(&p, "pkcs11:token=alpha;object=always");
     /* As slow as PINs are checked, sessions that take turns with them do not hang. */
-    pool_order(&p, "C_Login delay 60\n");
-    pool_sign_well(&p, key, SM_SIG_ECDSA_SHA256, MANY);
+    pool_order(&p, "C_Login delay 150\n");
+    pool_sign_well(&p, key, SM_SIG_ECDSA_SHA256, 10);
     unsigned long before = pool_calls(&p, "C_Login");
     pool_order(&p, "C_Login delay 20\nC_Login CKR_PIN_INCORRECT\n");
     assert_int_equal(pool_sign(&p, key, SM_SIG_ECDSA_SHA256, 100).unavailable, 100);

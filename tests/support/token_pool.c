@@ -86,8 +86,8 @@ struct sm_token_config pool_token(const struct pool *p, const char *label)
     (void)snprintf(uri, sizeof(uris[0]), "pkcs11:token=%s?module-path=%s", label, p->module.path);
     return (struct sm_token_config){.uri = uri,
                                     .sessions = 4,
-                                    .timeout_ms = 3000,
-                                    .call_timeout_ms = 300,
+                                    .timeout_ms = 20000,
+                                    .call_timeout_ms = 20000,
                                     .allow_extractable = true};
 }
 
@@ -117,6 +117,17 @@ void pool_faulty(struct pool *p, size_t tokens)
 {
     pool_load(p, sm_softhsm_faulty_module(), "");
     const struct sm_token_config configs[] = {pool_token(p, "alpha"), pool_token(p, "beta")};
+    pool_open(p, configs, tokens);
+}
+
+void pool_hasty(struct pool *p, size_t tokens, uint32_t timeout_ms)
+{
+    pool_load(p, sm_softhsm_faulty_module(), "");
+    struct sm_token_config configs[] = {pool_token(p, "alpha"), pool_token(p, "beta")};
+    for (size_t i = 0; i < tokens; i++) {
+        configs[i].timeout_ms = timeout_ms;
+        configs[i].call_timeout_ms = POOL_HASTY_CALL_MS;
+    }
     pool_open(p, configs, tokens);
 }
 
@@ -192,11 +203,18 @@ void pool_ask(struct pool *p, sm_key *key, enum sm_sig_alg alg, unsigned count)
     }
 }
 
+void pool_turn(struct pool *p)
+{
+    (void)sm_mailbox_drain(&p->box);
+    while (sm_batcher_run(p->batcher)) {
+    }
+}
+
 void pool_wait(struct pool *p, unsigned ms)
 {
     uint64_t end = pool_now_us() + (uint64_t)ms * 1000;
     while (p->answered < p->asked && pool_now_us() < end) {
-        (void)sm_mailbox_drain(&p->box);
+        pool_turn(p);
         (void)usleep(200);
     }
     assert_int_equal(p->answered, p->asked);

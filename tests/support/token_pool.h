@@ -57,11 +57,14 @@ int pool_tokens_drop(void **state);
 
 /* Copies and loads the module; `settings` are lines NAME=value. */
 void pool_load(struct pool *p, const char *module, const char *settings);
-/* A token of the module, with short limits: 4 sessions, 300 ms a call, 3 s a request. */
+/* A token of the module with 4 sessions, and limits in time that a busy machine does not reach. */
 struct sm_token_config pool_token(const struct pool *p, const char *label);
 void pool_open(struct pool *p, const struct sm_token_config *tokens, size_t count);
 /* pool_load of the faulty module, and pool_open of alpha alone or of both tokens. */
 void pool_faulty(struct pool *p, size_t tokens);
+/* The same, for calls that hang. */
+#define POOL_HASTY_CALL_MS 700
+void pool_hasty(struct pool *p, size_t tokens, uint32_t timeout_ms);
 void pool_close(struct pool *p);
 
 /* Lends nothing: detach it before the pool is closed. */
@@ -72,6 +75,8 @@ void pool_order(struct pool *p, const char *text);
 /* One more request, or why it was not taken. */
 SM_FALLIBLE pool_try(struct pool *p, sm_key *key, enum sm_sig_alg alg);
 void pool_ask(struct pool *p, sm_key *key, enum sm_sig_alg alg, unsigned count);
+/* What a loop does each turn. */
+void pool_turn(struct pool *p);
 /* Waits until every request has its answer; fails when one has not after `ms`. */
 void pool_wait(struct pool *p, unsigned ms);
 /* The same, and that each got exactly one, right one. */
