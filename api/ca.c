@@ -252,15 +252,23 @@ static sm_err renew_one(struct sm_ca_operation *op, const struct sm_ca *ca)
     return changed ? save(op, record, old, "ca.renew_responder") : SM_NO_ERR;
 }
 
-/* One CA's trouble is not the others'; the first is told. */
+/* One CA's trouble (its token's, its key's) is not the others', nor a reason not to start. */
 static sm_err renew_responders(const struct sm_admin *a)
 {
     sm_world *world = sm_world_attach(a->api);
     sm_err first = SM_NO_ERR;
     for (size_t i = 0; i < world->ca_count; i++) {
         struct sm_ca_operation op = {.a = a};
+        sm_diag_clear(a->diag);
         sm_err err = sm_ca_operation_end(&op, renew_one(&op, &world->cas[i]));
-        first = sm_ok(first) ? err : first;
+        if (sm_ok(err)) {
+            continue;
+        }
+        sm_log(SM_LOG_ERROR, "responder_not_renewed", SM_KS("ca", world->cas[i].name),
+               SM_KE("error", err), SM_KS("reason", a->diag->reason), SM_KEND);
+        if (sm_ok(first) && (sm_err_is(err, SM_E_NO_MEMORY) || sm_err_is(err, SM_E_DISK))) {
+            first = err;
+        }
     }
     sm_world_detach(&world);
     return first;

@@ -31,5 +31,6 @@ SM_FALLIBLE sm_ca_rollover(const struct sm_admin *a, const Sealmill__V1__Rollove
 SM_FALLIBLE sm_ca_set_state(const struct sm_admin *a, const char *name, bool active,
                             Sealmill__V1__Ca **out);
 /* Renews the OCSP responders' certificates that end within a quarter of their life; makes
- * missing ones. */
+ * missing ones. A CA for which that fails is logged, and tried again with the next call. Errors:
+ * DISK, NO_MEMORY, when the others were tried. */
 SM_FALLIBLE sm_ca_renew_responders(const struct sm_admin *a);

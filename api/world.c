@@ -24,7 +24,9 @@ struct builder {
     sm_world *world;
     sm_diag *diag;
     const struct sm_change *change; /* NULL: none */
+    bool expects_change;            /* it is among the rows in hand */
     bool change_seen;
+    bool change_new;
     enum row_kind kind; /* of the row in hand */
     size_t left_out;    /* over a limit */
     sm_err (*add)(struct builder *b, sm_slice key, sm_slice value);
@@ -36,7 +38,7 @@ struct builder {
 
 static sm_err over_limit(struct builder *b, const char *what, const char *name, int limit)
 {
-    if (b->kind == ROW_NEW) {
+    if (b->change_new) { /* it, or the one behind it that it drives out */
         return sm_diag_set(b->diag, SM_ERR(TOO_LARGE), "name", "there are %d %s already", limit,
                            what);
     }
@@ -202,12 +204,6 @@ static sm_err add_ca(struct builder *b, sm_slice key, sm_slice value)
 static sm_err add_profile(struct builder *b, Sealmill__V1__Profile *message, bool from_file)
 {
     sm_world *w = b->world;
-    if (sm_world_profile(w, message->name) != NULL) {
-        return SM_NO_ERR; /* the configuration file, which comes first, wins */
-    }
-    if (w->profile_count == SM_PROFILES_MAX) {
-        return over_limit(b, "profiles", message->name, SM_PROFILES_MAX);
-    }
     struct sm_profile *p = &w->profiles[w->profile_count];
     SM_TRY(sm_profile_compile(message, &w->arena, p, b->diag));
     p->index = w->profile_count++;
@@ -225,6 +221,12 @@ static sm_err add_profile_row(struct builder *b, sm_slice key, sm_slice value)
     Sealmill__V1__Profile *profile = ((Sealmill__Record__V1__ProfileRecord *)(void *)m)->profile;
     sm_diag diag = {.reason = ""};
     sm_diag *given = b->diag;
+    if (sm_world_profile(b->world, profile->name) != NULL) {
+        return SM_NO_ERR; /* the configuration file, which comes first, wins */
+    }
+    if (b->world->profile_count == SM_PROFILES_MAX) {
+        return over_limit(b, "profiles", profile->name, SM_PROFILES_MAX);
+    }
     if (b->kind != ROW_STORED) {
         return add_profile(b, profile, false);
     }
@@ -270,9 +272,24 @@ static sm_err add_token(struct builder *b, sm_slice key, sm_slice value)
                       record, NULL);
 }
 
+/* The change's own row, which the store has not. */
+static sm_err add_new(struct builder *b)
+{
+    b->kind = ROW_NEW;
+    b->change_seen = true;
+    b->change_new = true;
+    return b->add(b, b->change->key, b->change->value);
+}
+
 static bool on_row(void *ctx, sm_slice key, sm_slice value)
 {
     struct builder *b = ctx;
+    if (b->expects_change && !b->change_seen && sm_slice_compare(b->change->key, key) < 0) {
+        b->err = add_new(b); /* in its place, so that lists do not change with the next start */
+        if (!sm_ok(b->err)) {
+            return false;
+        }
+    }
     bool changed = b->change != NULL && sm_slice_equal(key, b->change->key);
     b->kind = changed ? ROW_REPLACED : ROW_STORED;
     b->change_seen = b->change_seen || changed;
@@ -294,16 +311,13 @@ static sm_err each_row(struct builder *b, const char *prefix,
     b->err = SM_NO_ERR;
     b->add = add;
     b->change_seen = false;
+    b->change_new = false;
+    b->expects_change = b->change != NULL && !b->change->remove &&
+                        sm_slice_starts_with(b->change->key, sm_slice_str(prefix));
     SM_TRY(sm_store_scan_sync(b->api->config.store, SM_FAMILY_META, sm_slice_str(prefix),
                               sm_slice_of(end, len), on_row, b));
     SM_TRY(b->err);
-    const struct sm_change *c = b->change;
-    if (c == NULL || c->remove || b->change_seen ||
-        !sm_slice_starts_with(c->key, sm_slice_str(prefix))) {
-        return SM_NO_ERR;
-    }
-    b->kind = ROW_NEW;
-    return add(b, c->key, c->value);
+    return b->expects_change && !b->change_seen ? add_new(b) : SM_NO_ERR;
 }
 
 /* ---- signing keys of SigningService ---- */
@@ -407,7 +421,9 @@ static sm_err fill(struct builder *b)
     SM_TRY(sm_map_new(SM_BEARER_TOKENS_MAX, &w->tokens));
     SM_TRY(check_config(b));
     for (size_t i = 0; i < w->config->n_profiles; i++) {
-        SM_TRY(add_profile(b, w->config->profiles[i], true));
+        if (sm_world_profile(w, w->config->profiles[i]->name) == NULL) {
+            SM_TRY(add_profile(b, w->config->profiles[i], true));
+        }
     }
     for (size_t i = 0; i < w->config->n_signing_keys; i++) {
         SM_TRY(add_signing_key(b, w->config->signing_keys[i]));

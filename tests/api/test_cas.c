@@ -250,6 +250,32 @@ static void cas__a_renewed_responder_leaves_no_old_key(void **state)
     sm_arena_deinit(&arena);
 }
 
+/* One whose record is gone from under it, say: those behind it are renewed all the same. */
+static void cas__one_cas_trouble_is_not_the_others(void **state)
+{
+    (void)state;
+    sm_arena arena;
+    sm_diag diag = {.reason = ""};
+    const struct sm_audit audit = {.caller = "test", .action = "test", .outcome = "ok"};
+    struct sm_change change = {.audit = &audit, .remove = true, .key = SM_LIT("ca/aaa")};
+    sm_arena_init(&arena, 64U << 20);
+    const struct sm_admin a = {server.api, &arena, "test", SM_SLICE_NONE, &diag};
+    assert_int_equal(ask("POST", "/v1/cas", "{\"name\":\"aaa\",\"parent\":\"root\"," SUBJECT "}"),
+                     200);
+    sm_world *w = sm_world_attach(server.api);
+    assert_string_equal(w->cas[0].name, "aaa");
+    int64_t before = sm_ca_current(sm_world_ca(w, "root"))->ocsp_cert.not_after;
+    sm_world_detach(&w);
+    assert_sm_ok(sm_change_write(server.store, &change, &arena));
+    sm_clock_set_offset_s(before - sm_clock_wall_s() - 60);
+    assert_sm_ok(sm_ca_renew_responders(&a));
+    sm_clock_set_offset_s(0);
+    w = sm_world_attach(server.api);
+    assert_true(sm_ca_current(sm_world_ca(w, "root"))->ocsp_cert.not_after > before);
+    sm_world_detach(&w);
+    sm_arena_deinit(&arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -259,6 +285,7 @@ int main(void)
         cmocka_unit_test(cas__a_key_whose_record_may_be_stored_stays),
         cmocka_unit_test(cas__a_rollover_does_not_mind_a_key_file_in_its_way),
         cmocka_unit_test(cas__a_renewed_responder_leaves_no_old_key),
+        cmocka_unit_test(cas__one_cas_trouble_is_not_the_others),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
