@@ -3,6 +3,7 @@
 
 #include "api/api_p.h"
 #include "api/indexer.h"
+#include "api/key_facts.h"
 #include "api/record.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -24,6 +25,7 @@ sm_err sm_api_load_key(sm_api *api, const char *uri, sm_key **out, sm_diag *diag
             sm_key_detach(&key);
             return err;
         }
+        sm_key_facts_tell(key, uri);
     }
     *out = sm_key_attach(key);
     return SM_NO_ERR;

@@ -2,6 +2,7 @@
 /* CaService: its rows in the table of methods. */
 #include "api/ca.h"
 #include "api/ca_cert.h"
+#include "api/key_facts.h"
 #include "api/method.h"
 #include "api/record.h"
 #include "base/check.h"
@@ -26,6 +27,18 @@ static sm_err find(sm_call *call, const char *name, struct sm_ca **out)
                : sm_diag_set(&call->diag, SM_ERR(NOT_FOUND), "name", "there is no CA %.63s", name);
 }
 
+/* The record's message, with what is known of its key now. */
+static Sealmill__V1__Ca *show(sm_call *call, const struct sm_ca *ca)
+{
+    const struct sm_ca_generation *g = sm_ca_current(ca);
+    Sealmill__V1__Ca *m = SM_ARENA_NEW(&call->arena, Sealmill__V1__Ca);
+    if (m != NULL) {
+        *m = *ca->record->ca;
+        m->key_facts = sm_key_facts(g == NULL ? NULL : g->key, &call->arena);
+    }
+    return m;
+}
+
 static sm_err list(sm_call *call, const ProtobufCMessage *request, ProtobufCMessage **response)
 {
     (void)request;
@@ -36,7 +49,11 @@ static sm_err list(sm_call *call, const ProtobufCMessage *request, ProtobufCMess
     sealmill__v1__list_cas_response__init(r);
     r->cas = sm_arena_alloc(&call->arena, (call->world->ca_count + 1) * sizeof(*r->cas));
     for (size_t i = 0; i < call->world->ca_count && r->cas != NULL; i++) {
-        r->cas[r->n_cas++] = call->world->cas[i].record->ca;
+        Sealmill__V1__Ca *ca = show(call, &call->world->cas[i]);
+        if (ca == NULL) {
+            return SM_ERR(NO_MEMORY);
+        }
+        r->cas[r->n_cas++] = ca;
     }
     *response = &r->base;
     return SM_NO_ERR;
@@ -46,7 +63,8 @@ static sm_err get(sm_call *call, const ProtobufCMessage *request, ProtobufCMessa
 {
     struct sm_ca *ca;
     SM_TRY(find(call, ((const Sealmill__V1__GetCaRequest *)(const void *)request)->name, &ca));
-    return answer(SM_NO_ERR, ca->record->ca, response);
+    Sealmill__V1__Ca *shown = show(call, ca);
+    return shown == NULL ? SM_ERR(NO_MEMORY) : answer(SM_NO_ERR, shown, response);
 }
 
 static sm_err add_links(sm_call *call, const struct sm_ca *top, Sealmill__V1__GetChainResponse *r)

@@ -9,9 +9,10 @@
 #include "base/text.h"
 #include "sign/oids.h"
 
+/* Kept with every certificate for as long as it is: 32 KiB and their names at the most. */
 #define METADATA_MAX 32
 #define METADATA_VALUE_MAX 1024
-#define IDEMPOTENCY_KEY_MAX 64
+#define IDEMPOTENCY_KEY_MAX 64 /* a UUID, or a hash in hexadecimal */
 
 static void run_deferred(sm_msg *msg)
 {

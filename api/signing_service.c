@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* SigningService: raw signatures through the same batches. */
 #include "api/api_p.h"
+#include "api/key_facts.h"
 #include "api/method.h"
 #include "api/record.h"
 #include "base/check.h"
@@ -174,7 +175,13 @@ static sm_err list_keys(sm_call *call, const ProtobufCMessage *request, Protobuf
     sealmill__v1__list_keys_response__init(r);
     r->keys = sm_arena_alloc(&call->arena, (call->world->signing_key_count + 1) * sizeof(*r->keys));
     for (size_t i = 0; i < call->world->signing_key_count && r->keys != NULL; i++) {
-        r->keys[r->n_keys++] = call->world->signing_keys[i];
+        Sealmill__V1__SigningKey *key = SM_ARENA_NEW(&call->arena, Sealmill__V1__SigningKey);
+        if (key == NULL) {
+            return SM_ERR(NO_MEMORY);
+        }
+        *key = *call->world->signing_keys[i];
+        key->key_facts = sm_key_facts(call->world->signing_key_handles[i], &call->arena);
+        r->keys[r->n_keys++] = key;
     }
     *response = &r->base;
     return SM_NO_ERR;

@@ -74,6 +74,30 @@ void sm_key_set_check(sm_key *key, bool on);
  */
 bool sm_key_is_slow(const sm_key *key);
 
+/* What signs with it ("multi-buffer", "openssl", "pkcs11"), and why in words; static. */
+const char *sm_key_backend(const sm_key *key, const char **why);
+
+/* What a token says of a key (PKCS#11 4.9: CKA_SENSITIVE and so on). */
+struct sm_token_says {
+    bool sensitive;
+    bool extractable;
+    bool always_sensitive;
+    bool never_extractable;
+    bool local; /* made in the token */
+    bool always_authenticate;
+};
+
+/* A key as one of the tokens holds it. */
+struct sm_key_on_token {
+    const char *token; /* label or serial; lives as long as the tokens */
+    bool up;
+    bool seen; /* the key was looked at there: `says` is known */
+    struct sm_token_says says;
+};
+/* How many tokens may hold it: 0 for a software key. Any thread. */
+size_t sm_key_token_count(const sm_key *key);
+void sm_key_token_facts(const sm_key *key, size_t at, struct sm_key_on_token *out);
+
 /* Writes the key as unencrypted PKCS#8 in PEM, mode 0600: for TLS keys that `sealmill dev` makes
  * for its listeners and clients, never for a CA's. Errors: DISK, CRYPTO. */
 SM_FALLIBLE sm_key_write_pem(const sm_key *key, const char *path, sm_diag *diag);

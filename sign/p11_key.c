@@ -169,13 +169,40 @@ static sm_err check_found(const struct p11_found *found, const struct sm_token *
         return sm_diag_set(diag, SM_ERR(NOT_FOUND), "key_uri",
                            "the token %s has no such private key", token->name);
     }
-    if (found->extractable && !token->allow_extractable) {
+    if (found->open && !token->allow_extractable) {
         return sm_diag_set(diag, SM_ERR(POLICY), "key_uri",
                            "the token %s would give the key out (extractable or not sensitive): "
                            "allow_extractable allows it",
                            token->name);
     }
     return SM_NO_ERR;
+}
+
+static void note(struct sm_token_key *key, const struct sm_token *token,
+                 const struct sm_token_says *says)
+{
+    (void)pthread_mutex_lock(&key->set->lock);
+    struct key_holder *h = sm_p11_holder(key, token);
+    h->seen = true;
+    h->says = *says;
+    (void)pthread_mutex_unlock(&key->set->lock);
+}
+
+size_t sm_key_token_count(const sm_key *key)
+{
+    return key->token == NULL ? 0 : key->token->holder_count;
+}
+
+void sm_key_token_facts(const sm_key *key, size_t at, struct sm_key_on_token *out)
+{
+    struct sm_token_key *k = key->token;
+    const struct key_holder *h = &k->holders[at];
+    (void)pthread_mutex_lock(&k->set->lock);
+    *out = (struct sm_key_on_token){.token = h->token->name,
+                                    .up = h->token->state == TOKEN_UP,
+                                    .seen = h->seen,
+                                    .says = h->says};
+    (void)pthread_mutex_unlock(&k->set->lock);
 }
 
 static sm_err look(struct visit *v, struct sm_token_key *key, sm_buf *spki, sm_diag *diag)
@@ -190,7 +217,8 @@ static sm_err look(struct visit *v, struct sm_token_key *key, sm_buf *spki, sm_d
         return token_err(rv, v->token, diag);
     }
     SM_TRY(check_found(&found, v->token, diag));
-    key->always_authenticate = found.always_authenticate;
+    key->always_authenticate = found.says.always_authenticate;
+    note(key, v->token, &found.says);
     return sm_p11_read_public(v->token, v->session, found.handle, spki, diag);
 }
 

@@ -46,6 +46,20 @@ static CK_RV find(struct sm_token *token, CK_SESSION_HANDLE session, CK_ATTRIBUT
     return rv == CKR_OK && n > 1 ? CKR_TEMPLATE_INCONSISTENT : rv;
 }
 
+/* What the token does not answer counts as what is worst. */
+static struct sm_token_says ask(struct sm_token *token, CK_SESSION_HANDLE session,
+                                CK_OBJECT_HANDLE key)
+{
+    return (struct sm_token_says){
+        .sensitive = get_flag(token, session, key, CKA_SENSITIVE, false),
+        .extractable = get_flag(token, session, key, CKA_EXTRACTABLE, true),
+        .always_sensitive = get_flag(token, session, key, CKA_ALWAYS_SENSITIVE, false),
+        .never_extractable = get_flag(token, session, key, CKA_NEVER_EXTRACTABLE, false),
+        .local = get_flag(token, session, key, CKA_LOCAL, false),
+        .always_authenticate = get_flag(token, session, key, CKA_ALWAYS_AUTHENTICATE, false),
+    };
+}
+
 CK_RV sm_p11_find_key(struct sm_token *token, CK_SESSION_HANDLE session, struct p11_match k,
                       struct p11_found *out)
 {
@@ -64,11 +78,8 @@ CK_RV sm_p11_find_key(struct sm_token *token, CK_SESSION_HANDLE session, struct 
         return CKR_USER_NOT_LOGGED_IN; /* private objects cannot be seen: it may well be there */
     }
     if (rv == CKR_OK && out->handle != 0) {
-        out->always_authenticate = get_flag(token, session, out->handle, CKA_ALWAYS_AUTHENTICATE,
-                                            false);
-        out->extractable = get_flag(token, session, out->handle, CKA_EXTRACTABLE, true) ||
-                           !get_flag(token, session, out->handle, CKA_SENSITIVE, false);
-        out->local = get_flag(token, session, out->handle, CKA_LOCAL, false);
+        out->says = ask(token, session, out->handle);
+        out->open = out->says.extractable || !out->says.sensitive;
     }
     return rv;
 }

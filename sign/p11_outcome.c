@@ -42,6 +42,10 @@ void sm_p11_remember(struct sm_token_key *key, struct sm_token *token,
     h->absent = false;
     h->handle = found->handle;
     h->always_authenticate = found->always_authenticate;
+    if (found->says != NULL) {
+        h->seen = true;
+        h->says = *found->says;
+    }
 }
 
 /* For a while: someone may put it there, or it was one bad answer. */

@@ -103,6 +103,8 @@ struct key_holder {
     uint64_t then_ns;
     bool always_authenticate;
     CK_OBJECT_HANDLE handle;
+    bool seen;
+    struct sm_token_says says;
 };
 
 /* How a key is found on a token. */
@@ -172,9 +174,8 @@ bool sm_p11_is_logged_in(struct sm_token *token, CK_SESSION_HANDLE session);
 /* ---- p11_object.c ---- */
 struct p11_found {
     CK_OBJECT_HANDLE handle;
-    bool always_authenticate;
-    bool extractable; /* or not sensitive: the token would give it out */
-    bool local;       /* made in the token */
+    bool open; /* extractable or not sensitive: the token would give it out */
+    struct sm_token_says says;
 };
 /* The one private key that matches. Not found: handle 0. More than one: CKR_TEMPLATE_INCONSISTENT.
  */
@@ -219,6 +220,7 @@ struct p11_finding {
     bool absent;
     CK_OBJECT_HANDLE handle;
     bool always_authenticate;
+    const struct sm_token_says *says; /* NULL: not asked this time */
 };
 void sm_p11_remember(struct sm_token_key *key, struct sm_token *token,
                      const struct p11_finding *found);

@@ -54,6 +54,8 @@ struct task {
     CK_SLOT_ID slot;
     uint32_t generation; /* of the token */
     bool known;          /* the handle is of this generation */
+    bool seen;           /* looked at in this call: `says` is known */
+    struct sm_token_says says;
 };
 
 static sm_err copy_input(struct p11_worker *w, const sm_crypt_job *job)
@@ -90,7 +92,7 @@ static CK_RV find_handle(struct p11_worker *w, struct task *t, bool *absent)
     if (rv != CKR_OK) {
         return rv;
     }
-    *absent = found.handle == 0 || (found.extractable && !w->token->allow_extractable);
+    *absent = found.handle == 0 || (found.open && !w->token->allow_extractable);
     if (*absent) {
         sm_log(SM_LOG_ERROR, "token_key_missing", SM_KS("token", w->token->name),
                SM_KS("key", t->match.label),
@@ -98,8 +100,10 @@ static CK_RV find_handle(struct p11_worker *w, struct task *t, bool *absent)
                                                  : "the token would give it out (extractable)"),
                SM_KEND);
     }
+    t->seen = found.handle != 0;
+    t->says = found.says;
     t->order.key = found.handle;
-    t->order.always_authenticate = found.always_authenticate;
+    t->order.always_authenticate = found.says.always_authenticate;
     return CKR_OK;
 }
 
@@ -143,7 +147,7 @@ static bool conclude(struct p11_worker *w, const struct task *t, CK_RV rv, bool 
         return sm_p11_failed(w, rv);
     }
     const struct p11_finding found = {t->generation, absent, t->order.key,
-                                      t->order.always_authenticate};
+                                      t->order.always_authenticate, t->seen ? &t->says : NULL};
     sm_p11_remember(w->key, w->token, &found);
     if (absent) {
         sm_p11_missed(w);

@@ -16,6 +16,20 @@ const char *sm_sign_backend(enum sm_crypt_op op, enum sm_key_type type, const ch
     return choice->from <= SM_BACKEND_LANES ? sm_backend_mb.name : sm_backend_openssl.name;
 }
 
+const char *sm_key_backend(const sm_key *key, const char **why)
+{
+    if (key->token != NULL) {
+        *why = "the key is in a token";
+        return "pkcs11";
+    }
+    const char *name = sm_sign_backend(SM_CRYPT_SIGN, key->type, why);
+    if (name == sm_backend_mb.name && key->numbers == NULL) {
+        *why = "multi-buffer code does not know this key's form";
+        return sm_backend_openssl.name;
+    }
+    return name;
+}
+
 static unsigned used_from(const struct sm_backend_choice *choice)
 {
     return choice->from <= SM_BACKEND_LANES ? choice->from : 1;
