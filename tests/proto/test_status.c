@@ -282,28 +282,9 @@ static void timeout__refuses_what_the_grammar_does_not_have(void **state)
 {
     (void)state;
     static const char *const bad[] = {
-        "",
-        "S",
-        "1",
-        "1s",
-        "1h",
-        "1N",
-        "1U",
-        "1ms",
-        "-1S",
-        "+1S",
-        " 1S",
-        "1S ",
-        "1 S",
-        "1.5S",
-        "1e3S",
-        "0x1S",
-        "123456789S",
-        "1234567890S",
-        "SS",
-        "1S\n",
-        "\3771S",
-        "1\xff",
+        "",           "S",           "1",   "1s",   "1h",     "1N",    "1U",   "1ms",
+        "-1S",        "+1S",         " 1S", "1S ",  "1 S",    "1.5S",  "1e3S", "0x1S",
+        "123456789S", "1234567890S", "SS",  "1S\n", "\3771S", "1\xff",
     };
     uint64_t ns = 4711;
     for (size_t i = 0; i < SM_ARRAY_LEN(bad); i++) {
