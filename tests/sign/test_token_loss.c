@@ -4,6 +4,9 @@
  * verifies. */
 #include "tests/support/token_pool.h"
 
+#include "base/clock.h"
+#include "sign/backend.h"
+
 #include <pthread.h>
 #include <string.h>
 #include <unistd.h>
@@ -332,6 +335,48 @@ static void spoilt__signatures_of_one_token_are_made_good_by_the_other(void **st
     pool_close(&p);
 }
 
+/* Where to verify is slow for the key's type, it is not done on a loop. */
+static void spoilt__signatures_are_found_by_the_workers_too(void **state)
+{
+    (void)state;
+    struct pool p;
+    const struct sm_backend_choice slow = {SM_BACKEND_NEVER, "for the test", SM_NS_PER_S, 0};
+    const struct sm_backend_choice was = *sm_backend_get_choice(SM_CRYPT_VERIFY, SM_KEY_P256);
+    pool_faulty(&p, 1);
+    sm_backend_set_choice(SM_CRYPT_VERIFY, SM_KEY_P256, &slow);
+    assert_true(sm_backend_is_slow(SM_CRYPT_VERIFY, SM_KEY_P256));
+    sm_key *key = pool_key(&p, ALPHA);
+    pool_sign_well(&p, key, SM_SIG_ECDSA_SHA256, MANY);
+    pool_order(&p, "C_Sign corrupt 2\n");
+    unsigned long before = pool_calls(&p, "C_Sign");
+    pool_sign_well(&p, key, SM_SIG_ECDSA_SHA256, MANY);
+    assert_true(pool_calls(&p, "C_Sign") - before >= MANY + 2);
+    sm_key_detach(&key);
+    pool_close(&p);
+    sm_backend_set_choice(SM_CRYPT_VERIFY, SM_KEY_P256, &was);
+}
+
+/* For those who wait for it on their own thread. */
+static void spoilt__signatures_do_not_leave_sign_now(void **state)
+{
+    (void)state;
+    struct pool p;
+    sm_buf out = sm_buf_init(SM_SIGNATURE_MAX);
+    pool_hasty(&p, 1, 600);
+    sm_key *key = pool_key(&p, ALPHA);
+    pool_order(&p, "C_Sign corrupt 1\n");
+    assert_sm_ok(sm_sign_now(key, SM_SIG_ECDSA_SHA256, SM_LIT("hello"), &out));
+    assert_sm_ok(sm_verify_now(sm_key_public(key), SM_SIG_ECDSA_SHA256, SM_LIT("hello"),
+                               sm_buf_slice(&out)));
+    sm_buf_reset(&out);
+    pool_order(&p, "C_Sign corrupt\n");
+    assert_sm_err(sm_sign_now(key, SM_SIG_ECDSA_SHA256, SM_LIT("hello"), &out), UNAVAILABLE);
+    assert_int_equal(out.len, 0);
+    sm_buf_deinit(&out);
+    sm_key_detach(&key);
+    pool_close(&p);
+}
+
 /* ---- modules for one thread ---- */
 
 static void sign_alone(struct pool *p, const struct sm_token_config *configs)
@@ -402,6 +447,8 @@ int main(void)
         cmocka_unit_test(spoilt__signatures_are_made_again),
         cmocka_unit_test(spoilt__signatures_never_leave),
         cmocka_unit_test(spoilt__signatures_of_one_token_are_made_good_by_the_other),
+        cmocka_unit_test(spoilt__signatures_are_found_by_the_workers_too),
+        cmocka_unit_test(spoilt__signatures_do_not_leave_sign_now),
         cmocka_unit_test(one_thread__that_a_module_asks_for_it_gets),
         cmocka_unit_test(one_thread__that_the_operator_asks_for_it_gets),
         cmocka_unit_test(one_thread__with_slow_calls_is_not_taken_for_hung),
