@@ -6,7 +6,8 @@
 #include "sign/backend.h"
 #include "sign/p11_pool_p.h"
 
-#define TRIES_MAX 4  /* of one request, over all tokens: each failure also opens something anew */
+#define TRIES_MAX 4 /* of one request, over all tokens: each failure also opens something anew */
+#define RECALL_NS (10 * SM_NS_PER_S)
 #define LOSSES_MAX 3 /* of sessions in a row, by one worker: then it is the token's trouble */
 
 sm_crypt_job *sm_p11_take_job(struct p11_worker *w)
@@ -80,13 +81,16 @@ static void lose_session(struct p11_worker *w, CK_RV rv)
     }
 }
 
-/* The token gives no session more: the pool goes on with those that it has. */
+/* The token gives no session more: the pool goes on with those that it has. Others may use it too,
+ * and leave. */
 static void do_without(struct p11_worker *w, CK_RV rv)
 {
     struct sm_token *token = w->token;
     w->retired = token->open > 0;
     if (!w->retired) {
         sm_p11_token_down(token, w->asked, sm_p11_name(rv));
+    } else if (token->recall_ns == 0) {
+        token->recall_ns = sm_clock_mono_ns() + RECALL_NS;
     }
     sm_p11_requeue(w->key, sm_p11_take_job(w), NULL);
 }

@@ -173,6 +173,19 @@ void sm_p11_token_refused(struct sm_token *token, const char *why)
            SM_KS("hint", "correct the PIN and start again"), SM_KEND);
 }
 
+void sm_p11_recall(struct sm_token *token)
+{
+    for (unsigned i = 0; i < token->worker_count; i++) {
+        struct p11_worker *w = &token->workers[i];
+        if (w->retired) {
+            w->retired = false;
+            w->idle = true;
+            token->idle++;
+        }
+    }
+    token->recall_ns = 0;
+}
+
 /* Its failures are forgotten when it signs: to open a session is not enough. */
 void sm_p11_token_up(struct sm_token *token, CK_SLOT_ID slot)
 {
@@ -182,14 +195,7 @@ void sm_p11_token_up(struct sm_token *token, CK_SLOT_ID slot)
     token->why = "";
     token->set->epoch++;
     sm_metric_set(token->metrics.up, 1);
-    for (unsigned i = 0; i < token->worker_count; i++) {
-        struct p11_worker *w = &token->workers[i];
-        if (w->retired) { /* there may be sessions for all now */
-            w->retired = false;
-            w->idle = true;
-            token->idle++;
-        }
-    }
+    sm_p11_recall(token);
     sm_log(SM_LOG_INFO, "token_up", SM_KS("token", token->name), SM_KU("slot", slot),
            SM_KU("sessions", token->worker_count), SM_KEND);
     SM_LIST_FOR(it, &token->set->keys)

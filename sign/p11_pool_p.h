@@ -37,7 +37,7 @@ struct p11_worker {
     uint8_t out[SM_SIGNATURE_MAX];
     /* ---- under the set's lock ---- */
     bool idle;
-    bool retired;             /* the token gives no session for it, until it comes up anew */
+    bool retired;             /* the token gives no session for it, for the moment */
     bool lost;                /* its call was given up and has not come back */
     uint32_t asked;           /* the token's generation when job was taken */
     sm_crypt_job *job;        /* NULL: none, or given up */
@@ -84,6 +84,7 @@ struct sm_token {
     unsigned failures;
     uint64_t retry_ns;
     const char *why;
+    uint64_t recall_ns; /* when retired workers try again; 0: there are none */
     unsigned idle;
     unsigned open;           /* sessions */
     unsigned visitors;       /* administration's calls under way */
@@ -249,6 +250,8 @@ void sm_p11_token_down(struct sm_token *token, uint32_t generation, const char *
 /* It was down and does not come up. */
 void sm_p11_token_rests(struct sm_token *token, const char *why);
 void sm_p11_token_refused(struct sm_token *token, const char *why);
+/* There may be sessions for all now. */
+void sm_p11_recall(struct sm_token *token);
 void sm_p11_token_up(struct sm_token *token, CK_SLOT_ID slot);
 /* To be tried on another token than `failed_on` if one may serve the key. */
 void sm_p11_requeue(struct sm_token_key *key, sm_crypt_job *job, const struct sm_token *failed_on);

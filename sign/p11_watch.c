@@ -122,6 +122,9 @@ static void watch_token(struct sm_token *token, uint64_t now)
             give_up(w, now);
         }
     }
+    if (token->recall_ns != 0 && now >= token->recall_ns) {
+        sm_p11_recall(token);
+    }
     if (token->state == TOKEN_DOWN && !token->reviving && now >= token->retry_ns) {
         (void)sm_p11_rouse(token); /* one worker tries */
     }

@@ -262,6 +262,26 @@ static void sessions__fewer_than_configured_are_enough(void **state)
     pool_close(&p);
 }
 
+/* Somebody else had the token's sessions for a while. */
+static void sessions__that_were_refused_are_tried_later(void **state)
+{
+    (void)state;
+    struct pool p;
+    pool_faulty(&p, 1);
+    sm_key *key = pool_key(&p, ALPHA);
+    pool_order(&p, "C_Sign delay 20\n");
+    pool_sign_well(&p, key, SM_SIG_ECDSA_SHA256, 1);
+    pool_order(&p, "C_Sign delay 20\nC_OpenSession CKR_SESSION_COUNT 2\n");
+    pool_sign_well(&p, key, SM_SIG_ECDSA_SHA256, 4 * MANY);
+    assert_int_equal(pool_status(&p, 0).sessions, 2); /* of four */
+    for (int i = 0; i < 100 && pool_status(&p, 0).sessions < 4; i++) {
+        pool_sign_well(&p, key, SM_SIG_ECDSA_SHA256, MANY);
+    }
+    assert_int_equal(pool_status(&p, 0).sessions, 4);
+    sm_key_detach(&key);
+    pool_close(&p);
+}
+
 /* ---- PINs ---- */
 
 static const char *const pin_answers[] = {"CKR_PIN_INCORRECT", "CKR_PIN_LOCKED", "CKR_PIN_EXPIRED",
@@ -349,6 +369,7 @@ int main(void)
         cmocka_unit_test(sessions__lost_are_opened_again),
         cmocka_unit_test(sessions__come_back_after_the_module_was_finalized),
         cmocka_unit_test(sessions__fewer_than_configured_are_enough),
+        cmocka_unit_test(sessions__that_were_refused_are_tried_later),
         cmocka_unit_test(pin__refused_later_is_tried_once_by_all_sessions),
         cmocka_unit_test(pin__refused_at_the_start_is_not_tried_again),
         cmocka_unit_test(pin__refused_for_one_signature_is_not_tried_again),

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Calls that do not come back, tokens that are pulled out, signatures that are wrong, modules for
- * one thread: done on command. Whatever happens, each request gets one answer, and a good one
- * verifies. */
+/* Calls that do not come back and tokens that are pulled out: done on command. Whatever happens,
+ * each request gets one answer, and a good one verifies. */
 #include "tests/support/token_pool.h"
 
 #include <pthread.h>
@@ -246,147 +245,6 @@ static void removal__before_the_start(void **state)
     pool_close(&p);
 }
 
-/* ---- wrong signatures ---- */
-
-static const struct {
-    const char *uri;
-    enum sm_sig_alg alg;
-} signers[] = {
-    {ALPHA, SM_SIG_ECDSA_SHA256},
-    {"pkcs11:token=alpha;object=rsa", SM_SIG_RSA_SHA256},
-    {"pkcs11:token=alpha;object=rsa", SM_SIG_PSS_SHA384},
-    {"pkcs11:token=alpha;object=ed25519", SM_SIG_ED25519},
-};
-#define SIGNERS (sizeof(signers) / sizeof(signers[0]))
-
-static const char *const shapes[] = {"corrupt", "short", "long"};
-
-/* One among good ones, the key's first one too: made again. */
-static void spoilt__signatures_are_made_again(void **state)
-{
-    (void)state;
-    struct pool p;
-    char text[ORDER_MAX];
-    pool_faulty(&p, 1);
-    for (size_t i = 0; i < SIGNERS; i++) {
-        sm_key *key = pool_key(&p, signers[i].uri);
-        for (size_t s = 0; s < 3; s++) {
-            unsigned long before = pool_calls(&p, "C_Sign");
-            (void)snprintf(text, sizeof(text), "C_Sign %s 1\n", shapes[s]);
-            pool_order(&p, text);
-            pool_sign_well(&p, key, signers[i].alg, 1);
-            assert_int_equal(pool_calls(&p, "C_Sign") - before, 2);
-            (void)snprintf(text, sizeof(text), "C_Sign delay 1\nC_Sign %s 2\n", shapes[s]);
-            pool_order(&p, text);
-            pool_sign_well(&p, key, signers[i].alg, MANY);
-            pool_wait_up(&p, 0, true);
-        }
-        sm_key_detach(&key);
-    }
-    pool_close(&p);
-}
-
-static void spoilt__signatures_never_leave(void **state)
-{
-    (void)state;
-    struct pool p;
-    char text[ORDER_MAX];
-    pool_load(&p, sm_softhsm_faulty_module(), "");
-    struct sm_token_config config = pool_token(&p, "alpha");
-    config.timeout_ms = 800;
-    pool_open(&p, &config, 1);
-    for (size_t i = 0; i < SIGNERS; i++) {
-        sm_key *key = pool_key(&p, signers[i].uri);
-        for (size_t s = 0; s < 3; s++) {
-            (void)snprintf(text, sizeof(text), "C_Sign %s\n", shapes[s]);
-            pool_order(&p, text);
-            assert_int_equal(pool_sign(&p, key, signers[i].alg, MANY).unavailable, MANY);
-            pool_order(&p, "clear\n");
-            pool_wait_up(&p, 0, true);
-            for (int tries = 0; pool_sign(&p, key, signers[i].alg, 1).good != 1; tries++) {
-                assert_true(tries < 10); /* the key rests, too */
-            }
-            pool_sign_well(&p, key, signers[i].alg, MANY);
-        }
-        sm_key_detach(&key);
-    }
-    pool_close(&p);
-}
-
-static void spoilt__signatures_of_one_token_are_made_good_by_the_other(void **state)
-{
-    (void)state;
-    struct pool p;
-    char text[ORDER_MAX];
-    pool_faulty(&p, 2);
-    sm_key *key = pool_key(&p, SHARED);
-    sm_key *beta = pool_key(&p, BETA);
-    for (size_t s = 0; s < 3; s++) {
-        (void)snprintf(text, sizeof(text), "C_Sign@alpha %s\n", shapes[s]);
-        pool_order(&p, text);
-        pool_ask(&p, beta, SM_SIG_ECDSA_SHA256, MANY);
-        assert_int_equal(pool_sign(&p, key, SM_SIG_ECDSA_SHA256, 4 * MANY).good, 5 * MANY);
-    }
-    sm_key_detach(&beta);
-    sm_key_detach(&key);
-    pool_close(&p);
-}
-
-/* ---- modules for one thread ---- */
-
-static void sign_alone(struct pool *p, const struct sm_token_config *configs)
-{
-    pool_open(p, configs, 2);
-    sm_key *shared = pool_key(p, SHARED);
-    sm_key *alpha = pool_key(p, ALPHA);
-    pool_ask(p, alpha, SM_SIG_ECDSA_SHA256, MANY);
-    assert_int_equal(pool_sign(p, shared, SM_SIG_ECDSA_SHA256, 4 * MANY).good, 5 * MANY);
-    assert_int_equal(sm_p11_client_count(&p->module, "serial", "overlaps"), 0);
-    sm_key_detach(&alpha);
-    sm_key_detach(&shared);
-    pool_close(p);
-}
-
-static void one_thread__that_a_module_asks_for_it_gets(void **state)
-{
-    (void)state;
-    struct pool p;
-    pool_load(&p, sm_softhsm_faulty_module(), "SM_P11_SERIAL=abort");
-    const struct sm_token_config configs[] = {pool_token(&p, "alpha"), pool_token(&p, "beta")};
-    sign_alone(&p, configs);
-}
-
-static void one_thread__that_the_operator_asks_for_it_gets(void **state)
-{
-    (void)state;
-    struct pool p;
-    pool_load(&p, sm_softhsm_faulty_module(), "");
-    pool_order(&p, "serial count\n");
-    struct sm_token_config configs[] = {pool_token(&p, "alpha"), pool_token(&p, "beta")};
-    configs[1].one_thread = true; /* it is the same module */
-    sign_alone(&p, configs);
-}
-
-/* Many sessions that take turns are not many that hang. */
-static void one_thread__with_slow_calls_is_not_taken_for_hung(void **state)
-{
-    (void)state;
-    struct pool p;
-    pool_load(&p, sm_softhsm_faulty_module(), "SM_P11_SERIAL=abort");
-    struct sm_token_config config = pool_token(&p, "alpha");
-    config.sessions = 8;
-    config.call_timeout_ms = 1000;
-    pool_open(&p, &config, 1);
-    sm_key *key = pool_key(&p, ALPHA);
-    pool_order(&p, "C_Sign delay 150\n");
-    unsigned long before = pool_calls(&p, "C_Sign");
-    pool_sign_well(&p, key, SM_SIG_ECDSA_SHA256, 8);
-    assert_int_equal(pool_calls(&p, "C_Sign") - before, 8);
-    assert_true(pool_status(&p, 0).up);
-    sm_key_detach(&key);
-    pool_close(&p);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -399,12 +257,6 @@ int main(void)
         cmocka_unit_test(removal__of_one_of_two_costs_no_request),
         cmocka_unit_test(removal__is_said_and_ends_with_its_return),
         cmocka_unit_test(removal__before_the_start),
-        cmocka_unit_test(spoilt__signatures_are_made_again),
-        cmocka_unit_test(spoilt__signatures_never_leave),
-        cmocka_unit_test(spoilt__signatures_of_one_token_are_made_good_by_the_other),
-        cmocka_unit_test(one_thread__that_a_module_asks_for_it_gets),
-        cmocka_unit_test(one_thread__that_the_operator_asks_for_it_gets),
-        cmocka_unit_test(one_thread__with_slow_calls_is_not_taken_for_hung),
     };
     return cmocka_run_group_tests(tests, pool_tokens_make, pool_tokens_drop);
 }

@@ -74,7 +74,8 @@ void pool_load(struct pool *p, const char *module, const char *settings)
     p->jobs = calloc(POOL_JOBS_MAX, sizeof(*p->jobs));
     assert_non_null(p->jobs);
     sm_mailbox_init(&p->box, wake, NULL);
-    const struct sm_batcher_config config = {&p->box, NULL, no_schedule, NULL};
+    assert_sm_ok(sm_sign_pool_new(2, &p->workers));
+    const struct sm_batcher_config config = {&p->box, p->workers, no_schedule, NULL};
     assert_sm_ok(sm_batcher_new(&config, &p->batcher));
 }
 
@@ -140,6 +141,7 @@ void pool_close(struct pool *p)
     sm_keystore_close(&p->store);
     assert_int_equal(sm_mailbox_drain(&p->box), 0);
     sm_batcher_free(&p->batcher);
+    sm_sign_pool_free(&p->workers);
     sm_p11_client_unload(&p->module);
     free(p->jobs);
     p->jobs = NULL;

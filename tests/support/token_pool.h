@@ -37,6 +37,7 @@ struct pool {
     sm_keystore *store;
     sm_mailbox box;
     sm_batcher *batcher;
+    sm_sign_pool *workers; /* for what is slow to verify */
     struct pool_job *jobs;
     unsigned asked;
     unsigned answered;
