@@ -59,8 +59,7 @@ static void count_key(const char *uri, const char *backend, const char *why)
 {
     static _Atomic unsigned series;
     char text[512];
-    int n = snprintf(text, sizeof(text), "key=\"%s\",backend=\"%s\",why=\"%s\"", uri, backend,
-                     why);
+    int n = snprintf(text, sizeof(text), "key=\"%s\",backend=\"%s\",why=\"%s\"", uri, backend, why);
     bool plain = n > 0 && (size_t)n < sizeof(text) && strpbrk(uri, "\"\\\n") == NULL;
     char *labels = plain && atomic_fetch_add(&series, 1) < KEY_SERIES_MAX ? sm_strdup(text) : NULL;
     if (labels != NULL) {

@@ -162,7 +162,7 @@ def proto_messages():
 
 
 def reachable(messages, name, found):
-    if name in messages and name not in found:
+    if name in messages and name not in found and name != "KeyFacts":  # that is in answers alone
         found.append(name)
         for kind in messages[name].values():
             reachable(messages, kind, found)

@@ -25,6 +25,7 @@ ocsp() { openssl ocsp -issuer "$dir/ca/pki/issuing.pem" -serial "0x$serial" -url
 head -c 100M /dev/zero >"$dir/ca/ballast" 2>/dev/null || true
 timeout 60 "$SEALMILL" load --dir "$dir/ca" --seconds 15 --csrs 200 --connections 2 --in-flight 32 --serials "$dir/serials" >"$dir/load" 2>&1 &
 load=$!
+for _ in $(seq 600); do if [ -s "$dir/serials" ]; then break; fi; sleep 0.05; done
 full=
 for _ in $(seq 300); do
     if ! issue >"$dir/out" 2>&1; then full=1; break; fi

@@ -49,6 +49,18 @@ sed -i 's/cas: \[issuing\]/cas: [issuing, hsm-p256]/' "$dir/ca/sealmill.yaml"
 kill -HUP "$server"; sleep 1
 contains "$("$SEALMILL" load --dir "$dir/ca" --ca hsm-p256 --count 400 --csrs 50 --connections 2 --in-flight 16 --json 2>&1 || true)" '"errors":0'
 
+# What signs with a key, and what the token says of it, is told.
+facts=$(ra "$SEALMILL_URL/v1/cas/hsm-p256")
+for fact in '"backend":"pkcs11"' '"token":"hsm"' '"up":true' '"seen":true' '"sensitive":true' '"alwaysSensitive":true' '"neverExtractable":true' '"local":true'; do
+    contains "$facts" "$fact"
+done
+check [ -z "$(grep '"extractable":true' <<<"$facts")" ]
+contains "$(admin "$SEALMILL_URL/v1/keys")" '"neverExtractable":true'
+check [ -z "$(ra "$SEALMILL_URL/v1/cas/issuing" | grep '"tokens":\[{')" ]
+contains "$(curl -s "$SEALMILL_OPERATIONS_URL/metrics")" 'sealmill_key_backend{key="file:'
+contains "$(curl -s "$SEALMILL_OPERATIONS_URL/metrics" | grep 'sealmill_key_backend{key="pkcs11:')" 'backend="pkcs11"'
+contains "$(cat "$dir/log")" "event=key_loaded"
+
 # Found again after a restart; and waited for when the token comes after the server.
 stop
 start
