@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Opens many TLS connections with a client certificate, exchanges HTTP/2's settings on each, and then
+ * Opens many TLS connections, with a client certificate where one is given, exchanges HTTP/2's settings on each, and then
  * does nothing, so that what they cost the server can be read. Built on OpenSSL alone.
  *
- *     idle_connections --port N --count N --ca FILE --certificate FILE --key FILE
+ *     idle_connections --port N --count N --ca FILE [--certificate FILE --key FILE]
  *
  * One line of JSON when all are open. A line on standard input then has each connection pinged, to
  * see that it was open all the while; a second line of JSON tells how many answered. Fails unless
@@ -236,8 +236,12 @@ static SSL_CTX *make_ctx(const struct client *client)
     static const unsigned char h2[] = {2, 'h', '2'};
     SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
     require(ctx != NULL && SSL_CTX_load_verify_file(ctx, client->ca) == 1, client->ca);
-    require(SSL_CTX_use_certificate_chain_file(ctx, client->certificate) == 1, client->certificate);
-    require(SSL_CTX_use_PrivateKey_file(ctx, client->key, SSL_FILETYPE_PEM) == 1, client->key);
+    require(client->certificate == NULL ||
+                SSL_CTX_use_certificate_chain_file(ctx, client->certificate) == 1,
+            client->certificate);
+    require(client->key == NULL ||
+                SSL_CTX_use_PrivateKey_file(ctx, client->key, SSL_FILETYPE_PEM) == 1,
+            client->key);
     require(SSL_CTX_set_alpn_protos(ctx, h2, sizeof(h2)) == 0, "ALPN");
     SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
@@ -264,7 +268,7 @@ static bool parse(int argc, char **argv, struct client *client)
         }
     }
     return argc % 2 == 1 && client->port != 0 && client->count != 0 && client->ca != NULL &&
-           client->certificate != NULL && client->key != NULL;
+           (client->certificate == NULL) == (client->key == NULL);
 }
 
 static void raise_file_limit(size_t count)
@@ -284,7 +288,7 @@ int main(int argc, char **argv)
     char line[64];
     if (!parse(argc, argv, &client)) {
         (void)fprintf(stderr,
-                      "usage: %s --port N --count N --ca FILE --certificate FILE --key FILE\n",
+                      "usage: %s --port N --count N --ca FILE [--certificate FILE --key FILE]\n",
                       argv[0]);
         return 2;
     }

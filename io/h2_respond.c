@@ -24,8 +24,12 @@ static nghttp2_nv make_nv(sm_slice name, sm_slice value)
         const uint8_t *in;
         uint8_t *out;
     } n = {name.ptr}, v = {value.ptr};
+    /* Never the same twice: in the peer's table it would only push out what comes again (RFC 7541
+     * 6.2.3). */
+    bool once = sm_slice_equal(name, SM_LIT("x-request-id"));
     return (nghttp2_nv){n.out, v.out, name.len, value.len,
-                        NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE};
+                        (uint8_t)(NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE |
+                                  (once ? NGHTTP2_NV_FLAG_NO_INDEX : NGHTTP2_NV_FLAG_NONE))};
 }
 
 static void submit_trailers(struct h2_server *h, sm_http_exchange *x)
