@@ -5,8 +5,9 @@
 #include "base/mem.h"
 #include "base/metrics.h"
 
-#include <stdatomic.h>
+#include <pthread.h>
 #include <stdio.h>
+#include <string.h>
 
 #define KEY_SERIES_MAX 128 /* a quarter of all series */
 
@@ -54,14 +55,32 @@ Sealmill__V1__KeyFacts *sm_key_facts(const sm_key *key, sm_arena *arena)
     return m;
 }
 
-/* Labels live as long as the program: the same key loaded again finds its series. */
+/* Labels live as long as the program. NULL: one too many, or no memory. */
+static const char *keep_labels(const char *text)
+{
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* covers the two below */
+    static char *kept[KEY_SERIES_MAX];
+    static size_t count;
+    const char *found = NULL;
+    (void)pthread_mutex_lock(&lock);
+    for (size_t i = 0; i < count && found == NULL; i++) {
+        found = strcmp(kept[i], text) == 0 ? kept[i] : NULL;
+    }
+    if (found == NULL && count < KEY_SERIES_MAX) {
+        kept[count] = sm_strdup(text);
+        found = kept[count];
+        count += found != NULL;
+    }
+    (void)pthread_mutex_unlock(&lock);
+    return found;
+}
+
 static void count_key(const char *uri, const char *backend, const char *why)
 {
-    static _Atomic unsigned series;
     char text[512];
     int n = snprintf(text, sizeof(text), "key=\"%s\",backend=\"%s\",why=\"%s\"", uri, backend, why);
     bool plain = n > 0 && (size_t)n < sizeof(text) && strpbrk(uri, "\"\\\n") == NULL;
-    char *labels = plain && atomic_fetch_add(&series, 1) < KEY_SERIES_MAX ? sm_strdup(text) : NULL;
+    const char *labels = plain ? keep_labels(text) : NULL;
     if (labels != NULL) {
         sm_metric_set(sm_metric_register(SM_GAUGE, "sealmill_key_backend",
                                          "1: what signs with the key in full batches, and why",
