@@ -396,7 +396,8 @@ sm_err sm_h2_server_new(sm_session_host *host, sm_session **out)
         for (unsigned type = FIRST_EXTENSION; type <= UINT8_MAX; type++) {
             nghttp2_option_set_user_recv_extension_type(option, (uint8_t)type);
         }
-        rc = nghttp2_session_server_new2(&h->ng, callbacks, h, option);
+        sm_h2_memory_init(&h->memory);
+        rc = nghttp2_session_server_new3(&h->ng, callbacks, h, option, &h->memory.mem);
         nghttp2_option_del(option);
     }
     if (rc != 0 || !submit_settings(h)) {

@@ -11,6 +11,7 @@
 
 #include "io/exchange_p.h"
 #include "io/h2_guard_p.h"
+#include "io/h2_memory_p.h"
 #include "io/h2_strict_p.h"
 
 #include <nghttp2/nghttp2.h>
@@ -18,6 +19,7 @@
 struct h2_server {
     sm_session base;
     nghttp2_session *ng;
+    struct h2_memory memory; /* of `ng` */
     sm_list exchanges;
     size_t active;
     struct h2_guard guard;
