@@ -350,12 +350,43 @@ const struct cli_command command_get = {
     get_options, run_get,
 };
 
+#define PAGE 1000
+#define PAGE_MEMORY (64U << 20)
+#define TOKEN_MAX 512 /* a row's key in base64 has some 120 */
+
 static void print_row(const Sealmill__V1__Certificate *c)
 {
     char until[SM_RFC3339_SIZE];
     (void)printf("%s  %-8s %s  %s\n", c->serial, state_word(c->state),
                  sm_clock_format(c->not_after == NULL ? 0 : c->not_after->seconds, until),
                  c->subject);
+}
+
+/* Asks for a page and prints it, in memory of its own: there may be millions. Sets the request's
+ * token for the next one (NULL: there is none); it lives until the next call. */
+static sm_err list_page(struct work *w, Sealmill__V1__ListCertificatesRequest *r, long *left)
+{
+    static char token[TOKEN_MAX];
+    ProtobufCMessage *m;
+    sm_arena arena;
+    sm_arena_init(&arena, PAGE_MEMORY);
+    sm_err err = client_call(&w->target, SERVICE "List", &r->base,
+                             &sealmill__v1__list_certificates_response__descriptor, &arena, &m,
+                             &w->diag);
+    if (sm_ok(err)) {
+        const Sealmill__V1__ListCertificatesResponse *page =
+            (const Sealmill__V1__ListCertificatesResponse *)(void *)m;
+        bool json = cli_has(w->args, "json");
+        err = json ? client_print_json(m) : SM_NO_ERR;
+        for (size_t i = 0; i < page->n_certificates && !json; i++) {
+            print_row(page->certificates[i]);
+        }
+        *left -= (long)page->n_certificates;
+        (void)snprintf(token, sizeof(token), "%s", page->next_page_token);
+    }
+    r->page_token = sm_ok(err) && token[0] != '\0' ? token : NULL;
+    sm_arena_deinit(&arena);
+    return err;
 }
 
 static int run_list(struct cli_args *args)
@@ -376,27 +407,10 @@ static int run_list(struct cli_args *args)
     }
     r.expires_after = time_option(&w, "expires-after");
     r.expires_before = time_option(&w, "expires-before");
-    do {
-        ProtobufCMessage *m;
-        r.page_size = left < 1000 ? (int32_t)left : 1000;
-        err = sm_ok(err) ? client_call(&w.target, SERVICE "List", &r.base,
-                                       &sealmill__v1__list_certificates_response__descriptor,
-                                       &w.arena, &m, &w.diag)
-                         : err;
-        if (!sm_ok(err)) {
-            break;
-        }
-        const Sealmill__V1__ListCertificatesResponse *page =
-            (const Sealmill__V1__ListCertificatesResponse *)(void *)m;
-        if (cli_has(args, "json")) {
-            err = client_print_json(m);
-        }
-        for (size_t i = 0; i < page->n_certificates && !cli_has(args, "json"); i++) {
-            print_row(page->certificates[i]);
-        }
-        left -= (long)page->n_certificates;
-        r.page_token = page->next_page_token;
-    } while (sm_ok(err) && left > 0 && r.page_token[0] != '\0');
+    while (sm_ok(err) && left > 0 && r.page_token != NULL) {
+        r.page_size = left < PAGE ? (int32_t)left : PAGE;
+        err = list_page(&w, &r, &left);
+    }
     return end(&w, err);
 }
 
