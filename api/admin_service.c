@@ -95,6 +95,10 @@ static sm_err put_profile(sm_call *call, const ProtobufCMessage *request,
         return sm_diag_set(&call->diag, SM_ERR(PRECONDITION), "name",
                            "%s is of the configuration file: change it there", r->name);
     }
+    if (!sm_record_name_is_good(r->name)) {
+        return sm_diag_set(&call->diag, SM_ERR(INVALID), "name",
+                           "1 to 63 letters, digits, '-', '_' and '.' are wanted");
+    }
     r->profile->name = r->name;
     SM_TRY(sm_profile_compile(r->profile, &call->arena, &compiled, &call->diag));
     sm_profile_deinit(&compiled);

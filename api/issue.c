@@ -320,6 +320,7 @@ void sm_issue_start(sm_issue *issue)
     issue->diag.field[0] = '\0';
     issue->diag.reason[0] = '\0';
     issue->request_hash = SM_SLICE_NONE;
+    issue->repeated = false;
     issue->start_ns = sm_clock_mono_ns();
     issue->stage_ns = issue->start_ns;
     sealmill__v1__issue_response__init(&issue->response);

@@ -49,6 +49,7 @@ struct sm_issue {
     sm_err err;
     sm_diag diag;
     Sealmill__V1__IssueResponse response; /* when err is none */
+    bool repeated;                        /* it is the answer of an earlier request */
     /* ---- private ---- */
     sm_world *world;
     struct sm_ca *ca;

@@ -17,6 +17,7 @@
 
 static struct {
     sm_metric issued;
+    sm_metric repeated;
     sm_metric refused[SM_INTERNAL + 1];
     sm_metric stages[SM_STAGE_COUNT];
 } metrics;
@@ -38,6 +39,8 @@ static void register_metrics(void)
     };
     metrics.issued = sm_metric_register(SM_COUNTER, "sealmill_certificates_issued_total",
                                         "Certificates issued", NULL);
+    metrics.repeated = sm_metric_register(SM_COUNTER, "sealmill_certificates_repeated_total",
+                                          "Answers given again by their idempotency key", NULL);
     for (int i = SM_INPUT; i <= SM_INTERNAL; i++) {
         metrics.refused[i] = sm_metric_register(SM_COUNTER, "sealmill_certificates_refused_total",
                                                 "Requests for certificates that were refused",
@@ -88,8 +91,9 @@ static sm_err fill_response(sm_issue *issue, const struct sm_ca_generation *g, s
 static void log_line(const sm_issue *issue)
 {
     if (sm_ok(issue->err)) {
-        sm_log(SM_LOG_DEBUG, "certificate_issued", SM_KS("serial", issue->response.serial),
-               SM_KS("ca", issue->ca->name), SM_KS("profile", issue->profile->message->name),
+        sm_log(SM_LOG_DEBUG, issue->repeated ? "certificate_repeated" : "certificate_issued",
+               SM_KS("serial", issue->response.serial), SM_KS("ca", issue->ca->name),
+               SM_KS("profile", issue->profile->message->name),
                SM_KS("caller", issue->caller->name), SM_KB("correlation_id", issue->correlation_id),
                SM_KEND);
         return;
@@ -104,7 +108,7 @@ void sm_issue_complete(sm_issue *issue)
 {
     issue->loop->pending--;
     if (sm_ok(issue->err)) {
-        sm_metric_inc(metrics.issued);
+        sm_metric_inc(issue->repeated ? metrics.repeated : metrics.issued);
     } else {
         sm_metric_inc(metrics.refused[sm_err_category(issue->err)]);
     }
@@ -346,6 +350,7 @@ static sm_err repeat_answer(sm_issue *issue, sm_store *store,
     if (g == NULL) {
         return SM_ERR(CORRUPT);
     }
+    issue->repeated = true;
     return fill_response(issue, g, sm_slice_of(r->certificate.data, r->certificate.len), serial,
                          r->not_before, r->not_after);
 }

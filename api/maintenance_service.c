@@ -9,22 +9,6 @@
 
 #include <time.h>
 
-#define BACKUP_NAME_MAX 64
-
-static bool name_is_good(const char *name)
-{
-    size_t len = strlen(name);
-    for (size_t i = 0; i < len; i++) {
-        char c = name[i];
-        bool word = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                    c == '-' || c == '_' || (c == '.' && i > 0);
-        if (!word) {
-            return false;
-        }
-    }
-    return len > 0 && len <= BACKUP_NAME_MAX;
-}
-
 static sm_err choose_name(sm_call *call, const char *asked, int64_t now, const char **out)
 {
     char text[32];
@@ -32,11 +16,10 @@ static sm_err choose_name(sm_call *call, const char *asked, int64_t now, const c
     time_t t = (time_t)now;
     if (asked[0] != '\0') {
         *out = asked;
-        return name_is_good(asked)
+        return sm_record_name_is_good(asked)
                    ? SM_NO_ERR
                    : sm_diag_set(&call->diag, SM_ERR(INVALID), "name",
-                                 "1 to %d letters, digits, '-', '_' and '.' are wanted",
-                                 BACKUP_NAME_MAX);
+                                 "1 to 63 letters, digits, '-', '_' and '.' are wanted");
     }
     if (gmtime_r(&t, &tm) == NULL || strftime(text, sizeof(text), "%Y%m%dT%H%M%SZ", &tm) == 0) {
         return SM_ERR(INTERNAL);

@@ -75,6 +75,18 @@ sm_err sm_record_unpack(sm_slice packed, const ProtobufCMessageDescriptor *type,
     return SM_NO_ERR;
 }
 
+bool sm_record_name_is_good(const char *name)
+{
+    for (const char *s = name; *s != '\0'; s++) {
+        bool word = (*s >= 'a' && *s <= 'z') || (*s >= 'A' && *s <= 'Z') ||
+                    (*s >= '0' && *s <= '9') || *s == '-' || *s == '_' || *s == '.';
+        if (!word) {
+            return false;
+        }
+    }
+    return name[0] != '\0' && name[0] != '.' && strlen(name) <= 63;
+}
+
 sm_err sm_record_key(const char *prefix, sm_slice name, sm_arena *arena, sm_slice *out)
 {
     size_t len = strlen(prefix);

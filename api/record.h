@@ -30,6 +30,9 @@ SM_FALLIBLE sm_record_unpack(sm_slice packed, const ProtobufCMessageDescriptor *
                              sm_arena *arena, ProtobufCMessage **out);
 /* protobuf-c's octets, which are not const, borrowing a slice's. */
 ProtobufCBinaryData sm_binary(sm_slice s);
+/* A name of the user's: 1 to 63 letters, digits, '-', '_' and '.', the first of them no '.'. Names stand
+ * in paths, in logs and in grants. */
+bool sm_record_name_is_good(const char *name);
 /* A key of META: prefix and name, in the arena. */
 SM_FALLIBLE sm_record_key(const char *prefix, sm_slice name, sm_arena *arena, sm_slice *out);
 

@@ -246,10 +246,9 @@ static sm_err create_key(sm_call *call, const ProtobufCMessage *request,
     sm_api *api = sm_api_of(call->loop);
     Sealmill__V1__SigningKey *key =
         ((const Sealmill__V1__CreateKeyRequest *)(const void *)request)->key;
-    if (key == NULL || key->name[0] == '\0' || strlen(key->name) > 63 ||
-        strchr(key->name, '/') != NULL) {
+    if (key == NULL || !sm_record_name_is_good(key->name)) {
         return sm_diag_set(&call->diag, SM_ERR(INVALID), "key.name",
-                           "1 to 63 octets without '/' are wanted");
+                           "1 to 63 letters, digits, '-', '_' and '.' are wanted");
     }
     (void)pthread_mutex_lock(&api->admin_lock);
     sm_err err = make_key(call, key);

@@ -4,6 +4,7 @@
 
 #include "api/denied.h"
 #include "api/profile.h"
+#include "api/record.h"
 #include "api/world.h"
 #include "base/clock.h"
 #include "base/text.h"
@@ -14,22 +15,9 @@
 
 /* ---- profiles and keys ---- */
 
-/* Names stand in paths of the API, in logs and in grants. */
-static bool name_is_good(const char *name)
-{
-    for (const char *s = name; *s != '\0'; s++) {
-        bool word = (*s >= 'a' && *s <= 'z') || (*s >= 'A' && *s <= 'Z') ||
-                    (*s >= '0' && *s <= '9') || *s == '-' || *s == '_' || *s == '.';
-        if (!word) {
-            return false;
-        }
-    }
-    return name[0] != '\0' && name[0] != '.' && strlen(name) <= 63;
-}
-
 static sm_err check_name(struct check *c, const char *name, struct place place)
 {
-    return name_is_good(name)
+    return sm_record_name_is_good(name)
                ? SM_NO_ERR
                : sm_diag_set(c->diag, SM_ERR(INVALID), place.text,
                              "a name of 1 to 63 letters, digits, '-', '_' and '.' is wanted");

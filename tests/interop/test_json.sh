@@ -44,6 +44,8 @@ first=$(ask "" | sed -n 's/.*"serial":"\([0-9a-f]*\)".*/\1/p')
 check [ -n "$first" ]
 contains "$(ask "")" "$first"
 contains "$(ask ',"validitySeconds":60')" ALREADY_EXISTS
+contains "$(curl -s "$SEALMILL_OPERATIONS_URL/metrics")" "sealmill_certificates_repeated_total 1"
+contains "$(admin -X PUT "$SEALMILL_URL/v1/profiles/..%2fx" -d '{}')" INVALID_ARGUMENT
 
 # CAs, profiles, tokens, keys, audit.
 contains "$(ra "$SEALMILL_URL/v1/cas/issuing/chain?include_root=true")" certificates
