@@ -183,7 +183,7 @@ static CK_RV finalize(void *reserved)
 /* clang-format off */
 #define ENTRY(name, params, args) .name = forward_##name,
 CK_FUNCTION_LIST sm_wrap_table = {
-    .version = {CRYPTOKI_VERSION_MAJOR, CRYPTOKI_VERSION_MINOR},
+    .version = {2, 40}, /* whatever the headers are of: the list of C_GetFunctionList is that version's */
     .C_GetFunctionList = C_GetFunctionList,
     SM_WRAP_FUNCTIONS(ENTRY, ENTRY, ENTRY)
 };
