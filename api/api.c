@@ -124,6 +124,11 @@ static sm_err start_clock(sm_api *api)
     return SM_NO_ERR;
 }
 
+static size_t ocsp_memory(const Sealmill__Config__V1__Config *config)
+{
+    return config->ocsp == NULL ? 0 : (size_t)config->ocsp->memory_mib << 20;
+}
+
 sm_err sm_api_new(const struct sm_api_config *config, sm_api **out, sm_diag *diag)
 {
     sm_api *api = sm_calloc(1, sizeof(*api));
@@ -136,6 +141,7 @@ sm_err sm_api_new(const struct sm_api_config *config, sm_api **out, sm_diag *dia
     sm_err err = sm_map_new(KEYS_MAX, &api->keys);
     err = sm_ok(err) ? sm_map_new(KEYS_MAX, &api->rates) : err;
     err = sm_ok(err) ? start_clock(api) : err;
+    err = sm_ok(err) ? sm_ocsp_cache_new(ocsp_memory(config->config), &api->ocsp_cache) : err;
     if (sm_ok(err)) {
         (void)pthread_mutex_lock(&api->admin_lock);
         err = sm_api_refresh(api, diag);
@@ -178,6 +184,7 @@ void sm_api_free(sm_api **out)
         sm_key *k = key;
         sm_key_detach(&k);
     }
+    sm_ocsp_cache_free(&api->ocsp_cache);
     sm_map_free(&api->keys);
     at = 0;
     void *rate;
@@ -284,7 +291,8 @@ void sm_api_loop_run(sm_api_loop *loop)
 
 bool sm_api_loop_is_idle(const sm_api_loop *loop)
 {
-    return loop->pending == 0 && loop->errands == 0 && sm_batcher_waiting(loop->batcher) == 0;
+    return loop->pending == 0 && loop->errands == 0 && loop->ocsp_pending == 0 &&
+           loop->ocsp_keeping == 0 && sm_batcher_waiting(loop->batcher) == 0;
 }
 
 sm_api *sm_api_of(sm_api_loop *loop)

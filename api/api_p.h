@@ -11,6 +11,7 @@
 
 #include "api/api.h"
 #include "api/world.h"
+#include "ocsp-cache/ocsp_cache.h"
 
 #include <pthread.h>
 
@@ -26,7 +27,8 @@ struct sm_api {
     sm_map *keys;                   /* URI -> sm_key: a key is decrypted once */
     sm_map *rates;                  /* signing key's name -> sm_rate */
     _Atomic uint64_t state_changes; /* revocations, holds and releases that became durable */
-    sm_rate refusals;               /* audit records of refused calls */
+    sm_ocsp_cache *ocsp_cache;
+    sm_rate refusals; /* audit records of refused calls */
     sm_worker services[SERVICE_THREADS_MAX];
     unsigned service_count;
     _Atomic uint32_t next_service;
@@ -40,8 +42,11 @@ struct sm_api_loop {
     sm_api *api;
     struct sm_api_loop_config config;
     sm_batcher *batcher;
-    size_t pending; /* issuances under way */
-    size_t errands; /* calls on service threads, which look at the loop */
+    size_t pending;       /* issuances under way */
+    size_t ocsp_pending;  /* queries whose answers are being signed */
+    size_t ocsp_keeping;  /* answers on their way to the store */
+    sm_rate ocsp_unknown; /* answers about serial numbers of nobody */
+    size_t errands;       /* calls on service threads, which look at the loop */
 };
 
 /* Rebuilds the world from the store and puts it in place. Call with admin_lock held. */

@@ -2,6 +2,7 @@
 /* A CA's generations: keys, certificates, OCSP responders. */
 #include "api/api_p.h"
 #include "api/ca_p.h"
+#include "api/ocsp_responder.h"
 #include "api/record.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -161,6 +162,30 @@ static int64_t responder_validity(const sm_api *api)
     return sm_ok(sm_duration_parse(sm_slice_str(text), &s)) ? s : 30 * 86400;
 }
 
+/* Its answers are served until they end: those that can, at the most SM_OCSP_PAST_MAX, the newest. */
+static sm_err keep_past_responder(const struct sm_admin *a, ca_generation *g)
+{
+    ProtobufCBinaryData *kept = sm_arena_alloc(a->arena,
+                                               (g->n_past_ocsp_certificates + 1) * sizeof(*kept));
+    size_t n = 0;
+    if (kept == NULL) {
+        return SM_ERR(NO_MEMORY);
+    }
+    for (size_t i = 0; i <= g->n_past_ocsp_certificates; i++) {
+        bool last = i == g->n_past_ocsp_certificates;
+        ProtobufCBinaryData der = last ? g->ocsp_certificate : g->past_ocsp_certificates[i];
+        struct sm_cert cert;
+        if (der.len > 0 && sm_ok(sm_cert_parse(sm_slice_of(der.data, der.len), &cert, a->diag)) &&
+            cert.not_after > sm_clock_wall_s()) {
+            kept[n++] = der;
+        }
+    }
+    size_t over = n > SM_OCSP_PAST_MAX ? n - SM_OCSP_PAST_MAX : 0;
+    g->past_ocsp_certificates = kept + over;
+    g->n_past_ocsp_certificates = n - over;
+    return SM_NO_ERR;
+}
+
 sm_err sm_ca_make_responder(struct sm_ca_operation *op, const ca_record *record, ca_generation *g,
                             sm_key *ca_key)
 {
@@ -182,6 +207,7 @@ sm_err sm_ca_make_responder(struct sm_ca_operation *op, const ca_record *record,
     if (sm_ok(err) && g->ocsp_key_uri[0] != '\0') {
         err = note(a, &op->superseded, g->ocsp_key_uri);
     }
+    err = sm_ok(err) ? keep_past_responder(a, g) : err;
     if (sm_ok(err)) {
         g->ocsp_certificate = sm_binary(der);
         g->ocsp_key_uri = sm_text(a->arena, sm_slice_str(sm_key_uri(key)));

@@ -56,6 +56,8 @@ static sm_err take_record(struct renewal *r, const Sealmill__Record__V1__Certifi
         const char *in;
         char *out;
     } name = {ca->name};
+    r->old.ca_id = record->ca_id;
+    r->old.generation = record->ca_generation;
     r->issue_request.ca = name.out;
     r->issue_request.profile = record->profile;
     SM_TRY(take_metadata(r, record));

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* CertificateService: Revoke and Release. */
+#include "api/api_p.h"
 #include "api/certificate_p.h"
+#include "api/ocsp_presign.h"
 #include "api/record.h"
 #include "api/world.h"
 #include "base/clock.h"
@@ -13,6 +15,8 @@ struct transition {
     sm_slice old; /* the state record as it stands; ptr NULL: none */
     uint32_t old_state;
     uint32_t ca_id;
+    uint32_t generation;
+    int64_t not_after;
     char *profile;
 };
 
@@ -33,6 +37,8 @@ static sm_err load(struct transition *t, const char *serial)
         (const Sealmill__Record__V1__CertificateRecord *)(void *)m;
     const struct sm_ca *ca = sm_world_ca_by_id(call->world, r->ca_id);
     t->ca_id = r->ca_id;
+    t->generation = r->ca_generation;
+    t->not_after = r->not_after;
     t->profile = r->profile;
     if (r->profile[0] == '\0') { /* a CA's own, or its responder's */
         return sm_caller_require(&call->caller, SM_ROLE_ADMIN, &call->diag);
@@ -68,6 +74,20 @@ static sm_err load_state(struct transition *t)
     return SM_NO_ERR;
 }
 
+/* What OCSP says of the new state. */
+static void sign_answers(const struct transition *t, const Sealmill__Record__V1__StateRecord *state,
+                         struct sm_ocsp_change *out)
+{
+    const struct sm_ca *ca = sm_world_ca_by_id(t->call->world, t->ca_id);
+    const struct sm_ca_generation *g = ca == NULL ? NULL : sm_ca_generation(ca, t->generation);
+    bool valid = state->state == SEALMILL__V1__CERTIFICATE_STATE__CERTIFICATE_STATE_VALID;
+    sm_ocsp_change_init(out, g == NULL ? NULL : g->ocsp, t->ca_id, t->generation, t->serial,
+                        t->not_after, valid ? SM_OCSP_GOOD : SM_OCSP_REVOKED,
+                        valid ? 0 : state->changed_at, valid ? -1 : (int)state->reason,
+                        &t->call->arena);
+    sm_ocsp_change_sign_now(out);
+}
+
 /* Writes the new state if the old one still stands. */
 static sm_err write_state(struct transition *t, const Sealmill__Record__V1__StateRecord *state,
                           uint32_t kind, const char *action)
@@ -90,11 +110,23 @@ static sm_err write_state(struct transition *t, const Sealmill__Record__V1__Stat
     SM_TRY(sm_audit_pack(&audit, &call->arena, &log));
     const struct sm_store_cond cond = {t->old.ptr == NULL ? SM_COND_ABSENT : SM_COND_EQUALS,
                                        SM_FAMILY_STATE, t->serial, t->old};
-    const struct sm_store_put put = {SM_PUT, SM_FAMILY_STATE, t->serial, value};
-    sm_store_write op = {
-        .conds = &cond, .cond_count = 1, .puts = &put, .put_count = 1, .log = &log, .log_count = 1};
+    struct sm_ocsp_change *ocsp = SM_ARENA_NEW(&call->arena, struct sm_ocsp_change);
+    if (ocsp == NULL) {
+        return SM_ERR(NO_MEMORY);
+    }
+    sign_answers(t, state, ocsp);
+    SM_TRY(sm_ocsp_change_puts(ocsp));
+    const struct sm_store_put puts[1 + SM_OCSP_HASHES] = {
+        {SM_PUT, SM_FAMILY_STATE, t->serial, value}, ocsp->puts[0], ocsp->puts[1]};
+    sm_store_write op = {.conds = &cond,
+                         .cond_count = 1,
+                         .puts = puts,
+                         .put_count = sizeof(puts) / sizeof(puts[0]),
+                         .log = &log,
+                         .log_count = 1};
     sm_api *api = sm_api_of(call->loop);
     SM_TRY(sm_store_write_sync(sm_api_store(api), &op));
+    sm_ocsp_change_apply(ocsp, api->ocsp_cache);
     sm_api_count_state_change(api);
     return SM_NO_ERR;
 }

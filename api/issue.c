@@ -2,6 +2,7 @@
 #include "api/issue.h"
 
 #include "api/api_p.h"
+#include "api/issue_ocsp.h"
 #include "api/issue_p.h"
 #include "api/record.h"
 #include "base/clock.h"
@@ -235,22 +236,32 @@ static sm_err prepare(sm_issue *issue)
 
 /* ---- proof of possession, then the signature ---- */
 
-/* A signature that was made is stored, cancelled or not: none leaves the key without a record. */
-static void on_signed(sm_crypt_job *job)
+/* One of the signatures is made, or is not to be had. The last one goes on. */
+static void on_one_signed(sm_issue *issue)
 {
-    sm_issue *issue = SM_CONTAINER_OF(job, sm_issue, job);
-    sm_issue_stage(issue, SM_STAGE_SIGN);
-    sm_err err = job->err;
-    if (sm_ok(err)) {
-        err = sm_signed_write(&issue->cert, sm_buf_slice(&issue->tbs), job->alg,
-                              sm_slice_of(job->out, job->out_len));
+    if (--issue->signing > 0) {
+        return;
     }
+    sm_issue_stage(issue, SM_STAGE_SIGN);
+    sm_err err = issue->sign_err;
     if (sm_ok(err)) {
         err = sm_issue_commit(issue);
     }
     if (!sm_ok(err)) {
         finish(issue, err);
     }
+}
+
+/* A signature that was made is stored, cancelled or not: none leaves the key without a record. */
+static void on_signed(sm_crypt_job *job)
+{
+    sm_issue *issue = SM_CONTAINER_OF(job, sm_issue, job);
+    issue->sign_err = job->err;
+    if (sm_ok(job->err)) {
+        issue->sign_err = sm_signed_write(&issue->cert, sm_buf_slice(&issue->tbs), job->alg,
+                                          sm_slice_of(job->out, job->out_len));
+    }
+    on_one_signed(issue);
 }
 
 static sm_err submit_signature(sm_issue *issue)
@@ -273,9 +284,13 @@ static sm_err submit_signature(sm_issue *issue)
         .caller = issue->caller->number,
         .done = on_signed,
     };
-    return issue->job.out == NULL
-               ? SM_ERR(NO_MEMORY)
-               : sm_batcher_submit(sm_api_loop_batcher(issue->loop), &issue->job);
+    if (issue->job.out == NULL) {
+        return SM_ERR(NO_MEMORY);
+    }
+    SM_TRY(sm_batcher_submit(sm_api_loop_batcher(issue->loop), &issue->job));
+    issue->signing = 1;
+    sm_issue_ocsp_start(issue, on_one_signed);
+    return SM_NO_ERR;
 }
 
 static void on_verified(sm_crypt_job *job)
@@ -321,6 +336,8 @@ void sm_issue_start(sm_issue *issue)
     issue->diag.reason[0] = '\0';
     issue->request_hash = SM_SLICE_NONE;
     issue->repeated = false;
+    issue->signing = 0;
+    issue->ocsp = NULL;
     issue->start_ns = sm_clock_mono_ns();
     issue->stage_ns = issue->start_ns;
     sealmill__v1__issue_response__init(&issue->response);

@@ -28,6 +28,8 @@ struct sm_renewed {
     sm_slice serial;
     const struct sm_cert *cert;
     sm_slice state; /* the StateRecord's octets; empty: there is none */
+    uint32_t ca_id;
+    uint32_t generation;
 };
 
 struct sm_issue {
@@ -58,10 +60,14 @@ struct sm_issue {
     struct sm_cert_params params;
     uint8_t serial[SM_SERIAL_LEN];
     sm_crypt_job job;
+    unsigned signing;           /* signatures under way: the certificate's, and of OCSP answers */
+    sm_err sign_err;            /* of the certificate's */
+    int64_t revoked_at;         /* what is renewed */
+    struct sm_issue_ocsp *ocsp; /* the answers that are written with it; NULL: none */
     sm_buf tbs;
     sm_buf cert;
     sm_store_write write;
-    struct sm_store_put puts[5];
+    struct sm_store_put puts[8];
     struct sm_store_cond conds[4];
     sm_slice log[2];
     sm_slice request_hash;

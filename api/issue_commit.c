@@ -2,6 +2,7 @@
 /* The durable write of a certificate, and what to do when one of its conditions fails. */
 #include "api/api_p.h"
 #include "api/indexer.h"
+#include "api/issue_ocsp.h"
 #include "api/issue_p.h"
 #include "api/record.h"
 #include "base/clock.h"
@@ -455,6 +456,9 @@ static void on_written(sm_store_write *op)
         sm_errand_run(sm_api_of(issue->loop), sm_api_loop_home(issue->loop), &issue->errand);
         return;
     }
+    if (sm_ok(op->err)) {
+        sm_issue_ocsp_written(issue);
+    }
     if (sm_ok(op->err) && issue->revoke_renewed) {
         sm_api_count_state_change(sm_api_of(issue->loop));
     }
@@ -481,7 +485,7 @@ static sm_err add_revocation(sm_issue *issue)
     sealmill__record__v1__state_record__init(&state);
     state.version = SM_RECORD_VERSION;
     state.state = SEALMILL__V1__CERTIFICATE_STATE__CERTIFICATE_STATE_REVOKED;
-    state.changed_at = sm_clock_wall_s();
+    state.changed_at = issue->revoked_at;
     state.reason = SEALMILL__V1__REVOCATION_REASON__REVOCATION_REASON_SUPERSEDED;
     state.ca_id = issue->ca->id;
     sm_slice value;
@@ -533,5 +537,6 @@ sm_err sm_issue_commit(sm_issue *issue)
     if (issue->renewed != NULL && issue->revoke_renewed) {
         SM_TRY(add_revocation(issue));
     }
+    SM_TRY(sm_issue_ocsp_puts(issue));
     return submit(issue);
 }

@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The OCSP responder over HTTP.
+ * OCSP over HTTP: GET and POST, caching headers, conditional GET.
  *
  * Threads:   the loop's.
- * Limits:    SM_OCSP_REQUEST_MAX octets, SM_OCSP_CERTS_MAX CertIDs.
- * Security:  answers are signed by a delegated responder under the CA's own key; a damaged state
- *            is never `good`.
- * Standards: RFC 6960, RFC 9654.
+ * Limits:    SM_OCSP_REQUEST_MAX.
+ * Security:  needs no credentials; answers are signed.
+ * Standards: RFC 6960 A.1; RFC 9919 5, 7; RFC 9110 13.
  */
 #pragma once
 
 #include "api/api.h"
 #include "io/http.h"
 
-/* `rest`: the path behind "/ocsp/" (GET). */
+/* Answers a request whose path is /ocsp or below it; `rest` is what follows "/ocsp/". */
 void sm_ocsp_serve(sm_api_loop *loop, sm_http_exchange *x, sm_slice rest);

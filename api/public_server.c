@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/public_server.h"
 
+#include "api/api_p.h"
 #include "api/ca_publish.h"
 #include "api/health.h"
 #include "api/ocsp_server.h"
-#include "api/world.h"
 #include "base/metrics.h"
 
 #define METRICS_MAX (4U << 20)
@@ -57,9 +57,10 @@ bool sm_public_serve(sm_api_loop *loop, sm_http_exchange *x)
     return false;
 }
 
-static void serve_metrics(sm_http_exchange *x)
+static void serve_metrics(sm_api_loop *loop, sm_http_exchange *x)
 {
     sm_buf text = sm_buf_init(METRICS_MAX);
+    sm_ocsp_cache_measure(sm_api_of(loop)->ocsp_cache);
     sm_metrics_render(&text);
     reply_text(x, 200, SM_LIT("text/plain; version=0.0.4; charset=utf-8"), sm_buf_slice(&text));
     sm_buf_deinit(&text);
@@ -96,7 +97,7 @@ bool sm_operations_serve(sm_api_loop *loop, sm_http_exchange *x)
     } else if (sm_slice_equal(path, SM_LIT("/readyz"))) {
         serve_readiness(loop, x);
     } else if (sm_slice_equal(path, SM_LIT("/metrics"))) {
-        serve_metrics(x);
+        serve_metrics(loop, x);
     } else {
         return false;
     }

@@ -231,22 +231,41 @@ static bool read_varint(sm_slice *in, uint64_t *out)
     return false;
 }
 
-/* Protobuf-c writes fields in their order: version 1, ca_id 2, ca_generation 3, all varints; those
- * that are 0 are left out. */
-bool sm_record_issuer(sm_slice packed, uint32_t *ca_id, uint32_t *generation)
+/* A field's number and its value: a varint, or the length of octets, which are passed over. */
+static bool read_field(sm_slice *in, unsigned *number, uint64_t *value)
 {
-    uint64_t fields[4] = {0};
-    while (packed.len > 0 &&
-           (packed.ptr[0] == 1 << 3 || packed.ptr[0] == 2 << 3 || packed.ptr[0] == 3 << 3)) {
-        unsigned field = packed.ptr[0] >> 3;
-        packed = sm_slice_from(packed, 1);
-        if (!read_varint(&packed, &fields[field])) {
+    uint64_t key;
+    if (!read_varint(in, &key) || !read_varint(in, value)) {
+        return false;
+    }
+    *number = (unsigned)(key >> 3);
+    if ((key & 7) == 2) {
+        if (*value > in->len) {
             return false;
         }
+        *in = sm_slice_from(*in, (size_t)*value);
     }
-    *ca_id = (uint32_t)fields[2];
-    *generation = (uint32_t)fields[3];
-    return fields[1] == SM_RECORD_VERSION;
+    return (key & 7) == 0 || (key & 7) == 2;
+}
+
+/* Protobuf-c writes fields in their order; those that are 0 are left out. */
+bool sm_record_read_brief(sm_slice packed, struct sm_record_brief *out)
+{
+    enum { VERSION = 1, CA_ID = 2, GENERATION = 3, NOT_AFTER = 7 };
+    uint64_t fields[NOT_AFTER + 1] = {0};
+    unsigned number = 0;
+    while (packed.len > 0 && number < NOT_AFTER) {
+        uint64_t value;
+        if (!read_field(&packed, &number, &value)) {
+            return false;
+        }
+        if (number <= NOT_AFTER) {
+            fields[number] = value;
+        }
+    }
+    *out = (struct sm_record_brief){(uint32_t)fields[CA_ID], (uint32_t)fields[GENERATION],
+                                    (int64_t)fields[NOT_AFTER]};
+    return fields[VERSION] == SM_RECORD_VERSION;
 }
 
 sm_err sm_serial_parse(const char *text, sm_arena *arena, sm_slice *out, sm_diag *diag)

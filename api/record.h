@@ -82,9 +82,15 @@ SM_FALLIBLE sm_record_last_time_ms(sm_store *store, int64_t *out);
 /* What a StateRecord's octets say: false for revoked or on hold. Errors: CORRUPT, NO_MEMORY. */
 SM_FALLIBLE sm_record_state_is_valid(sm_slice packed, bool *valid);
 
-/* The issuer that a CertificateRecord's octets name: its first fields alone are read, for OCSP's
- * sake. False for octets that are no such record. */
-bool sm_record_issuer(sm_slice packed, uint32_t *ca_id, uint32_t *generation);
+/* What OCSP needs of a CertificateRecord: its issuer, and when it expires (Unix seconds). The first
+ * fields alone are read. */
+struct sm_record_brief {
+    uint32_t ca_id;
+    uint32_t generation;
+    int64_t not_after;
+};
+/* False for octets that are no such record. */
+bool sm_record_read_brief(sm_slice packed, struct sm_record_brief *out);
 
 /* A serial from hex text (either case, colons). Errors: INVALID. */
 SM_FALLIBLE sm_serial_parse(const char *text, sm_arena *arena, sm_slice *out, sm_diag *diag);

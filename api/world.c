@@ -2,6 +2,7 @@
 #include "api/world.h"
 
 #include "api/api_p.h"
+#include "api/ocsp_responder.h"
 #include "api/record.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -167,7 +168,7 @@ static sm_err add_generation(struct builder *b, struct sm_ca *ca,
         sm_slice_equal(last.subject, last.issuer)) {
         g->chain_sent--; /* relying parties have their own (RFC 8446 4.4.2) */
     }
-    return SM_NO_ERR;
+    return sm_ocsp_responder_make(b->world->config, ca->name, from, g, &b->world->arena, &g->ocsp);
 }
 
 static sm_err add_ca(struct builder *b, sm_slice key, sm_slice value)

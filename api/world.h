@@ -36,6 +36,7 @@
 #define SM_WORLD_DEAD_MAX 1000 /* tokens removed with one change: bounds that write */
 
 struct sm_change;
+struct sm_ocsp_responder;
 
 /* A CA's key and certificate, and those of its OCSP responder. */
 struct sm_ca_generation {
@@ -54,6 +55,7 @@ struct sm_ca_generation {
     uint8_t key_sha1[20];
     uint8_t name_sha256[32];
     uint8_t key_sha256[32];
+    struct sm_ocsp_responder *ocsp; /* NULL while pending */
 };
 
 struct sm_ca {

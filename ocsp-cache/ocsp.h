@@ -16,7 +16,8 @@
 
 #define SM_OCSP_REQUEST_MAX 16384
 #define SM_OCSP_CERTS_MAX 16
-#define SM_OCSP_NONCE_MAX 128 /* RFC 9654 2.1 */
+#define SM_OCSP_NONCE_MAX 128   /* RFC 9654 2.1 */
+#define SM_OCSP_PREFERRED_MAX 8 /* algorithms that we know; the client's first ones count */
 
 enum sm_ocsp_hash { SM_OCSP_SHA1, SM_OCSP_SHA256, SM_OCSP_OTHER };
 
@@ -32,6 +33,9 @@ struct sm_ocsp_request {
     struct sm_ocsp_cert_id certs[SM_OCSP_CERTS_MAX];
     size_t count;
     sm_slice nonce; /* content of the OCTET STRING; ptr NULL: none */
+    /* RFC 6960 4.4.7: the client's preferred ones first; those that we do not know are left out. */
+    enum sm_sig_alg preferred[SM_OCSP_PREFERRED_MAX];
+    size_t preferred_count;
 };
 
 /* Errors: MALFORMED; TOO_LARGE (more CertIDs than the limit). */
@@ -46,15 +50,16 @@ struct sm_ocsp_single {
     int reason; /* -1: none */
     int64_t this_update;
     int64_t next_update;
+    int64_t archive_cutoff; /* RFC 6960 4.4.4; 0: none */
 };
 
 struct sm_ocsp_response_data {
-    /* 20 octets: SHA-1 of the responder's key (ResponderID byKey). */
-    const uint8_t *responder_key_id;
+    sm_slice responder; /* ResponderID, DER */
     int64_t produced_at;
     const struct sm_ocsp_single *singles;
     size_t count;
-    sm_slice nonce; /* ptr NULL: none */
+    sm_slice nonce;        /* ptr NULL: none */
+    bool extended_revoked; /* RFC 6960 4.4.8: one is revoked that was never issued */
 };
 
 /* Appends ResponseData, the octets that are signed. */

@@ -54,6 +54,31 @@ static void parse_nonce(sm_der *d, sm_slice value, struct sm_ocsp_request *out)
     }
 }
 
+/* PreferredSignatureAlgorithms ::= SEQUENCE OF SEQUENCE { sigIdentifier AlgorithmIdentifier,
+ * pubKeyAlgIdentifier SMIMECapability OPTIONAL } (RFC 6960 4.4.7.1) */
+static void parse_preferred(sm_der *d, sm_slice value, struct sm_ocsp_request *out)
+{
+    sm_der inner = sm_der_init(value);
+    sm_der list = sm_der_enter(&inner, SM_DER_SEQUENCE);
+    out->preferred_count = 0;
+    while (!sm_der_at_end(&list)) {
+        sm_der one = sm_der_enter(&list, SM_DER_SEQUENCE);
+        sm_slice identifier = sm_der_read(&one, SM_DER_SEQUENCE);
+        sm_slice ignored;
+        enum sm_sig_alg alg;
+        (void)sm_der_read_if(&one, SM_DER_SEQUENCE, &ignored);
+        sm_der_leave(&list, &one);
+        if (sm_ok(sm_der_err(&list)) && out->preferred_count < SM_OCSP_PREFERRED_MAX &&
+            sm_ok(sm_sig_alg_parse(identifier, &alg))) {
+            out->preferred[out->preferred_count++] = alg;
+        }
+    }
+    sm_der_leave(&inner, &list);
+    if (!sm_ok(sm_der_finish(&inner))) {
+        sm_der_fail(d, SM_ERR(MALFORMED));
+    }
+}
+
 static void parse_extensions(sm_der *tbs, struct sm_ocsp_request *out)
 {
     sm_der tagged = sm_der_enter(tbs, SM_DER_CTX_CONS(2));
@@ -65,6 +90,8 @@ static void parse_extensions(sm_der *tbs, struct sm_ocsp_request *out)
         sm_slice value = sm_der_read(&ext, SM_DER_OCTET_STRING);
         if (sm_slice_equal(oid, SM_OID_OCSP_NONCE)) {
             parse_nonce(&ext, value, out);
+        } else if (sm_slice_equal(oid, SM_OID_OCSP_PREFERRED)) {
+            parse_preferred(&ext, value, out);
         } else if (critical) {
             sm_der_fail(&ext, SM_ERR(MALFORMED)); /* RFC 6960 4.1.2: one that we do not know */
         }
@@ -78,6 +105,7 @@ sm_err sm_ocsp_request_parse(sm_slice der, struct sm_ocsp_request *out)
 {
     out->count = 0;
     out->nonce = SM_SLICE_NONE;
+    out->preferred_count = 0;
     sm_der d = sm_der_init(der);
     sm_der request = sm_der_enter(&d, SM_DER_SEQUENCE);
     sm_der tbs = sm_der_enter(&request, SM_DER_SEQUENCE);

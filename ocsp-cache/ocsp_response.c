@@ -23,6 +23,21 @@ static void write_status(sm_buf *out, const struct sm_ocsp_single *s)
     sm_der_end(out, revoked);
 }
 
+/* singleExtensions: ArchiveCutoff ::= GeneralizedTime (RFC 6960 4.4.4). */
+static void write_cutoff(sm_buf *out, int64_t cutoff)
+{
+    sm_der_block tagged = sm_der_begin(out, SM_DER_CTX_CONS(1));
+    sm_der_block list = sm_der_begin(out, SM_DER_SEQUENCE);
+    sm_der_block ext = sm_der_begin(out, SM_DER_SEQUENCE);
+    sm_der_write_oid(out, SM_OID_OCSP_CUTOFF);
+    sm_der_block value = sm_der_begin(out, SM_DER_OCTET_STRING);
+    sm_der_write_generalized_time(out, cutoff);
+    sm_der_end(out, value);
+    sm_der_end(out, ext);
+    sm_der_end(out, list);
+    sm_der_end(out, tagged);
+}
+
 static void write_single(sm_buf *out, const struct sm_ocsp_single *s)
 {
     sm_der_block single = sm_der_begin(out, SM_DER_SEQUENCE);
@@ -32,19 +47,30 @@ static void write_single(sm_buf *out, const struct sm_ocsp_single *s)
     sm_der_block next = sm_der_begin(out, SM_DER_CTX_CONS(0));
     sm_der_write_generalized_time(out, s->next_update);
     sm_der_end(out, next);
+    if (s->archive_cutoff != 0) {
+        write_cutoff(out, s->archive_cutoff);
+    }
     sm_der_end(out, single);
 }
 
-static void write_nonce(sm_buf *out, sm_slice nonce)
+static void write_extensions(sm_buf *out, const struct sm_ocsp_response_data *data)
 {
     sm_der_block tagged = sm_der_begin(out, SM_DER_CTX_CONS(1));
     sm_der_block list = sm_der_begin(out, SM_DER_SEQUENCE);
-    sm_der_block ext = sm_der_begin(out, SM_DER_SEQUENCE);
-    sm_der_write_oid(out, SM_OID_OCSP_NONCE);
-    sm_der_block value = sm_der_begin(out, SM_DER_OCTET_STRING);
-    sm_der_write(out, SM_DER_OCTET_STRING, nonce);
-    sm_der_end(out, value);
-    sm_der_end(out, ext);
+    if (data->nonce.ptr != NULL) {
+        sm_der_block ext = sm_der_begin(out, SM_DER_SEQUENCE);
+        sm_der_write_oid(out, SM_OID_OCSP_NONCE);
+        sm_der_block value = sm_der_begin(out, SM_DER_OCTET_STRING);
+        sm_der_write(out, SM_DER_OCTET_STRING, data->nonce);
+        sm_der_end(out, value);
+        sm_der_end(out, ext);
+    }
+    if (data->extended_revoked) { /* its value is NULL */
+        sm_der_block ext = sm_der_begin(out, SM_DER_SEQUENCE);
+        sm_der_write_oid(out, SM_OID_OCSP_EXTENDED_REVOKE);
+        sm_der_write(out, SM_DER_OCTET_STRING, SM_LIT("\x05\x00"));
+        sm_der_end(out, ext);
+    }
     sm_der_end(out, list);
     sm_der_end(out, tagged);
 }
@@ -52,17 +78,15 @@ static void write_nonce(sm_buf *out, sm_slice nonce)
 sm_err sm_ocsp_write_data(sm_buf *out, const struct sm_ocsp_response_data *data)
 {
     sm_der_block all = sm_der_begin(out, SM_DER_SEQUENCE);
-    sm_der_block responder = sm_der_begin(out, SM_DER_CTX_CONS(2)); /* byKey */
-    sm_der_write(out, SM_DER_OCTET_STRING, sm_slice_of(data->responder_key_id, 20));
-    sm_der_end(out, responder);
+    sm_buf_put(out, data->responder);
     sm_der_write_generalized_time(out, data->produced_at);
     sm_der_block list = sm_der_begin(out, SM_DER_SEQUENCE);
     for (size_t i = 0; i < data->count; i++) {
         write_single(out, &data->singles[i]);
     }
     sm_der_end(out, list);
-    if (data->nonce.ptr != NULL) {
-        write_nonce(out, data->nonce);
+    if (data->nonce.ptr != NULL || data->extended_revoked) {
+        write_extensions(out, data);
     }
     sm_der_end(out, all);
     return sm_buf_err(out);

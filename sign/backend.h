@@ -11,6 +11,7 @@
 #pragma once
 
 #include "sign/batch.h"
+#include "sign/ecdsa_der.h"
 
 #define SM_BACKEND_LANES 8 /* AVX-512 IFMA multi-buffer works on eight 64-bit lanes */
 #define SM_BACKEND_NEVER (SM_BACKEND_LANES + 1)
@@ -65,10 +66,3 @@ const struct sm_backend_choice *sm_backend_get_choice(enum sm_crypt_op op, enum 
 /* The octets that a signature covers: the digest for ECDSA and RSA (made into `digest` unless the
  * job brings it), else the message. Errors: UNSUPPORTED, INVALID, CRYPTO. */
 SM_FALLIBLE sm_backend_input(const sm_crypt_job *job, uint8_t digest[SM_DIGEST_MAX], sm_slice *out);
-
-/* Splits a DER ECDSA-Sig-Value into r and s (magnitudes). Errors: BAD_SIGNATURE when it is not
- * canonical DER. */
-SM_FALLIBLE sm_ecdsa_split(sm_slice der, sm_slice *r, sm_slice *s);
-/* Writes the DER of r and s (`len` octets each); returns its length. `out` has room for 2 * len
- * + 9. */
-size_t sm_ecdsa_join(const uint8_t *r, const uint8_t *s, size_t len, uint8_t *out);

@@ -3,6 +3,7 @@
 #include "tools/config_check_p.h"
 
 #include "api/denied.h"
+#include "api/ocsp_responder.h"
 #include "api/profile.h"
 #include "api/record.h"
 #include "api/world.h"
@@ -170,27 +171,13 @@ static sm_err check_log(struct check *c)
     return check_word(c, log->format, "log.format", formats, "key-value, json");
 }
 
-static sm_err check_duration(struct check *c, const char *text, const char *field)
-{
-    int64_t s;
-    if (config_given(text) && (!sm_ok(sm_duration_parse(sm_slice_str(text), &s)) || s <= 0)) {
-        return sm_diag_set(c->diag, SM_ERR(INVALID), field,
-                           "\"%.40s\" is not a duration such as 5m, 12h or 30d", text);
-    }
-    return SM_NO_ERR;
-}
-
 static sm_err check_ocsp(struct check *c)
 {
     const Sealmill__Config__V1__Ocsp *ocsp = c->config->ocsp;
     if (ocsp == NULL) {
         return SM_NO_ERR;
     }
-    SM_TRY(check_duration(c, ocsp->validity, "ocsp.validity"));
-    if (strcmp(ocsp->backdate, "0s") != 0) {
-        SM_TRY(check_duration(c, ocsp->backdate, "ocsp.backdate"));
-    }
-    return check_duration(c, ocsp->responder_validity, "ocsp.responder_validity");
+    return sm_ocsp_config_check(ocsp, c->diag);
 }
 
 static sm_err check_keys(struct check *c)

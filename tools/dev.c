@@ -87,6 +87,8 @@ static const char config_text[] =
     "      - role: ra\n"
     "        cas: [issuing]\n"
     "        profiles: [device]\n"
+    "ocsp:\n"
+    "  pre_sign: eager\n"
     "profiles:\n"
     "  - name: device\n"
     "    description: TLS client and server certificates of devices\n"

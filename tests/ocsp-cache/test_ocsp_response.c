@@ -12,6 +12,7 @@
 
 static X509 *ca;
 static uint8_t key_id[20];
+static uint8_t responder[24] = {0xa2, 0x16, 0x04, 0x14}; /* ResponderID byKey */
 
 /* A CA that answers by itself. */
 static int set_up(void **state)
@@ -28,6 +29,7 @@ static int set_up(void **state)
                 X509_gmtime_adj(X509_getm_notAfter(ca), 86400) && X509_set_pubkey(ca, key) &&
                 X509_sign(ca, key, EVP_sha256()) > 0 &&
                 X509_pubkey_digest(ca, EVP_sha1(), key_id, &len);
+    memcpy(responder + 4, key_id, sizeof(key_id));
     return good ? 0 : -1;
 }
 
@@ -134,7 +136,7 @@ static void response__every_status_and_reason(void **state)
             .this_update = NOW - (int64_t)i,
             .next_update = NOW + 3600 + (int64_t)i};
     }
-    const struct sm_ocsp_response_data data = {.responder_key_id = key_id,
+    const struct sm_ocsp_response_data data = {.responder = sm_slice_of(responder, sizeof(responder)),
                                                .produced_at = NOW,
                                                .singles = singles,
                                                .count = SM_ARRAY_LEN(singles)};
@@ -163,7 +165,7 @@ static void response__nonce_comes_back(void **state)
         .cert_id = sm_buf_slice(&der), .reason = -1, .this_update = NOW, .next_update = NOW + 1};
     memset(nonce, 0xa5, sizeof(nonce));
     for (size_t len = 0; len <= sizeof(nonce); len += len < 2 ? 1 : 63) {
-        const struct sm_ocsp_response_data data = {.responder_key_id = key_id,
+        const struct sm_ocsp_response_data data = {.responder = sm_slice_of(responder, sizeof(responder)),
                                                    .produced_at = NOW,
                                                    .singles = &single,
                                                    .count = 1,
@@ -193,7 +195,7 @@ static void response__responder_certificate_comes_along(void **state)
     const struct sm_ocsp_single single = {
         .cert_id = sm_buf_slice(&der), .reason = -1, .this_update = NOW, .next_update = NOW + 1};
     const struct sm_ocsp_response_data data = {
-        .responder_key_id = key_id, .produced_at = NOW, .singles = &single, .count = 1};
+        .responder = sm_slice_of(responder, sizeof(responder)), .produced_at = NOW, .singles = &single, .count = 1};
     sm_buf out = respond(&data, sm_buf_slice(&cert));
     OCSP_BASICRESP *basic = read_verified(&out);
     const STACK_OF(X509) *certs = OCSP_resp_get0_certs(basic);
@@ -225,7 +227,7 @@ static void response__times_at_the_calendars_ends(void **state)
                                               .this_update = times[i],
                                               .next_update = times[i]};
         const struct sm_ocsp_response_data data = {
-            .responder_key_id = key_id, .produced_at = times[i], .singles = &single, .count = 1};
+            .responder = sm_slice_of(responder, sizeof(responder)), .produced_at = times[i], .singles = &single, .count = 1};
         sm_buf out = respond(&data, SM_SLICE_NONE);
         OCSP_BASICRESP *basic = read_verified(&out);
         check_single(basic, 0, &single);
@@ -247,7 +249,7 @@ static void response__every_room_too_small_is_said(void **state)
                                           .reason = 1,
                                           .this_update = NOW,
                                           .next_update = NOW};
-    const struct sm_ocsp_response_data data = {.responder_key_id = key_id,
+    const struct sm_ocsp_response_data data = {.responder = sm_slice_of(responder, sizeof(responder)),
                                                .produced_at = NOW,
                                                .singles = &single,
                                                .count = 1,

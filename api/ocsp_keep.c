@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api/ocsp_keep.h"
+
+#include "api/api_p.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+struct keeping {
+    sm_store_write write;
+    sm_api_loop *loop;
+    sm_arena arena;
+    struct sm_store_cond cond;
+    struct sm_store_put put;
+};
+
+static void end(struct keeping *k)
+{
+    sm_arena_deinit(&k->arena);
+    sm_free(k);
+}
+
+static void on_written(sm_store_write *op)
+{
+    struct keeping *k = SM_CONTAINER_OF(op, struct keeping, write);
+    bool changed = sm_err_is(op->err, SM_E_EXISTS) || sm_err_is(op->err, SM_E_CONFLICT);
+    if (!sm_ok(op->err) && !changed) {
+        sm_log(SM_LOG_DEBUG, "ocsp_answer_not_kept", SM_KE("error", op->err), SM_KEND);
+    }
+    k->loop->ocsp_keeping--;
+    end(k);
+}
+
+static sm_err fill(struct keeping *k, sm_ocsp_presign *p, sm_slice state)
+{
+    struct sm_store_put put;
+    sm_slice serial;
+    SM_TRY(sm_ocsp_presign_put(p, &put));
+    SM_TRY(sm_arena_copy(&k->arena, put.key, &put.key));
+    SM_TRY(sm_arena_copy(&k->arena, put.value, &put.value));
+    SM_TRY(sm_arena_copy(&k->arena, p->key.serial, &serial));
+    k->put = put;
+    k->cond = (struct sm_store_cond){SM_COND_ABSENT, SM_FAMILY_STATE, serial, SM_SLICE_NONE};
+    if (state.ptr != NULL) {
+        k->cond.kind = SM_COND_EQUALS;
+        SM_TRY(sm_arena_copy(&k->arena, state, &k->cond.value));
+    }
+    return SM_NO_ERR;
+}
+
+void sm_ocsp_keep(sm_api_loop *loop, sm_ocsp_presign *p, sm_slice state)
+{
+    if (loop->ocsp_keeping >= SM_OCSP_KEEP_MAX) {
+        return;
+    }
+    struct keeping *k = sm_calloc(1, sizeof(*k));
+    if (k == NULL) {
+        return;
+    }
+    k->loop = loop;
+    sm_arena_init(&k->arena, SM_OCSP_ROW_MAX);
+    k->write = (sm_store_write){.home = sm_api_loop_home(loop),
+                                .conds = &k->cond,
+                                .cond_count = 1,
+                                .puts = &k->put,
+                                .put_count = 1,
+                                .done = on_written};
+    if (!sm_ok(fill(k, p, state)) ||
+        !sm_ok(sm_store_submit_write(sm_api_store(sm_api_of(loop)), &k->write))) {
+        end(k);
+        return;
+    }
+    loop->ocsp_keeping++;
+}

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api/ocsp_responder.h"
+
+#include "base/clock.h"
+#include "base/text.h"
+#include "sign/der.h"
+
+#define VALIDITY_DEFAULT_S (12 * 3600)
+#define BACKDATE_DEFAULT_S 300
+#define KEEP_EXPIRED_DEFAULT_S (INT64_C(30) * 86400)
+#define MAX_AGE_DEFAULT_S 3600
+#define DURATION_MIN_S 60
+
+/* ---- rules ---- */
+
+static int64_t duration(const char *text, int64_t fallback)
+{
+    int64_t s;
+    return text != NULL && text[0] != '\0' && sm_ok(sm_duration_parse(sm_slice_str(text), &s))
+               ? s
+               : fallback;
+}
+
+static bool says(const char *own, const char *general, const char *word)
+{
+    const char *text = own != NULL && own[0] != '\0' ? own : general;
+    return text != NULL && strcmp(text, word) == 0;
+}
+
+static const Sealmill__Config__V1__OcspCa *settings_of(const Sealmill__Config__V1__Ocsp *ocsp,
+                                                       const char *ca,
+                                                       const Sealmill__Config__V1__OcspCa *none)
+{
+    for (size_t i = 0; i < ocsp->n_cas; i++) {
+        if (strcmp(ocsp->cas[i]->ca, ca) == 0) {
+            return ocsp->cas[i];
+        }
+    }
+    return none;
+}
+
+static void fill_rules(const Sealmill__Config__V1__Config *config, const char *ca,
+                       struct sm_ocsp_rules *out)
+{
+    Sealmill__Config__V1__Ocsp defaults;
+    Sealmill__Config__V1__OcspCa none;
+    sealmill__config__v1__ocsp__init(&defaults);
+    sealmill__config__v1__ocsp_ca__init(&none);
+    const Sealmill__Config__V1__Ocsp *all = config->ocsp == NULL ? &defaults : config->ocsp;
+    const Sealmill__Config__V1__OcspCa *own = settings_of(all, ca, &none);
+    out->validity_s = duration(own->validity, duration(all->validity, VALIDITY_DEFAULT_S));
+    out->backdate_s = duration(all->backdate, BACKDATE_DEFAULT_S);
+    out->keep_expired_s = duration(all->keep_expired, KEEP_EXPIRED_DEFAULT_S);
+    out->max_age_s = duration(all->max_age, MAX_AGE_DEFAULT_S);
+    out->eager = says(own->pre_sign, all->pre_sign, "eager");
+    out->ca_signs = says(own->responder, all->responder, "ca");
+    out->by_name = says(own->responder_id, all->responder_id, "name");
+    out->of_nobody = says(own->unknown, all->unknown, "extended-revoked") ? SM_OCSP_SAY_REVOKED
+                     : says(own->unknown, all->unknown, "unauthorized")   ? SM_OCSP_SAY_UNAUTHORIZED
+                                                                          : SM_OCSP_SAY_UNKNOWN;
+}
+
+static sm_err check_word(const char *text, const char *field, const char *a, const char *b,
+                         const char *c, sm_diag *diag)
+{
+    if (text[0] == '\0' || strcmp(text, a) == 0 || strcmp(text, b) == 0 || strcmp(text, c) == 0) {
+        return SM_NO_ERR;
+    }
+    return sm_diag_set(diag, SM_ERR(INVALID), field, "\"%.40s\" is none of %s, %s%s%s", text, a, b,
+                       strcmp(b, c) == 0 ? "" : ", ", strcmp(b, c) == 0 ? "" : c);
+}
+
+static sm_err check_duration(const char *text, const char *field, int64_t least, sm_diag *diag)
+{
+    int64_t s;
+    if (text[0] == '\0') {
+        return SM_NO_ERR;
+    }
+    if (!sm_ok(sm_duration_parse(sm_slice_str(text), &s)) || s < least) {
+        return sm_diag_set(diag, SM_ERR(INVALID), field,
+                           "\"%.40s\" is not a duration such as 5m, 12h or 30d, of %lld s at least",
+                           text, (long long)least);
+    }
+    return SM_NO_ERR;
+}
+
+sm_err sm_ocsp_config_check(const Sealmill__Config__V1__Ocsp *o, sm_diag *diag)
+{
+    SM_TRY(check_duration(o->validity, "ocsp.validity", DURATION_MIN_S, diag));
+    SM_TRY(check_duration(o->backdate, "ocsp.backdate", 0, diag));
+    SM_TRY(check_duration(o->responder_validity, "ocsp.responder_validity", DURATION_MIN_S, diag));
+    SM_TRY(check_duration(o->max_age, "ocsp.max_age", 0, diag));
+    SM_TRY(check_duration(o->keep_expired, "ocsp.keep_expired", 0, diag));
+    SM_TRY(check_word(o->pre_sign, "ocsp.pre_sign", "eager", "on-demand", "on-demand", diag));
+    SM_TRY(check_word(o->unknown, "ocsp.unknown", "unknown", "extended-revoked", "unauthorized",
+                      diag));
+    SM_TRY(check_word(o->responder, "ocsp.responder", "delegated", "ca", "ca", diag));
+    SM_TRY(check_word(o->responder_id, "ocsp.responder_id", "key", "name", "name", diag));
+    SM_TRY(check_word(o->odd_nonces, "ocsp.odd_nonces", "echo", "ignore", "ignore", diag));
+    for (size_t i = 0; i < o->n_cas; i++) {
+        const Sealmill__Config__V1__OcspCa *c = o->cas[i];
+        SM_TRY(check_duration(c->validity, "ocsp.cas.validity", DURATION_MIN_S, diag));
+        SM_TRY(
+            check_word(c->pre_sign, "ocsp.cas.pre_sign", "eager", "on-demand", "on-demand", diag));
+        SM_TRY(check_word(c->unknown, "ocsp.cas.unknown", "unknown", "extended-revoked",
+                          "unauthorized", diag));
+        SM_TRY(check_word(c->responder, "ocsp.cas.responder", "delegated", "ca", "ca", diag));
+        SM_TRY(check_word(c->responder_id, "ocsp.cas.responder_id", "key", "name", "name", diag));
+    }
+    return SM_NO_ERR;
+}
+
+/* ---- signers ---- */
+
+/* ResponderID ::= CHOICE { byName [1] Name, byKey [2] KeyHash }, in the arena. */
+static sm_err write_responder(bool by_name, sm_slice subject, const struct sm_public_key *key,
+                              sm_arena *arena, sm_slice *out)
+{
+    uint8_t key_id[20];
+    sm_buf text = sm_buf_init(SM_OCSP_RESPONDER_MAX);
+    SM_TRY(sm_public_key_id(key, key_id));
+    by_name = by_name && subject.len + 8 < SM_OCSP_RESPONDER_MAX;
+    sm_der_block block = sm_der_begin(&text, by_name ? SM_DER_CTX_CONS(1) : SM_DER_CTX_CONS(2));
+    if (by_name) {
+        sm_buf_put(&text, subject);
+    } else {
+        sm_der_write(&text, SM_DER_OCTET_STRING, sm_slice_of(key_id, sizeof(key_id)));
+    }
+    sm_der_end(&text, block);
+    sm_err err = sm_buf_err(&text);
+    err = sm_ok(err) ? sm_arena_copy(arena, sm_buf_slice(&text), out) : err;
+    sm_buf_deinit(&text);
+    return err;
+}
+
+static sm_err signer_id(sm_slice cert, uint32_t *out)
+{
+    uint8_t digest[SM_DIGEST_MAX];
+    SM_TRY(sm_digest_compute(SM_SHA256, cert, digest));
+    *out = (uint32_t)digest[0] << 24 | (uint32_t)digest[1] << 16 | (uint32_t)digest[2] << 8 |
+           digest[3];
+    return SM_NO_ERR;
+}
+
+/* A signer by its certificate: a responder's, or (`own`) the CA's itself. */
+static sm_err add_signer(struct sm_ocsp_responder *r, const struct sm_cert *cert, bool own,
+                         sm_key *key, sm_arena *arena)
+{
+    struct sm_ocsp_signer *s = &r->signers[r->signer_count];
+    struct sm_public_key public_key;
+    sm_diag diag = {.reason = ""};
+    SM_TRY(sm_public_key_parse(cert->spki, &public_key, &diag));
+    SM_TRY(signer_id(cert->der, &s->id));
+    SM_TRY(write_responder(r->rules.by_name, cert->subject, &public_key, arena, &s->responder));
+    s->type = public_key.type;
+    s->alg = sm_sig_alg_for(s->type, SM_DIGEST_NONE, false);
+    s->certificate = own ? SM_SLICE_NONE : cert->der;
+    s->not_after = cert->not_after;
+    s->key = key;
+    r->signer_count++;
+    return SM_NO_ERR;
+}
+
+/* The answers of a responder of before are served as long as its certificate is good. */
+static sm_err add_past(struct sm_ocsp_responder *r,
+                       const Sealmill__Record__V1__CaGeneration *record, int64_t now,
+                       sm_arena *arena)
+{
+    for (size_t i = record->n_past_ocsp_certificates; i-- > 0;) {
+        const ProtobufCBinaryData *der = &record->past_ocsp_certificates[i];
+        struct sm_cert cert;
+        sm_diag diag = {.reason = ""};
+        if (r->signer_count == sizeof(r->signers) / sizeof(r->signers[0])) {
+            break;
+        }
+        SM_TRY(sm_cert_parse(sm_slice_of(der->data, der->len), &cert, &diag));
+        if (cert.not_after > now) {
+            SM_TRY(add_signer(r, &cert, false, NULL, arena));
+        }
+    }
+    return SM_NO_ERR;
+}
+
+sm_err sm_ocsp_responder_make(const Sealmill__Config__V1__Config *config, const char *ca_name,
+                              const Sealmill__Record__V1__CaGeneration *record,
+                              const struct sm_ca_generation *g, sm_arena *arena,
+                              struct sm_ocsp_responder **out)
+{
+    if (g->cert.der.len == 0) {
+        *out = NULL;
+        return SM_NO_ERR;
+    }
+    struct sm_ocsp_responder *r = SM_ARENA_NEW(arena, struct sm_ocsp_responder);
+    if (r == NULL) {
+        return SM_ERR(NO_MEMORY);
+    }
+    fill_rules(config, ca_name, &r->rules);
+    sm_ocsp_issuer_init(&r->issuer, g->ca_id, g->number, g->name_sha1, g->key_sha1, g->name_sha256,
+                        g->key_sha256);
+    if (r->rules.ca_signs) {
+        SM_TRY(add_signer(r, &g->cert, true, g->key, arena));
+    }
+    if (g->ocsp_cert.der.len > 0) {
+        SM_TRY(add_signer(r, &g->ocsp_cert, false, g->ocsp_key, arena));
+    }
+    if (!r->rules.ca_signs && r->signer_count > 0) { /* what the CA signed itself before */
+        SM_TRY(add_signer(r, &g->cert, true, NULL, arena));
+    }
+    SM_TRY(add_past(r, record, sm_clock_wall_s(), arena));
+    *out = r;
+    return SM_NO_ERR;
+}
+
+const struct sm_ocsp_signer *sm_ocsp_current_signer(const struct sm_ocsp_responder *r, int64_t now)
+{
+    return r != NULL && r->signer_count > 0 && r->signers[0].key != NULL &&
+                   r->signers[0].not_after > now
+               ? &r->signers[0]
+               : NULL;
+}
+
+const struct sm_ocsp_signer *sm_ocsp_signer_of(const struct sm_ocsp_responder *r, uint32_t id)
+{
+    for (size_t i = 0; i < r->signer_count; i++) {
+        if (r->signers[i].id == id) {
+            return &r->signers[i];
+        }
+    }
+    return NULL;
+}
+
+void sm_ocsp_times(const struct sm_ocsp_responder *r, const struct sm_ocsp_signer *signer,
+                   int64_t now, struct sm_ocsp_said *said)
+{
+    int64_t next = now + r->rules.validity_s;
+    said->produced_at = now;
+    said->this_update = now - r->rules.backdate_s;
+    said->next_update = next > signer->not_after ? signer->not_after : next;
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Who answers OCSP for a generation of a CA, and by which rules: its part of the world.
+ *
+ * Threads:   constant after it was made.
+ * Limits:    SM_OCSP_PAST_MAX.
+ * Security:  keys are borrowed from the generation.
+ * Standards: RFC 6960 4.2.2.2, RFC 9919.
+ */
+#pragma once
+
+#include "api/world.h"
+#include "ocsp-cache/ocsp_single.h"
+
+/* Responders of before that are still told: more could only come of validities of minutes. */
+#define SM_OCSP_PAST_MAX 16
+
+enum sm_ocsp_of_nobody { SM_OCSP_SAY_UNKNOWN, SM_OCSP_SAY_REVOKED, SM_OCSP_SAY_UNAUTHORIZED };
+
+struct sm_ocsp_rules {
+    int64_t validity_s; /* nextUpdate - now */
+    int64_t backdate_s; /* now - thisUpdate */
+    int64_t keep_expired_s;
+    int64_t max_age_s; /* of answers in HTTP caches */
+    bool eager;
+    bool ca_signs;
+    bool by_name;
+    enum sm_ocsp_of_nobody of_nobody;
+};
+
+struct sm_ocsp_responder {
+    struct sm_ocsp_issuer issuer;
+    struct sm_ocsp_rules rules;
+    struct sm_ocsp_signer signers[1 + SM_OCSP_PAST_MAX]; /* the first one signs */
+    size_t signer_count;                                 /* 0: nobody answers */
+};
+
+/* Makes it, in the world's arena. A generation without a certificate has none (`*out` NULL). Errors:
+ * NO_MEMORY, CRYPTO; MALFORMED for certificates in the record that are none. */
+SM_FALLIBLE sm_ocsp_responder_make(const Sealmill__Config__V1__Config *config, const char *ca_name,
+                                   const Sealmill__Record__V1__CaGeneration *record,
+                                   const struct sm_ca_generation *g, sm_arena *arena,
+                                   struct sm_ocsp_responder **out);
+
+/* Who signs now, with a key and a valid certificate; NULL: nobody. */
+const struct sm_ocsp_signer *sm_ocsp_current_signer(const struct sm_ocsp_responder *r, int64_t now);
+/* Who signed an answer; NULL: none that we know. */
+const struct sm_ocsp_signer *sm_ocsp_signer_of(const struct sm_ocsp_responder *r, uint32_t id);
+/* Fills the times of an answer that is signed now. */
+void sm_ocsp_times(const struct sm_ocsp_responder *r, const struct sm_ocsp_signer *signer,
+                   int64_t now, struct sm_ocsp_said *said);
+/* A text of the configuration: "echo" and the like. Errors: INVALID with the field in diag. */
+SM_FALLIBLE sm_ocsp_config_check(const Sealmill__Config__V1__Ocsp *ocsp, sm_diag *diag);
