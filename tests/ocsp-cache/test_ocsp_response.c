@@ -136,10 +136,11 @@ static void response__every_status_and_reason(void **state)
             .this_update = NOW - (int64_t)i,
             .next_update = NOW + 3600 + (int64_t)i};
     }
-    const struct sm_ocsp_response_data data = {.responder = sm_slice_of(responder, sizeof(responder)),
-                                               .produced_at = NOW,
-                                               .singles = singles,
-                                               .count = SM_ARRAY_LEN(singles)};
+    const struct sm_ocsp_response_data data = {
+        .responder = sm_slice_of(responder, sizeof(responder)),
+        .produced_at = NOW,
+        .singles = singles,
+        .count = SM_ARRAY_LEN(singles)};
     sm_buf out = respond(&data, SM_SLICE_NONE);
     OCSP_BASICRESP *basic = read_verified(&out);
     assert_int_equal(OCSP_resp_count(basic), SM_ARRAY_LEN(singles));
@@ -165,12 +166,12 @@ static void response__nonce_comes_back(void **state)
         .cert_id = sm_buf_slice(&der), .reason = -1, .this_update = NOW, .next_update = NOW + 1};
     memset(nonce, 0xa5, sizeof(nonce));
     for (size_t len = 0; len <= sizeof(nonce); len += len < 2 ? 1 : 63) {
-        const struct sm_ocsp_response_data data = {.responder = sm_slice_of(responder, sizeof(responder)),
-                                                   .produced_at = NOW,
-                                                   .singles = &single,
-                                                   .count = 1,
-                                                   .nonce = len == 0 ? SM_SLICE_NONE
-                                                                     : sm_slice_of(nonce, len)};
+        const struct sm_ocsp_response_data data = {
+            .responder = sm_slice_of(responder, sizeof(responder)),
+            .produced_at = NOW,
+            .singles = &single,
+            .count = 1,
+            .nonce = len == 0 ? SM_SLICE_NONE : sm_slice_of(nonce, len)};
         OCSP_REQUEST *req = OCSP_REQUEST_new();
         if (len > 0) {
             assert_int_equal(OCSP_request_add1_nonce(req, nonce, (int)len), 1);
@@ -195,7 +196,10 @@ static void response__responder_certificate_comes_along(void **state)
     const struct sm_ocsp_single single = {
         .cert_id = sm_buf_slice(&der), .reason = -1, .this_update = NOW, .next_update = NOW + 1};
     const struct sm_ocsp_response_data data = {
-        .responder = sm_slice_of(responder, sizeof(responder)), .produced_at = NOW, .singles = &single, .count = 1};
+        .responder = sm_slice_of(responder, sizeof(responder)),
+        .produced_at = NOW,
+        .singles = &single,
+        .count = 1};
     sm_buf out = respond(&data, sm_buf_slice(&cert));
     OCSP_BASICRESP *basic = read_verified(&out);
     const STACK_OF(X509) *certs = OCSP_resp_get0_certs(basic);
@@ -227,7 +231,10 @@ static void response__times_at_the_calendars_ends(void **state)
                                               .this_update = times[i],
                                               .next_update = times[i]};
         const struct sm_ocsp_response_data data = {
-            .responder = sm_slice_of(responder, sizeof(responder)), .produced_at = times[i], .singles = &single, .count = 1};
+            .responder = sm_slice_of(responder, sizeof(responder)),
+            .produced_at = times[i],
+            .singles = &single,
+            .count = 1};
         sm_buf out = respond(&data, SM_SLICE_NONE);
         OCSP_BASICRESP *basic = read_verified(&out);
         check_single(basic, 0, &single);
@@ -249,11 +256,12 @@ static void response__every_room_too_small_is_said(void **state)
                                           .reason = 1,
                                           .this_update = NOW,
                                           .next_update = NOW};
-    const struct sm_ocsp_response_data data = {.responder = sm_slice_of(responder, sizeof(responder)),
-                                               .produced_at = NOW,
-                                               .singles = &single,
-                                               .count = 1,
-                                               .nonce = SM_LIT("12345678")};
+    const struct sm_ocsp_response_data data = {
+        .responder = sm_slice_of(responder, sizeof(responder)),
+        .produced_at = NOW,
+        .singles = &single,
+        .count = 1,
+        .nonce = SM_LIT("12345678")};
     bool enough = false;
     for (size_t cap = 0; cap < 4096 && !enough; cap++) {
         sm_buf out = sm_buf_init(cap);
