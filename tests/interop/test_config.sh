@@ -28,7 +28,7 @@ change 's,pki/chain.pem,pki/none.pem,'
 refused 'listeners[0].tls.client_ca_file: '
 echo 'denied_keys_file: none' >>$yaml
 refused "denied_keys_file: $dir/ca/none: No such file or directory"
-echo 'ocsp: {responder_validity: 30x}' >>$yaml
+sed -i 's/^ocsp:/ocsp:\n  responder_validity: 30x/' $yaml
 refused 'ocsp.responder_validity: "30x" is not a duration'
 echo 'log: {level: loud}' >>$yaml
 refused 'log.level: "loud" is not one of debug, info, warn, error'
