@@ -2,12 +2,7 @@
 #include "api/ca_publish.h"
 
 #include "base/mem.h"
-#include "sign/der.h"
-
-#include <stdlib.h>
-
-static const uint8_t oid_data[] = {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x01};
-static const uint8_t oid_signed_data[] = {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x02};
+#include "sign/certs_only.h"
 
 /* ---- which ---- */
 
@@ -90,14 +85,6 @@ struct bundle {
     size_t count;
 };
 
-static int compare_slices(const void *a, const void *b)
-{
-    const sm_slice *x = a;
-    const sm_slice *y = b;
-    int order = memcmp(x->ptr, y->ptr, x->len < y->len ? x->len : y->len);
-    return order != 0 ? order : (x->len > y->len) - (x->len < y->len);
-}
-
 static void add(struct bundle *b, sm_slice der)
 {
     if (der.len > 0) {
@@ -105,13 +92,15 @@ static void add(struct bundle *b, sm_slice der)
     }
 }
 
-static void gather(const struct sm_ca *ca, const struct sm_ca *top, struct bundle *b)
+static void gather(const struct sm_ca *ca, const struct sm_ca *top, bool without_root,
+                   struct bundle *b)
 {
     const struct sm_ca_generation *current = sm_ca_current(ca);
     for (size_t i = 0; i < ca->generation_count; i++) {
         add(b, ca->generations[i].cert.der);
     }
-    for (size_t i = 0; i < current->chain_count; i++) {
+    size_t chain = without_root ? current->chain_sent : current->chain_count;
+    for (size_t i = 0; i < chain; i++) {
         add(b, current->chain[i]);
     }
     for (size_t i = 0; i < top->generation_count; i++) {
@@ -120,45 +109,19 @@ static void gather(const struct sm_ca *ca, const struct sm_ca *top, struct bundl
     }
 }
 
-/* SignedData without signers; the set of certificates in DER's order, each once. */
-static void write_certs_only(sm_buf *out, struct bundle *b)
+sm_err sm_ca_bundle(const sm_world *world, const struct sm_ca *ca, bool without_root, sm_buf *out)
 {
-    qsort(b->certs, b->count, sizeof(*b->certs), compare_slices);
-    sm_der_block info = sm_der_begin(out, SM_DER_SEQUENCE);
-    sm_der_write_oid(out, sm_slice_of(oid_signed_data, sizeof(oid_signed_data)));
-    sm_der_block content = sm_der_begin(out, SM_DER_CTX_CONS(0));
-    sm_der_block data = sm_der_begin(out, SM_DER_SEQUENCE);
-    sm_der_write_u64(out, 1); /* version: only v3 certificates, content id-data (RFC 5652 5.1) */
-    sm_der_write(out, SM_DER_SET, SM_SLICE_NONE);
-    sm_der_block encap = sm_der_begin(out, SM_DER_SEQUENCE);
-    sm_der_write_oid(out, sm_slice_of(oid_data, sizeof(oid_data)));
-    sm_der_end(out, encap);
-    sm_der_block certs = sm_der_begin(out, SM_DER_CTX_CONS(0));
-    for (size_t i = 0; i < b->count; i++) {
-        if (i == 0 || !sm_slice_equal(b->certs[i - 1], b->certs[i])) {
-            sm_buf_put(out, b->certs[i]);
-        }
+    if (sm_ca_current(ca) == NULL) {
+        return SM_ERR(NOT_FOUND);
     }
-    sm_der_end(out, certs);
-    sm_der_write(out, SM_DER_SET, SM_SLICE_NONE);
-    sm_der_end(out, data);
-    sm_der_end(out, content);
-    sm_der_end(out, info);
-}
-
-static sm_err make_bundle(const sm_world *world, const struct sm_ca *ca, sm_buf *out)
-{
     const struct sm_ca *top = sm_world_top(world, ca);
     size_t room = ca->generation_count + sm_ca_current(ca)->chain_count + 2 * top->generation_count;
     struct bundle b = {.certs = sm_calloc(room, sizeof(*b.certs))};
     if (b.certs == NULL) {
         return SM_ERR(NO_MEMORY);
     }
-    gather(ca, top, &b);
-    if (b.count > 0) {
-        write_certs_only(out, &b);
-    }
-    sm_err err = b.count > 0 ? sm_buf_err(out) : SM_ERR(NOT_FOUND);
+    gather(ca, top, without_root, &b);
+    sm_err err = b.count > 0 ? sm_certs_only_write(out, b.certs, b.count, true) : SM_ERR(NOT_FOUND);
     sm_free(b.certs);
     return err;
 }
@@ -168,10 +131,10 @@ sm_err sm_ca_published(const sm_world *world, sm_slice file, sm_buf *out, sm_sli
 {
     if (sm_slice_ends_with(file, SM_LIT(".p7c"))) {
         const struct sm_ca *ca = find_ca(world, sm_slice_first(file, file.len - 4));
-        if (ca == NULL || sm_ca_current(ca) == NULL) {
+        if (ca == NULL) {
             return SM_ERR(NOT_FOUND);
         }
-        SM_TRY(make_bundle(world, ca, out));
+        SM_TRY(sm_ca_bundle(world, ca, false, out));
         *bytes = sm_buf_slice(out);
         *type = "application/pkcs7-mime; smime-type=certs-only";
         return SM_NO_ERR;

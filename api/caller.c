@@ -147,9 +147,9 @@ static sm_err read_state(sm_store *store, sm_slice serial, sm_buf *out)
 
 /* TLS looked at the certificate once, when the connection began; connections live for days. */
 static sm_err check_standing(const sm_world *world, const struct sm_cert *cert, sm_store *store,
-                             sm_diag *diag)
+                             bool expired, sm_diag *diag)
 {
-    if (cert->not_after < sm_clock_wall_s()) {
+    if (!expired && cert->not_after < sm_clock_wall_s()) {
         return sm_diag_set(diag, SM_ERR(UNAUTHENTICATED), "", "the client certificate has expired");
     }
     if (store == NULL || !is_ours(world, cert)) {
@@ -170,15 +170,15 @@ static sm_err check_standing(const sm_world *world, const struct sm_cert *cert, 
                               "the client certificate is revoked or on hold");
 }
 
-static sm_err by_certificate(const sm_world *world, sm_slice der, sm_store *store, sm_arena *arena,
-                             struct sm_caller *out, sm_diag *diag)
+static sm_err by_certificate(const sm_world *world, sm_slice der, sm_store *store, bool expired,
+                             sm_arena *arena, struct sm_caller *out, sm_diag *diag)
 {
     struct certificate_facts facts;
     if (!sm_ok(learn(der, arena, &facts))) {
         return sm_diag_set(diag, SM_ERR(UNAUTHENTICATED), "",
                            "the client certificate cannot be read");
     }
-    SM_TRY(check_standing(world, &facts.cert, store, diag));
+    SM_TRY(check_standing(world, &facts.cert, store, expired, diag));
     for (size_t i = 0; i < world->config->n_client_certificates; i++) {
         const Sealmill__Config__V1__ClientCertificate *rule = world->config->client_certificates[i];
         if (rule_matches(rule, &facts)) {
@@ -196,12 +196,19 @@ static sm_err by_certificate(const sm_world *world, sm_slice der, sm_store *stor
 sm_err sm_caller_identify(const sm_world *world, const struct sm_credentials *credentials,
                           sm_arena *arena, struct sm_caller *out, sm_diag *diag)
 {
+    return sm_caller_identify_expired(world, credentials, false, arena, out, diag);
+}
+
+sm_err sm_caller_identify_expired(const sm_world *world, const struct sm_credentials *credentials,
+                                  bool expired, sm_arena *arena, struct sm_caller *out,
+                                  sm_diag *diag)
+{
     if (credentials->authorization.len > 0) {
         return by_token(world, credentials->authorization, out, diag);
     }
     if (credentials->peer_certificate.len > 0) {
-        return by_certificate(world, credentials->peer_certificate, credentials->store, arena, out,
-                              diag);
+        return by_certificate(world, credentials->peer_certificate, credentials->store, expired,
+                              arena, out, diag);
     }
     set(out, "anonymous", "none", NULL, 0);
     return SM_NO_ERR;

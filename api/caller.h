@@ -48,6 +48,11 @@ struct sm_credentials {
 SM_FALLIBLE sm_caller_identify(const sm_world *world, const struct sm_credentials *credentials,
                                sm_arena *arena, struct sm_caller *out, sm_diag *diag);
 
+/* The same for a certificate whose time may be over (`expired`): who asked has decided that. */
+SM_FALLIBLE sm_caller_identify_expired(const sm_world *world,
+                                       const struct sm_credentials *credentials, bool expired,
+                                       sm_arena *arena, struct sm_caller *out, sm_diag *diag);
+
 /* Errors: FORBIDDEN (or UNAUTHENTICATED for a caller without credentials), diag naming the
  * roles. */
 SM_FALLIBLE sm_caller_require(const struct sm_caller *caller, unsigned roles, sm_diag *diag);

@@ -336,6 +336,7 @@ void sm_issue_start(sm_issue *issue)
     issue->diag.reason[0] = '\0';
     issue->request_hash = SM_SLICE_NONE;
     issue->repeated = false;
+    issue->added_failed = false;
     issue->signing = 0;
     issue->ocsp = NULL;
     issue->start_ns = sm_clock_mono_ns();

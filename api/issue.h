@@ -45,6 +45,9 @@ struct sm_issue {
     bool repeat_only;
     /* The request was authenticated otherwise (renewal with the same key): no CSR signature. */
     bool without_proof;
+    /* One more condition and row for the certificate's write; NULL: none. When that condition fails,
+     * the issuance does, with CONFLICT and `added_failed`. */
+    sm_err (*add)(sm_issue *issue, struct sm_store_cond *cond, struct sm_store_put *put);
     void (*done)(sm_issue *issue);
     void *ctx;
     /* ---- results ---- */
@@ -52,6 +55,7 @@ struct sm_issue {
     sm_diag diag;
     Sealmill__V1__IssueResponse response; /* when err is none */
     bool repeated;                        /* it is the answer of an earlier request */
+    bool added_failed;
     /* ---- private ---- */
     sm_world *world;
     struct sm_ca *ca;
@@ -67,8 +71,9 @@ struct sm_issue {
     sm_buf tbs;
     sm_buf cert;
     sm_store_write write;
-    struct sm_store_put puts[8];
-    struct sm_store_cond conds[4];
+    struct sm_store_put puts[9];
+    struct sm_store_cond conds[5];
+    size_t added_cond; /* which of them is `add`'s */
     sm_slice log[2];
     sm_slice request_hash;
     sm_errand errand; /* blocking look-ups after a conflict */

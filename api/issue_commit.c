@@ -450,6 +450,12 @@ static void on_written(sm_store_write *op)
         sm_issue_complete(issue);
         return;
     }
+    if (refused && issue->add != NULL && op->failed_cond == issue->added_cond) {
+        issue->added_failed = true;
+        issue->err = SM_ERR(CONFLICT);
+        sm_issue_complete(issue);
+        return;
+    }
     if (refused) {
         issue->errand.work = resolve_work;
         issue->errand.done = resolve_done;
@@ -538,5 +544,10 @@ sm_err sm_issue_commit(sm_issue *issue)
         SM_TRY(add_revocation(issue));
     }
     SM_TRY(sm_issue_ocsp_puts(issue));
+    if (issue->add != NULL) {
+        issue->added_cond = issue->write.cond_count++;
+        SM_TRY(issue->add(issue, &issue->conds[issue->added_cond],
+                          &issue->puts[issue->write.put_count++]));
+    }
     return submit(issue);
 }

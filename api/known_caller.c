@@ -24,8 +24,12 @@ static void free_known(void *value)
     sm_free(k);
 }
 
+/* NULL without memory, or where the connection's note is another's (peer.h). */
 static struct known *get_known(struct sm_http_note *note)
 {
+    if (note->value != NULL && note->free != free_known) {
+        return NULL;
+    }
     if (note->value == NULL) {
         struct known *k = sm_calloc(1, sizeof(*k));
         if (k == NULL) {

@@ -2,6 +2,7 @@
 #include "api/world.h"
 
 #include "api/api_p.h"
+#include "api/label.h"
 #include "api/ocsp_responder.h"
 #include "api/record.h"
 #include "base/clock.h"
@@ -437,6 +438,7 @@ static sm_err fill(struct builder *b)
     if (b->left_out > LEFT_OUT_LOGGED) {
         sm_log(SM_LOG_ERROR, "records_left_out", SM_KI("count", b->left_out), SM_KEND);
     }
+    SM_TRY(sm_labels_make(w, b->diag));
     SM_TRY(gather_denied_keys(b));
     return sm_world_make_templates(w);
 }
@@ -490,6 +492,7 @@ void sm_world_detach(sm_world **world)
     for (size_t i = 0; i < w->signing_key_count; i++) {
         sm_key_detach(&w->signing_key_handles[i]);
     }
+    sm_labels_free(w);
     sm_denied_keys_deinit(&w->denied);
     sm_map_free(&w->tokens);
     sm_arena_deinit(&w->arena);

@@ -37,6 +37,7 @@
 
 struct sm_change;
 struct sm_ocsp_responder;
+struct sm_label;
 
 /* A CA's key and certificate, and those of its OCSP responder. */
 struct sm_ca_generation {
@@ -87,6 +88,10 @@ struct sm_world {
     sm_rate **signing_key_rates; /* of the api: they outlive the snapshot */
     size_t signing_key_count;
     struct sm_denied_keys denied;
+    struct sm_label *labels; /* of enrolment */
+    struct sm_anchors
+        *own_anchors; /* our CAs' certificates, for clients' chains; NULL without labels */
+    size_t label_count;
     bool keys_missing;  /* some could not be loaded: a token may not be there yet */
     size_t pending_max; /* issuances under way in a loop */
 };

@@ -45,7 +45,8 @@ SM_FALLIBLE config_tokens(const Sealmill__Config__V1__Config *config, struct sm_
 enum config_service {
     CONFIG_SERVICE_API = 1,
     CONFIG_SERVICE_PUBLIC = 2,
-    CONFIG_SERVICE_OPERATIONS = 4
+    CONFIG_SERVICE_OPERATIONS = 4,
+    CONFIG_SERVICE_EST = 8
 };
 
 /* A listener's services as bits. Errors: INVALID, with a field inside the listener. */

@@ -3,6 +3,7 @@
 #include "tools/config_check_p.h"
 
 #include "api/denied.h"
+#include "api/label.h"
 #include "api/ocsp_responder.h"
 #include "api/profile.h"
 #include "api/record.h"
@@ -10,6 +11,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "sign/name.h"
+#include "sign/password.h"
 #include "tools/serve.h"
 
 #include <string.h>
@@ -229,6 +231,28 @@ static sm_err check_denied(struct check *c)
     return err;
 }
 
+/* By making them, which reads trust anchors. */
+static sm_err check_enrolment(struct check *c)
+{
+    sm_world world = {.config = c->config};
+    const Sealmill__Config__V1__Enrolment *e = c->config->enrolment;
+    for (size_t i = 0; e != NULL && i < e->n_users; i++) {
+        if (!sm_password_hash_is_good(sm_slice_str(e->users[i]->password_hash))) {
+            return sm_diag_set(c->diag, SM_ERR(INVALID),
+                               config_at("enrolment.users[%zu].password_hash", i).text,
+                               "it is no argon2id hash: sealmill est hash-password makes one");
+        }
+    }
+    if (!c->files) {
+        return SM_NO_ERR;
+    }
+    sm_arena_init(&world.arena, 64U << 20);
+    sm_err err = sm_labels_make(&world, c->diag);
+    sm_labels_free(&world);
+    sm_arena_deinit(&world.arena);
+    return err;
+}
+
 static sm_err check_all(struct check *c)
 {
     struct sm_http_limits limits;
@@ -250,6 +274,7 @@ static sm_err check_all(struct check *c)
     SM_TRY(config_limits(c->config, &limits, c->diag));
     SM_TRY(check_ocsp(c));
     SM_TRY(check_tokens(c));
+    SM_TRY(check_enrolment(c));
     return check_denied(c);
 }
 

@@ -13,7 +13,8 @@ sm_err config_services(const Sealmill__Config__V1__Listener *l, unsigned *out, s
         unsigned bit;
     } known[] = {{"api", CONFIG_SERVICE_API},
                  {"public", CONFIG_SERVICE_PUBLIC},
-                 {"operations", CONFIG_SERVICE_OPERATIONS}};
+                 {"operations", CONFIG_SERVICE_OPERATIONS},
+                 {"est", CONFIG_SERVICE_EST}};
     unsigned bits = 0;
     for (size_t i = 0; i < l->n_services; i++) {
         unsigned bit = 0;
@@ -22,14 +23,16 @@ sm_err config_services(const Sealmill__Config__V1__Listener *l, unsigned *out, s
         }
         if (bit == 0) {
             return sm_diag_set(diag, SM_ERR(INVALID), "services",
-                               "\"%.40s\" is not one of api, public, operations", l->services[i]);
+                               "\"%.40s\" is not one of api, public, operations, est",
+                               l->services[i]);
         }
         bits |= bit;
     }
     *out = bits;
-    return bits != 0 ? SM_NO_ERR
-                     : sm_diag_set(diag, SM_ERR(INVALID), "services",
-                                   "the listener serves nothing: name api, public or operations");
+    return bits != 0
+               ? SM_NO_ERR
+               : sm_diag_set(diag, SM_ERR(INVALID), "services",
+                             "the listener serves nothing: name api, public, operations or est");
 }
 
 /* The place of `text` in a list; `count` when it is not there. "" is the first. */
@@ -67,21 +70,22 @@ static sm_err fill_files(const Sealmill__Config__V1__Tls *tls, struct sm_tls_fil
 
 sm_err config_tls(const Sealmill__Config__V1__Tls *tls, struct config_tls *out, sm_diag *diag)
 {
-    static const char *const ways[] = {"none", "optional", "required"};
+    static const char *const ways[] = {"none", "optional", "required", "any"};
     static const char *const versions[] = {"1.2", "1.3"};
     size_t way = index_of(tls->client_certificates, ways, SM_ARRAY_LEN(ways));
     size_t version = index_of(tls->minimum_version, versions, SM_ARRAY_LEN(versions));
     SM_TRY(fill_files(tls, out->files, diag));
     if (way == SM_ARRAY_LEN(ways)) {
         return sm_diag_set(diag, SM_ERR(INVALID), "tls.client_certificates",
-                           "\"%.40s\" is not one of none, optional, required",
+                           "\"%.40s\" is not one of none, optional, required, any",
                            tls->client_certificates);
     }
     if (version == SM_ARRAY_LEN(versions)) {
         return sm_diag_set(diag, SM_ERR(INVALID), "tls.minimum_version",
                            "\"%.40s\" is not one of \"1.2\", \"1.3\"", tls->minimum_version);
     }
-    if (way != 0 && tls->client_ca_file[0] == '\0') {
+    bool verifies = way == SM_TLS_CLIENT_OPTIONAL || way == SM_TLS_CLIENT_REQUIRED;
+    if (verifies && tls->client_ca_file[0] == '\0') {
         return sm_diag_set(diag, SM_ERR(INVALID), "tls.client_ca_file",
                            "it is needed to verify client certificates");
     }

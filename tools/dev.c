@@ -28,6 +28,7 @@ struct dev {
     char api_at[80];
     char ocsp_at[80];
     char operations_at[80];
+    char est_at[80];
     sm_arena arena;
     sm_diag diag;
     sm_keystore *keystore;
@@ -66,6 +67,14 @@ static const char config_text[] =
     "          key_file: pki/server.key\n"
     "      client_certificates: optional\n"
     "      client_ca_file: pki/chain.pem\n"
+    "  - name: est            # devices enrol here\n"
+    "    address: 127.0.0.1:%ld\n"
+    "    services: [est]\n"
+    "    tls:\n"
+    "      certificates:\n"
+    "        - certificate_file: pki/server.pem\n"
+    "          key_file: pki/server.key\n"
+    "      client_certificates: any\n"
     "  - name: public         # OCSP, CA certificates\n"
     "    address: 127.0.0.1:%ld\n"
     "    services: [public]\n"
@@ -89,6 +98,11 @@ static const char config_text[] =
     "        profiles: [device]\n"
     "ocsp:\n"
     "  pre_sign: eager\n"
+    "enrolment:\n"
+    "  labels:\n"
+    "    - ca: issuing          # without a label in the path\n"
+    "      profile: device\n"
+    "      authentication: [certificate, otp]\n"
     "profiles:\n"
     "  - name: device\n"
     "    description: TLS client and server certificates of devices\n"
@@ -111,8 +125,8 @@ static const char config_text[] =
 static sm_err write_config(struct dev *d, const char *admin_sha256, const char *ra_sha256)
 {
     sm_buf text = sm_buf_init(65536);
-    sm_buf_printf(&text, config_text, d->base, d->base + 2, d->base + 3, admin_sha256, ra_sha256,
-                  d->base + 2, d->base + 2);
+    sm_buf_printf(&text, config_text, d->base, d->base + 1, d->base + 2, d->base + 3, admin_sha256,
+                  ra_sha256, d->base + 2, d->base + 2);
     sm_err err = sm_buf_err(&text);
     err = sm_ok(err) ? write_text(d, "sealmill.yaml", sm_buf_slice(&text), 0644) : err;
     sm_buf_deinit(&text);
@@ -126,11 +140,12 @@ static sm_err write_env(struct dev *d)
                   "# Source this in a shell: . %s/env\n# Made anew at each start.\n"
                   "SEALMILL_DIR='%s'\nSEALMILL_API=%s\nSEALMILL_URL=https://%s\n"
                   "SEALMILL_PUBLIC_URL=http://%s\nSEALMILL_OCSP_URL=http://%s/ocsp\n"
+                  "SEALMILL_EST_URL=https://%s/.well-known/est\n"
                   "SEALMILL_OPERATIONS_URL=http://%s\nSEALMILL_CA_FILE='%s/pki/root.pem'\n"
                   "SEALMILL_CERT='%s/pki/ra.pem'\nSEALMILL_KEY='%s/pki/ra.key'\n"
                   "SEALMILL_ADMIN_CERT='%s/pki/admin.pem'\nSEALMILL_ADMIN_KEY='%s/pki/admin.key'\n",
-                  d->dir, d->dir, d->api_at, d->api_at, d->ocsp_at, d->ocsp_at, d->operations_at,
-                  d->dir, d->dir, d->dir, d->dir, d->dir);
+                  d->dir, d->dir, d->api_at, d->api_at, d->ocsp_at, d->ocsp_at, d->est_at,
+                  d->operations_at, d->dir, d->dir, d->dir, d->dir, d->dir);
     sm_err err = sm_buf_err(&text);
     err = sm_ok(err) ? write_text(d, "env", sm_buf_slice(&text), 0644) : err;
     sm_buf_deinit(&text);
@@ -169,6 +184,9 @@ static sm_err read_addresses(struct dev *d)
         }
         if ((services & CONFIG_SERVICE_PUBLIC) != 0) {
             reach(l->address, d->ocsp_at, sizeof(d->ocsp_at));
+        }
+        if ((services & CONFIG_SERVICE_EST) != 0) {
+            reach(l->address, d->est_at, sizeof(d->est_at));
         }
         if ((services & CONFIG_SERVICE_OPERATIONS) != 0) {
             reach(l->address, d->operations_at, sizeof(d->operations_at));
@@ -396,6 +414,7 @@ static void say_ready(void *ctx)
     struct dev *d = ctx;
     (void)printf("sealmill dev is ready in %s\n"
                  "  API (gRPC and JSON, TLS)  https://%s\n"
+                 "  EST                       https://%s/.well-known/est\n"
                  "  OCSP                      http://%s/ocsp\n"
                  "  health and metrics        http://%s/metrics\n\n"
                  "Try:\n"
@@ -403,7 +422,7 @@ static void say_ready(void *ctx)
                  "dev.key -subj /CN=dev1 -out dev.csr\n"
                  "  sealmill issue --dir %s --profile device --csr dev.csr --out dev.pem\n"
                  "Stop with Ctrl-C; starting again on the same folder goes on with the same CA.\n",
-                 d->dir, d->api_at, d->ocsp_at, d->operations_at, d->dir);
+                 d->dir, d->api_at, d->est_at, d->ocsp_at, d->operations_at, d->dir);
     (void)fflush(stdout);
 }
 

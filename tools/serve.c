@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/thread.h"
 #include "base/version.h"
+#include "est-adapter/est.h"
 #include "proto/grpc.h"
 #include "tools/cli.h"
 #include "tools/config.h"
@@ -81,6 +82,9 @@ static void on_request(void *ctx, sm_http_exchange *x)
         return;
     }
     if ((e->services & CONFIG_SERVICE_OPERATIONS) != 0 && sm_operations_serve(e->slot->api, x)) {
+        return;
+    }
+    if ((e->services & CONFIG_SERVICE_EST) != 0 && sm_est_serve(e->slot->api, x)) {
         return;
     }
     if ((e->services & CONFIG_SERVICE_API) != 0) {

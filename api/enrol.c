@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api/enrol.h"
+
+#include "api/api_p.h"
+#include "api/enrol_p.h"
+#include "api/record.h"
+#include "base/clock.h"
+#include "base/log.h"
+
+/* ---- the end ---- */
+
+void sm_enrol_finish(sm_enrolment *e, sm_err err)
+{
+    e->err = err;
+    if (!sm_ok(err)) {
+        sm_log(SM_LOG_INFO, "enrolment_refused", SM_KS("label", e->label->message->name),
+               SM_KE("error", err), SM_KS("field", e->diag.field), SM_KS("reason", e->diag.reason),
+               SM_KEND);
+    }
+    e->done(e);
+}
+
+static void run_deferred(sm_msg *msg)
+{
+    sm_enrolment *e = SM_CONTAINER_OF(msg, sm_enrolment, defer);
+    sm_enrol_finish(e, e->err);
+}
+
+static void defer(sm_enrolment *e, sm_err err)
+{
+    e->err = err;
+    e->defer.run = run_deferred;
+    sm_mailbox_post(sm_api_loop_home(e->loop), &e->defer);
+}
+
+/* ---- issuance ---- */
+
+static sm_err use_otp(sm_issue *issue, struct sm_store_cond *cond, struct sm_store_put *put)
+{
+    sm_enrolment *e = issue->ctx;
+    return sm_otp_use(&e->otp, e->csr_sha256, sm_slice_of(issue->serial, SM_SERIAL_LEN), e->arena,
+                      cond, put);
+}
+
+static void on_issued(sm_issue *issue)
+{
+    sm_enrolment *e = issue->ctx;
+    if (issue->added_failed && e->tries < SM_ENROL_TRIES) {
+        sm_enrol_look_again(e); /* another request used the password: which one? */
+        return;
+    }
+    e->diag = issue->diag;
+    e->response = &issue->response;
+    sm_enrol_finish(e, issue->err);
+}
+
+void sm_enrol_issue(sm_enrolment *e)
+{
+    if (e->csr.len == 0) {
+        sm_enrol_finish(e, SM_NO_ERR); /* it was about who asks */
+        return;
+    }
+    if (!e->again) {
+        sealmill__v1__issue_request__init(&e->request);
+        e->request.ca = e->label->grant.cas[0];
+        e->request.profile = e->label->grant.profiles[0];
+    } else {
+        e->request = e->source.request;
+    }
+    e->request.csr = sm_binary(e->csr);
+    e->issue = (sm_issue){.loop = e->loop,
+                          .arena = e->arena,
+                          .request = &e->request,
+                          .caller = &e->caller,
+                          .correlation_id = sm_http_correlation_id(e->x),
+                          .renewed = e->again ? &e->source.old : NULL,
+                          .revoke_renewed = e->again && e->label->message->revoke_renewed,
+                          .add = e->by_otp ? use_otp : NULL,
+                          .done = on_issued,
+                          .ctx = e};
+    sm_issue_start(&e->issue);
+}
+
+/* ---- who asks: what needs no store ---- */
+
+static void take_label_rights(sm_enrolment *e)
+{
+    e->caller.grants = e->label->grants;
+    e->caller.grant_count = 1;
+}
+
+static sm_err refuse_peer(sm_enrolment *e, const char *otherwise)
+{
+    return sm_diag_set(&e->diag, SM_ERR(FORBIDDEN), "client certificate", "%s",
+                       e->peer.reason != NULL ? e->peer.reason : otherwise);
+}
+
+/* A certificate that may enrol by itself. */
+static bool peer_suffices(sm_enrolment *e)
+{
+    const struct sm_label *l = e->label;
+    if ((l->auth & SM_LABEL_CERTIFICATE) != 0 && e->peer.kind == SM_PEER_OWN && !e->peer.expired &&
+        sm_ok(sm_caller_require_ra(&e->peer.caller, l->message->ca, l->message->profile, NULL))) {
+        e->caller = e->peer.caller;
+        return true;
+    }
+    if ((l->auth & SM_LABEL_DEVICE) != 0 && e->peer.kind == SM_PEER_DEVICE) {
+        e->caller = e->peer.caller;
+        take_label_rights(e);
+        return true;
+    }
+    return false;
+}
+
+/* Bearer: a token with the ra role. */
+static sm_err by_token(sm_enrolment *e, sm_slice authorization)
+{
+    const struct sm_credentials credentials = {.authorization = authorization};
+    const Sealmill__Config__V1__Label *m = e->label->message;
+    if ((e->label->auth & SM_LABEL_TOKEN) == 0) {
+        return sm_diag_set(&e->diag, SM_ERR(UNAUTHENTICATED), "authorization",
+                           "bearer tokens are not taken here");
+    }
+    SM_TRY(sm_caller_identify(e->world, &credentials, e->arena, &e->caller, &e->diag));
+    return sm_caller_require_ra(&e->caller, m->ca, m->profile, &e->diag);
+}
+
+static bool is_basic(sm_slice authorization)
+{
+    return sm_slice_equal_nocase(sm_slice_first(authorization, sm_slice_find(authorization, ' ')),
+                                 SM_LIT("basic"));
+}
+
+/* Sets `*later` when a service thread has to look. */
+static sm_err authenticate_new(sm_enrolment *e, bool *later)
+{
+    sm_slice authorization = e->authorization;
+    if (e->label->certificates == SM_LABEL_CERT_REQUIRED &&
+        (e->peer.kind == SM_PEER_NONE || e->peer.expired)) {
+        return refuse_peer(e, "a client certificate is wanted");
+    }
+    if (peer_suffices(e)) {
+        return SM_NO_ERR;
+    }
+    e->scheme_helps = (e->label->auth & (SM_LABEL_OTP | SM_LABEL_USER | SM_LABEL_TOKEN)) != 0;
+    if (authorization.len == 0) {
+        return e->scheme_helps
+                   ? sm_diag_set(&e->diag, SM_ERR(UNAUTHENTICATED), "authorization",
+                                 "credentials are wanted")
+                   : refuse_peer(e, "a client certificate with the right to enrol is wanted");
+    }
+    if (is_basic(authorization)) {
+        *later = true;
+        return SM_NO_ERR;
+    }
+    return by_token(e, authorization);
+}
+
+/* A re-enrolment is of the client certificate, whatever else is shown. */
+static sm_err authenticate_again(sm_enrolment *e)
+{
+    if (e->peer.kind != SM_PEER_OWN) {
+        return refuse_peer(e, "re-enrolment needs the client certificate that it renews");
+    }
+    if (e->label->renewal_window_s > 0 &&
+        e->peer.cert.not_after - e->label->renewal_window_s > sm_clock_wall_s()) {
+        return sm_diag_set(&e->diag, SM_ERR(POLICY), "client certificate",
+                           "it is too early to renew it");
+    }
+    e->caller = e->peer.caller;
+    take_label_rights(e);
+    return SM_NO_ERR;
+}
+
+static sm_err authenticate(sm_enrolment *e, bool *later)
+{
+    sm_api *api = sm_api_of(e->loop);
+    e->peer = (struct sm_peer){.kind = SM_PEER_NONE};
+    if (e->label->certificates != SM_LABEL_CERT_NONE || e->again) {
+        SM_TRY(sm_peer_identify(e->x, e->world, e->label, sm_api_store(api),
+                                sm_api_state_changes(api), e->arena, &e->peer));
+    }
+    SM_TRY(sm_arena_copy(e->arena, sm_http_header_get(e->x, SM_LIT("authorization")),
+                         &e->authorization));
+    SM_TRY(sm_arena_copy(e->arena, sm_http_peer(e->x), &e->address));
+    *later = e->again;
+    return e->again ? authenticate_again(e) : authenticate_new(e, later);
+}
+
+static void start(sm_enrolment *e)
+{
+    bool later = false;
+    e->by_otp = false;
+    e->tries = 0;
+    e->scheme_helps = false;
+    e->retry_after_s = 0;
+    e->response = NULL;
+    sm_diag_clear(&e->diag);
+    sm_err err = authenticate(e, &later);
+    if (!sm_ok(err)) {
+        defer(e, err);
+    } else if (later) {
+        sm_enrol_look(e);
+    } else if (e->csr.len == 0) {
+        defer(e, SM_NO_ERR);
+    } else {
+        sm_enrol_issue(e);
+    }
+}
+
+void sm_enrol_start(sm_enrolment *e)
+{
+    uint8_t digest[SM_DIGEST_MAX];
+    if (!sm_ok(sm_digest_compute(SM_SHA256, e->csr, digest)) ||
+        !sm_ok(sm_arena_copy(e->arena, sm_slice_of(digest, 32), &e->csr_sha256))) {
+        defer(e, SM_ERR(NO_MEMORY));
+        return;
+    }
+    start(e);
+}
+
+void sm_enrol_authenticate(sm_enrolment *e)
+{
+    e->csr = SM_SLICE_NONE;
+    e->csr_sha256 = SM_SLICE_NONE;
+    e->again = false;
+    start(e);
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Enrolment by a label: who asks, by what, and then the one path of issuance. What every enrolment protocol
+ * shares; a protocol's adapter brings the request and makes the answer.
+ *
+ * Threads:   the loop's; `done` runs on it, once, never inside start.
+ * Limits:    those of issuance; lock-out of guessed passwords, see otp.h.
+ * Security:  nothing is issued before the label's authentication holds; a certificate of ours is looked up in
+ *            the inventory for each request; a one-time password is used by the very write of its certificate.
+ * Standards: RFC 7030 3.2.3, 3.3, 4.2.
+ */
+#pragma once
+
+#include "api/issue.h"
+#include "api/label.h"
+#include "api/otp.h"
+#include "api/peer.h"
+#include "api/renewal_source.h"
+
+#define SM_ENROL_TRIES 4 /* of a one-time password that another request uses at the same time */
+
+typedef struct sm_enrolment sm_enrolment;
+
+struct sm_enrolment {
+    /* ---- the caller fills; pinned until done ---- */
+    sm_api_loop *loop;
+    sm_http_exchange *x; /* held by the caller: its credentials */
+    sm_arena *arena;
+    sm_world *world; /* attached by the caller until done */
+    const struct sm_label *label;
+    bool again; /* re-enrolment: of the client certificate */
+    sm_slice csr;
+    void (*done)(sm_enrolment *e);
+    void *ctx;
+    /* ---- results ---- */
+    sm_err err;
+    sm_diag diag;
+    bool
+        scheme_helps; /* denied, and an HTTP scheme could help (401), not only another certificate (403) */
+    unsigned retry_after_s;
+    const Sealmill__V1__IssueResponse *response;
+    /* ---- private ---- */
+    sm_slice authorization; /* copied: service threads read it */
+    sm_slice address;
+    struct sm_peer peer;
+    struct sm_caller caller;
+    sm_issue issue;
+    Sealmill__V1__IssueRequest request;
+    Sealmill__V1__IssueResponse repeated;
+    sm_slice csr_sha256;
+    struct sm_otp_found otp;
+    bool by_otp;
+    struct sm_renewal_source source;
+    sm_errand errand;
+    unsigned tries;
+    sm_msg defer;
+};
+
+void sm_enrol_start(sm_enrolment *e);
+/* Who asks, without a request to issue: for what a label gives to authenticated clients alone. As above, with an
+ * empty `csr`. */
+void sm_enrol_authenticate(sm_enrolment *e);

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Enrolment: what is looked for on a service thread. */
+#include "api/api_p.h"
+#include "api/enrol_p.h"
+#include "api/record.h"
+#include "base/text.h"
+#include "sign/password.h"
+
+#define CREDENTIALS_MAX 1024 /* "name:password" */
+
+/* ---- passwords ---- */
+
+/* "192.0.2.1:4711" without its port. */
+static sm_slice address_of(sm_slice peer)
+{
+    size_t at = peer.len;
+    while (at > 0 && peer.ptr[at - 1] != ':') {
+        at--;
+    }
+    return at == 0 ? peer : sm_slice_first(peer, at - 1);
+}
+
+static sm_err name_caller(sm_enrolment *e, const char *kind, sm_slice name)
+{
+    char escaped[2 * SM_OTP_ENTITY_MAX];
+    char *text = sm_arena_printf(e->arena, "%s:%s", kind,
+                                 sm_diag_escape(name, escaped, sizeof(escaped)));
+    if (text == NULL) {
+        return SM_ERR(NO_MEMORY);
+    }
+    e->caller = (struct sm_caller){.name = text,
+                                   .method = kind,
+                                   .grants = e->label->grants,
+                                   .grant_count = 1,
+                                   .number = (uint32_t)sm_hash(sm_slice_str(text)),
+                                   .expires_at = INT64_MAX};
+    return SM_NO_ERR;
+}
+
+/* The certificate that this very request got before. */
+static sm_err repeat(sm_enrolment *e)
+{
+    ProtobufCMessage *m;
+    SM_TRY(sm_record_get(sm_api_store(sm_api_of(e->loop)), SM_FAMILY_CERT, e->otp.repeats,
+                         &sealmill__record__v1__certificate_record__descriptor, e->arena, &m));
+    const Sealmill__Record__V1__CertificateRecord *r =
+        (const Sealmill__Record__V1__CertificateRecord *)(void *)m;
+    sealmill__v1__issue_response__init(&e->repeated);
+    e->repeated.certificate = r->certificate;
+    const struct sm_ca *ca = sm_world_ca_by_id(e->world, r->ca_id);
+    const struct sm_ca_generation *g = ca == NULL ? NULL : sm_ca_generation(ca, r->ca_generation);
+    if (g == NULL) {
+        return SM_ERR(CORRUPT);
+    }
+    e->repeated.chain = sm_arena_alloc(e->arena, (g->chain_count + 1) * sizeof(*e->repeated.chain));
+    if (e->repeated.chain == NULL) {
+        return SM_ERR(NO_MEMORY);
+    }
+    e->repeated.chain[e->repeated.n_chain++] = sm_binary(g->cert.der);
+    for (size_t i = 0; i < g->chain_sent; i++) {
+        e->repeated.chain[e->repeated.n_chain++] = sm_binary(g->chain[i]);
+    }
+    e->response = &e->repeated;
+    return SM_NO_ERR;
+}
+
+static sm_err by_otp(sm_enrolment *e, sm_slice name, sm_slice password)
+{
+    const struct sm_otp_claim claim = {
+        .entity = name,
+        .password = password,
+        .label = sm_slice_str(e->label->message->name),
+        .csr_sha256 = e->csr_sha256,
+        .address = address_of(e->address),
+    };
+    e->by_otp = true;
+    e->otp.repeats = SM_SLICE_NONE;
+    SM_TRY(name_caller(e, "otp", name));
+    SM_TRY(
+        sm_otp_check(sm_api_of(e->loop), &claim, e->arena, &e->otp, &e->retry_after_s, &e->diag));
+    return e->otp.repeats.len > 0 ? repeat(e) : SM_NO_ERR;
+}
+
+static const Sealmill__Config__V1__EnrolmentUser *find_user(const sm_enrolment *e, sm_slice name)
+{
+    const Sealmill__Config__V1__Enrolment *all = e->world->config->enrolment;
+    for (size_t i = 0; i < all->n_users; i++) {
+        const Sealmill__Config__V1__EnrolmentUser *u = all->users[i];
+        bool here = u->n_labels == 0;
+        for (size_t j = 0; j < u->n_labels; j++) {
+            here = here || strcmp(u->labels[j], e->label->message->name) == 0;
+        }
+        if (here && sm_slice_equal(sm_slice_str(u->name), name)) {
+            return u;
+        }
+    }
+    return NULL;
+}
+
+static sm_err by_user(sm_enrolment *e, const Sealmill__Config__V1__EnrolmentUser *user,
+                      sm_slice name, sm_slice password)
+{
+    sm_api *api = sm_api_of(e->loop);
+    sm_slice address = address_of(e->address);
+    e->retry_after_s = sm_otp_locked_s(api, name, address);
+    if (e->retry_after_s > 0) {
+        return sm_diag_set(&e->diag, SM_ERR(RATE_LIMITED), "authorization",
+                           "too many wrong passwords: try again later");
+    }
+    sm_err err = sm_password_check(password, sm_slice_str(user->password_hash));
+    if (!sm_ok(err)) {
+        sm_otp_failed(api, name, address);
+        return sm_diag_set(&e->diag, SM_ERR(UNAUTHENTICATED), "authorization",
+                           "the name or the password is wrong, used up or expired");
+    }
+    return name_caller(e, "user", name);
+}
+
+static sm_err by_password(sm_enrolment *e, sm_slice name, sm_slice password)
+{
+    const Sealmill__Config__V1__EnrolmentUser *user = NULL;
+    if ((e->label->auth & SM_LABEL_USER) != 0) {
+        user = find_user(e, name);
+    }
+    if (user != NULL) {
+        return by_user(e, user, name, password);
+    }
+    if ((e->label->auth & SM_LABEL_OTP) != 0 && e->csr.len > 0) {
+        return by_otp(e, name, password);
+    }
+    return sm_diag_set(&e->diag, SM_ERR(UNAUTHENTICATED), "authorization",
+                       "the name or the password is wrong, used up or expired");
+}
+
+/* "Basic BASE64(name:password)" (RFC 7617). */
+static sm_err by_basic(sm_enrolment *e)
+{
+    sm_slice authorization = e->authorization;
+    sm_slice text = sm_slice_trim(sm_slice_from(authorization, sm_slice_find(authorization, ' ')));
+    sm_buf plain = sm_buf_init_secret(CREDENTIALS_MAX);
+    sm_err err = sm_base64_decode(&plain, text, SM_BASE64_NO_PAD);
+    sm_slice password = sm_buf_slice(&plain);
+    sm_slice name = sm_slice_split(&password, ':');
+    if (!sm_ok(err) || password.ptr == NULL || name.len == 0 || name.len > SM_OTP_ENTITY_MAX) {
+        err = sm_diag_set(&e->diag, SM_ERR(UNAUTHENTICATED), "authorization",
+                          "Basic has base64 of a name, a colon and a password (RFC 7617)");
+    } else {
+        err = sm_arena_copy(e->arena, name, &name);
+        err = sm_ok(err) ? by_password(e, name, password) : err;
+    }
+    sm_buf_deinit(&plain);
+    return err;
+}
+
+/* ---- the certificate that is renewed ---- */
+
+static sm_err load_renewed(sm_enrolment *e)
+{
+    const struct sm_cert *shown = &e->peer.cert;
+    sm_slice serial;
+    SM_TRY(sm_arena_copy(e->arena, shown->serial, &serial));
+    SM_TRY(sm_renewal_source_load(sm_api_store(sm_api_of(e->loop)), e->world, serial, e->arena,
+                                  &e->source, &e->diag));
+    if (!sm_slice_equal(e->source.cert.der, shown->der)) {
+        return sm_diag_set(&e->diag, SM_ERR(FORBIDDEN), "client certificate",
+                           "it is not the one that we issued under its serial number");
+    }
+    if (e->source.is_revoked) {
+        return sm_diag_set(&e->diag, SM_ERR(FORBIDDEN), "client certificate", "it is revoked");
+    }
+    if (strcmp(e->source.request.ca, e->label->message->ca) != 0 ||
+        strcmp(e->source.request.profile, e->label->message->profile) != 0) {
+        return sm_diag_set(&e->diag, SM_ERR(FORBIDDEN), "client certificate",
+                           "it is of another CA or profile than this label's");
+    }
+    return SM_NO_ERR;
+}
+
+/* ---- the errand ---- */
+
+static void look_work(sm_errand *errand)
+{
+    sm_enrolment *e = SM_CONTAINER_OF(errand, sm_enrolment, errand);
+    e->err = e->again ? load_renewed(e) : by_basic(e);
+}
+
+static void look_done(sm_errand *errand)
+{
+    sm_enrolment *e = SM_CONTAINER_OF(errand, sm_enrolment, errand);
+    e->loop->errands--;
+    if (!sm_ok(e->err) || e->response != NULL) {
+        sm_enrol_finish(e, e->err);
+        return;
+    }
+    sm_enrol_issue(e);
+}
+
+void sm_enrol_look(sm_enrolment *e)
+{
+    e->tries++;
+    e->errand.work = look_work;
+    e->errand.done = look_done;
+    e->loop->errands++;
+    sm_errand_run(sm_api_of(e->loop), sm_api_loop_home(e->loop), &e->errand);
+}
+
+void sm_enrol_look_again(sm_enrolment *e)
+{
+    sm_diag_clear(&e->diag);
+    sm_enrol_look(e);
+}

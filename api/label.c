@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api/label.h"
+
+#include "api/record.h"
+#include "base/clock.h"
+#include "base/text.h"
+#include "sign/der.h"
+
+struct word {
+    const char *name;
+    unsigned value;
+};
+
+static const struct word operations[] = {
+    {"cacerts", SM_LABEL_CACERTS},         {"simpleenroll", SM_LABEL_ENROLL},
+    {"simplereenroll", SM_LABEL_REENROLL}, {"serverkeygen", SM_LABEL_KEYGEN},
+    {"csrattrs", SM_LABEL_CSRATTRS},       {NULL, 0},
+};
+static const struct word ways[] = {
+    {"certificate", SM_LABEL_CERTIFICATE},
+    {"device", SM_LABEL_DEVICE},
+    {"otp", SM_LABEL_OTP},
+    {"user", SM_LABEL_USER},
+    {"token", SM_LABEL_TOKEN},
+    {NULL, 0},
+};
+static const struct word certificates[] = {
+    {"reenroll", SM_LABEL_CERT_REENROLL},
+    {"required", SM_LABEL_CERT_REQUIRED},
+    {"optional", SM_LABEL_CERT_OPTIONAL},
+    {"none", SM_LABEL_CERT_NONE},
+    {NULL, 0},
+};
+static const struct word bindings[] = {
+    {"off", SM_LABEL_BINDING_OFF},
+    {"checked", SM_LABEL_BINDING_CHECKED},
+    {"required", SM_LABEL_BINDING_REQUIRED},
+    {NULL, 0},
+};
+
+/* ---- words ---- */
+
+static sm_err read_word(const struct word *words, const char *text, const char *field,
+                        unsigned *out, sm_diag *diag)
+{
+    for (size_t i = 0; words[i].name != NULL; i++) {
+        if (strcmp(words[i].name, text) == 0) {
+            *out = words[i].value;
+            return SM_NO_ERR;
+        }
+    }
+    return sm_diag_set(diag, SM_ERR(INVALID), field, "\"%.40s\" is none of its values", text);
+}
+
+static sm_err read_bits(const struct word *words, char *const *names, size_t count,
+                        const char *field, unsigned *out, sm_diag *diag)
+{
+    unsigned bits = 0;
+    for (size_t i = 0; i < count; i++) {
+        unsigned bit;
+        SM_TRY(read_word(words, names[i], field, &bit, diag));
+        bits |= bit;
+    }
+    *out = bits;
+    return SM_NO_ERR;
+}
+
+static sm_err read_one(const struct word *words, const char *text, const char *field, unsigned *out,
+                       sm_diag *diag)
+{
+    *out = words[0].value;
+    return text[0] == '\0' ? SM_NO_ERR : read_word(words, text, field, out, diag);
+}
+
+static sm_err read_duration(const char *text, const char *field, int64_t *out, sm_diag *diag)
+{
+    *out = 0;
+    if (text[0] == '\0' || (sm_ok(sm_duration_parse(sm_slice_str(text), out)) && *out >= 0)) {
+        return SM_NO_ERR;
+    }
+    return sm_diag_set(diag, SM_ERR(INVALID), field,
+                       "\"%.40s\" is not a duration such as 5m, 12h or 30d", text);
+}
+
+/* ---- csrattrs ---- */
+
+/* CsrAttrs ::= SEQUENCE OF AttrOrOID (RFC 7030 4.5.2): OIDs. */
+static sm_err make_attributes(const Sealmill__Config__V1__Label *m, sm_arena *arena, sm_slice *out,
+                              sm_diag *diag)
+{
+    *out = SM_SLICE_NONE;
+    if (m->n_attributes == 0) {
+        return SM_NO_ERR;
+    }
+    if (m->n_attributes > SM_LABEL_ATTRIBUTES_MAX) {
+        return sm_diag_set(diag, SM_ERR(TOO_LARGE), "enrolment.labels.attributes", "more than %d",
+                           SM_LABEL_ATTRIBUTES_MAX);
+    }
+    sm_buf text = sm_buf_init(65536);
+    sm_err err = SM_NO_ERR;
+    sm_der_block list = sm_der_begin(&text, SM_DER_SEQUENCE);
+    for (size_t i = 0; i < m->n_attributes && sm_ok(err); i++) {
+        sm_der_block oid = sm_der_begin(&text, SM_DER_OID);
+        err = sm_oid_from_text(sm_slice_str(m->attributes[i]), &text);
+        sm_der_end(&text, oid);
+        if (!sm_ok(err)) {
+            err = sm_diag_set(diag, SM_ERR(INVALID), "enrolment.labels.attributes",
+                              "\"%.60s\" is no OID", m->attributes[i]);
+        }
+    }
+    sm_der_end(&text, list);
+    err = sm_ok(err) ? sm_buf_err(&text) : err;
+    err = sm_ok(err) ? sm_arena_copy(arena, sm_buf_slice(&text), out) : err;
+    sm_buf_deinit(&text);
+    return err;
+}
+
+/* ---- labels ---- */
+
+static void make_grant(struct sm_label *l)
+{
+    union {
+        char *const *in;
+        char **out;
+    } ca = {&l->message->ca}, profile = {&l->message->profile};
+    sealmill__v1__grant__init(&l->grant);
+    l->grant.role = SEALMILL__V1__ROLE__ROLE_RA;
+    l->grant.cas = ca.out;
+    l->grant.n_cas = 1;
+    l->grant.profiles = profile.out;
+    l->grant.n_profiles = 1;
+    l->grants[0] = &l->grant;
+}
+
+static sm_err fill(struct sm_label *l, sm_arena *arena, sm_diag *diag)
+{
+    const Sealmill__Config__V1__Label *m = l->message;
+    unsigned word;
+    if (m->name[0] != '\0' && !sm_record_name_is_good(m->name)) {
+        return sm_diag_set(diag, SM_ERR(INVALID), "enrolment.labels.name",
+                           "\"%.60s\": letters, digits, '-', '_' and '.'", m->name);
+    }
+    if (m->ca[0] == '\0' || m->profile[0] == '\0') {
+        return sm_diag_set(diag, SM_ERR(INVALID), "enrolment.labels",
+                           "\"%.60s\" names no ca, or no profile", m->name);
+    }
+    SM_TRY(read_bits(operations, m->operations, m->n_operations, "enrolment.labels.operations",
+                     &l->operations, diag));
+    l->operations = m->n_operations == 0 ? ~0U : l->operations;
+    SM_TRY(read_bits(ways, m->authentication, m->n_authentication,
+                     "enrolment.labels.authentication", &l->auth, diag));
+    l->auth = m->n_authentication == 0 ? SM_LABEL_CERTIFICATE | SM_LABEL_OTP : l->auth;
+    SM_TRY(read_one(certificates, m->client_certificates, "enrolment.labels.client_certificates",
+                    &word, diag));
+    l->certificates = (enum sm_label_certificates)word;
+    SM_TRY(read_one(bindings, m->channel_binding, "enrolment.labels.channel_binding", &word, diag));
+    l->binding = (enum sm_label_binding)word;
+    SM_TRY(read_duration(m->expired_grace, "enrolment.labels.expired_grace", &l->expired_grace_s,
+                         diag));
+    SM_TRY(read_duration(m->renewal_window, "enrolment.labels.renewal_window", &l->renewal_window_s,
+                         diag));
+    SM_TRY(make_attributes(m, arena, &l->attributes, diag));
+    make_grant(l);
+    if (m->trust_anchors_file[0] != '\0') {
+        SM_TRY(sm_anchors_read(m->trust_anchors_file, &l->anchors, diag));
+    }
+    if ((l->auth & SM_LABEL_DEVICE) != 0 && l->anchors == NULL) {
+        return sm_diag_set(diag, SM_ERR(INVALID), "enrolment.labels.trust_anchors_file",
+                           "\"%.60s\" takes devices' certificates, and trusts no CA of theirs",
+                           m->name);
+    }
+    return SM_NO_ERR;
+}
+
+/* Every generation of every CA: what we issued chains to one of them. */
+static sm_err make_own_anchors(sm_world *world, sm_diag *diag)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < world->ca_count; i++) {
+        count += world->cas[i].generation_count;
+    }
+    sm_slice *ders = sm_arena_alloc(&world->arena, (count + 1) * sizeof(*ders));
+    if (ders == NULL) {
+        return SM_ERR(NO_MEMORY);
+    }
+    count = 0;
+    for (size_t i = 0; i < world->ca_count; i++) {
+        for (size_t j = 0; j < world->cas[i].generation_count; j++) {
+            if (world->cas[i].generations[j].cert.der.len > 0) {
+                ders[count++] = world->cas[i].generations[j].cert.der;
+            }
+        }
+    }
+    return sm_anchors_new(ders, count, &world->own_anchors, diag);
+}
+
+sm_err sm_labels_make(sm_world *world, sm_diag *diag)
+{
+    const Sealmill__Config__V1__Enrolment *e = world->config->enrolment;
+    if (e == NULL) {
+        return SM_NO_ERR;
+    }
+    if (e->n_labels > SM_LABELS_MAX || e->n_users > SM_ENROLMENT_USERS_MAX) {
+        return sm_diag_set(diag, SM_ERR(TOO_LARGE), "enrolment", "more than %d labels or %d users",
+                           SM_LABELS_MAX, SM_ENROLMENT_USERS_MAX);
+    }
+    world->labels = sm_arena_zalloc(&world->arena, (e->n_labels + 1) * sizeof(*world->labels));
+    if (world->labels == NULL) {
+        return SM_ERR(NO_MEMORY);
+    }
+    for (size_t i = 0; i < e->n_labels; i++) {
+        if (sm_label_find(world, sm_slice_str(e->labels[i]->name)) != NULL) {
+            return sm_diag_set(diag, SM_ERR(INVALID), "enrolment.labels.name",
+                               "\"%.60s\" comes twice", e->labels[i]->name);
+        }
+        struct sm_label *l = &world->labels[world->label_count++];
+        l->message = e->labels[i];
+        SM_TRY(fill(l, &world->arena, diag));
+    }
+    return world->label_count == 0 ? SM_NO_ERR : make_own_anchors(world, diag);
+}
+
+void sm_labels_free(sm_world *world)
+{
+    sm_anchors_free(&world->own_anchors);
+    for (size_t i = 0; i < world->label_count; i++) {
+        sm_anchors_free(&world->labels[i].anchors);
+    }
+}
+
+const struct sm_label *sm_label_find(const sm_world *world, sm_slice name)
+{
+    for (size_t i = 0; i < world->label_count; i++) {
+        if (sm_slice_equal(sm_slice_str(world->labels[i].message->name), name)) {
+            return &world->labels[i];
+        }
+    }
+    return NULL;
+}

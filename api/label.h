@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Enrolment labels: what a device gets that comes without an account here, and what it must show. One set for
+ * every enrolment protocol; part of the world.
+ *
+ * Threads:   constant after they were made.
+ * Limits:    SM_LABELS_MAX, SM_ENROLMENT_USERS_MAX.
+ * Security:  what a label does not say is refused. Trust anchors are read when the configuration is.
+ * Standards: RFC 7030 3.2.2.
+ */
+#pragma once
+
+#include "api/world.h"
+#include "sign/chain.h"
+
+#define SM_LABELS_MAX 1000          /* each with trust anchors of its own */
+#define SM_LABEL_ATTRIBUTES_MAX 64  /* OIDs of csrattrs */
+#define SM_ENROLMENT_USERS_MAX 1000 /* of the configuration file */
+
+/* Operations, as bits. */
+enum sm_label_operation {
+    SM_LABEL_CACERTS = 1,
+    SM_LABEL_ENROLL = 2,
+    SM_LABEL_REENROLL = 4,
+    SM_LABEL_KEYGEN = 8,
+    SM_LABEL_CSRATTRS = 16,
+};
+
+/* Ways of authentication, as bits. */
+enum sm_label_auth {
+    SM_LABEL_CERTIFICATE = 1,
+    SM_LABEL_DEVICE = 2,
+    SM_LABEL_OTP = 4,
+    SM_LABEL_USER = 8,
+    SM_LABEL_TOKEN = 16,
+};
+
+enum sm_label_certificates {
+    SM_LABEL_CERT_REENROLL, /* for re-enrolment alone; taken elsewhere */
+    SM_LABEL_CERT_REQUIRED,
+    SM_LABEL_CERT_OPTIONAL,
+    SM_LABEL_CERT_NONE, /* not looked at */
+};
+
+enum sm_label_binding { SM_LABEL_BINDING_OFF, SM_LABEL_BINDING_CHECKED, SM_LABEL_BINDING_REQUIRED };
+
+struct sm_label {
+    const Sealmill__Config__V1__Label *message;
+    unsigned operations;
+    unsigned auth;
+    enum sm_label_certificates certificates;
+    enum sm_label_binding binding;
+    int64_t expired_grace_s;
+    int64_t renewal_window_s; /* 0: at any time */
+    sm_anchors *anchors;      /* of devices' first certificates; NULL: none */
+    sm_slice attributes;      /* CsrAttrs, DER; empty: nothing is asked for */
+    /* What who enrols by this label may do: ra for its CA and profile. */
+    Sealmill__V1__Grant grant;
+    Sealmill__V1__Grant *grants[1];
+};
+
+/* Makes all of them, in the world's arena. Errors: INVALID, TOO_LARGE, NOT_FOUND with the field in diag;
+ * NO_MEMORY. */
+SM_FALLIBLE sm_labels_make(sm_world *world, sm_diag *diag);
+void sm_labels_free(sm_world *world);
+/* NULL: there is none of that name (empty: the one without). */
+const struct sm_label *sm_label_find(const sm_world *world, sm_slice name);

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sign/certs_only.h"
+
+#include "sign/der.h"
+
+#include <stdlib.h>
+
+static const uint8_t oid_data[] = {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x01};
+static const uint8_t oid_signed_data[] = {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x02};
+
+static int compare_slices(const void *a, const void *b)
+{
+    const sm_slice *x = a;
+    const sm_slice *y = b;
+    int order = memcmp(x->ptr, y->ptr, x->len < y->len ? x->len : y->len);
+    return order != 0 ? order : (x->len > y->len) - (x->len < y->len);
+}
+
+sm_err sm_certs_only_write(sm_buf *out, sm_slice *certs, size_t count, bool sorted)
+{
+    if (sorted && count > 0) {
+        qsort(certs, count, sizeof(*certs), compare_slices);
+    }
+    sm_der_block info = sm_der_begin(out, SM_DER_SEQUENCE);
+    sm_der_write_oid(out, sm_slice_of(oid_signed_data, sizeof(oid_signed_data)));
+    sm_der_block content = sm_der_begin(out, SM_DER_CTX_CONS(0));
+    sm_der_block data = sm_der_begin(out, SM_DER_SEQUENCE);
+    sm_der_write_u64(out, 1); /* version: only v3 certificates, content id-data (RFC 5652 5.1) */
+    sm_der_write(out, SM_DER_SET, SM_SLICE_NONE);
+    sm_der_block encap = sm_der_begin(out, SM_DER_SEQUENCE);
+    sm_der_write_oid(out, sm_slice_of(oid_data, sizeof(oid_data)));
+    sm_der_end(out, encap);
+    sm_der_block list = sm_der_begin(out, SM_DER_CTX_CONS(0));
+    for (size_t i = 0; i < count; i++) {
+        if (!sorted || i == 0 || !sm_slice_equal(certs[i - 1], certs[i])) {
+            sm_buf_put(out, certs[i]);
+        }
+    }
+    sm_der_end(out, list);
+    sm_der_write(out, SM_DER_SET, SM_SLICE_NONE);
+    sm_der_end(out, data);
+    sm_der_end(out, content);
+    sm_der_end(out, info);
+    return sm_buf_err(out);
+}
