@@ -172,6 +172,7 @@ void sm_api_free(sm_api **out)
         return;
     }
     *out = NULL;
+    sm_ocsp_refresh_free(&api->ocsp_refresh);
     for (unsigned i = 0; i < api->service_count; i++) {
         sm_msg last = {.run = forget_signing};
         sm_worker_post(&api->services[i], &last);

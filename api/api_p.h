@@ -12,7 +12,7 @@
 #include "api/api.h"
 #include "api/world.h"
 #include "base/lockout.h"
-#include "ocsp-cache/ocsp_cache.h"
+#include "ocsp-cache/ocsp_refresh.h"
 
 #include <pthread.h>
 
@@ -29,8 +29,9 @@ struct sm_api {
     sm_map *rates;                  /* signing key's name -> sm_rate */
     _Atomic uint64_t state_changes; /* revocations, holds and releases that became durable */
     sm_ocsp_cache *ocsp_cache;
-    sm_lockout lockout; /* of who guesses passwords */
-    sm_rate refusals;   /* audit records of refused calls */
+    sm_ocsp_refresh *ocsp_refresh; /* NULL: not started */
+    sm_lockout lockout;            /* of who guesses passwords */
+    sm_rate refusals;              /* audit records of refused calls */
     sm_worker services[SERVICE_THREADS_MAX];
     unsigned service_count;
     _Atomic uint32_t next_service;

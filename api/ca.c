@@ -3,6 +3,7 @@
 
 #include "api/api_p.h"
 #include "api/ca_import.h"
+#include "api/ocsp_responder.h"
 #include "api/record.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -231,6 +232,21 @@ static sm_err set_state(struct sm_ca_operation *op, const char *name, bool activ
     return save(op, record, old, active ? "ca.enable" : "ca.disable");
 }
 
+#define RESPONDER_SPARE_S 7200 /* it is looked at each hour, and may fail once */
+
+/* In its last quarter, and early enough that no answer ends before its time for its sake; not where a new one would end no
+ * later. */
+static bool is_responder_due(const struct sm_ca_generation *g, int64_t now)
+{
+    if (g->ocsp_cert.der.len == 0 || g->ocsp_key == NULL) {
+        return true;
+    }
+    int64_t life = g->ocsp_cert.not_after - g->ocsp_cert.not_before;
+    int64_t early = g->ocsp == NULL ? 0 : g->ocsp->rules.validity_s + RESPONDER_SPARE_S;
+    early = early < life / 4 ? life / 4 : early > life / 2 ? life / 2 : early;
+    return now > g->ocsp_cert.not_after - early && g->ocsp_cert.not_after < g->cert.not_after;
+}
+
 static sm_err renew_one(struct sm_ca_operation *op, const struct sm_ca *ca)
 {
     const struct sm_admin *a = op->a;
@@ -241,10 +257,8 @@ static sm_err renew_one(struct sm_ca_operation *op, const struct sm_ca *ca)
     SM_TRY(load(a, ca->name, &record, &old));
     for (size_t i = 0; i < ca->generation_count; i++) {
         const struct sm_ca_generation *g = &ca->generations[i];
-        bool due = g->ocsp_cert.der.len == 0 || g->ocsp_key == NULL ||
-                   now > g->ocsp_cert.not_after -
-                             (g->ocsp_cert.not_after - g->ocsp_cert.not_before) / 4;
-        if (g->key != NULL && g->cert.der.len > 0 && due && now < g->cert.not_after) {
+        if (g->key != NULL && g->cert.der.len > 0 && is_responder_due(g, now) &&
+            now < g->cert.not_after) {
             SM_TRY(sm_ca_make_responder(op, record, record->generations[i], g->key));
             changed = true;
         }

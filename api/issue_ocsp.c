@@ -103,7 +103,12 @@ sm_err sm_issue_ocsp_puts(sm_issue *issue)
     if (o == NULL) {
         return revokes ? SM_ERR(NO_MEMORY) : SM_NO_ERR;
     }
+    const struct sm_ocsp_responder *responder = sm_ca_current(issue->ca)->ocsp;
+    bool wanted = responder != NULL && responder->rules.eager;
     o->has_first = o->has_first && sm_ok(o->first.err);
+    if (wanted && !o->has_first && sm_api_of(issue->loop)->ocsp_refresh != NULL) {
+        sm_ocsp_refresh_missing(sm_api_of(issue->loop)->ocsp_refresh);
+    }
     if (o->has_first) {
         SM_TRY(sm_ocsp_presign_put(&o->first, &issue->puts[issue->write.put_count++]));
     }

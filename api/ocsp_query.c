@@ -72,11 +72,11 @@ sm_err sm_ocsp_query_use(sm_ocsp_query *q, const struct sm_ocsp_signer *signer,
 
 /* ---- what is kept ---- */
 
-/* Fresh, and by somebody whose certificate we still have. */
+/* Fresh, not from a time to come (a clock was set back), and by somebody whose certificate we still have. */
 static bool use_if_good(sm_ocsp_query *q, const struct sm_ocsp_kept *kept, int64_t now)
 {
     const struct sm_ocsp_signer *signer = sm_ocsp_signer_of(q->responder, kept->signer);
-    return signer != NULL && kept->said.next_update > now &&
+    return signer != NULL && kept->said.next_update > now && kept->said.this_update <= now &&
            sm_ok(sm_ocsp_query_use(q, signer, kept));
 }
 

@@ -9,6 +9,7 @@
 #define BACKDATE_DEFAULT_S 300
 #define KEEP_EXPIRED_DEFAULT_S (INT64_C(30) * 86400)
 #define MAX_AGE_DEFAULT_S 3600
+#define RESPONDER_VALIDITY_DEFAULT_S (INT64_C(30) * 86400)
 #define DURATION_MIN_S 60
 
 /* ---- rules ---- */
@@ -84,6 +85,22 @@ static sm_err check_duration(const char *text, const char *field, int64_t least,
     return SM_NO_ERR;
 }
 
+/* A responder is renewed before the answers that it signs would end with it. */
+static sm_err check_lives(const Sealmill__Config__V1__Ocsp *o, const char *validity,
+                          const char *field, sm_diag *diag)
+{
+    int64_t answers = duration(validity, duration(o->validity, VALIDITY_DEFAULT_S));
+    int64_t responder = duration(o->responder_validity, RESPONDER_VALIDITY_DEFAULT_S);
+    if (2 * answers > responder) {
+        return sm_diag_set(
+            diag, SM_ERR(INVALID), field,
+            "answers are to be good for %lld s: ocsp.responder_validity (%lld s) must be "
+            "twice that at least",
+            (long long)answers, (long long)responder);
+    }
+    return SM_NO_ERR;
+}
+
 sm_err sm_ocsp_config_check(const Sealmill__Config__V1__Ocsp *o, sm_diag *diag)
 {
     SM_TRY(check_duration(o->validity, "ocsp.validity", DURATION_MIN_S, diag));
@@ -91,15 +108,18 @@ sm_err sm_ocsp_config_check(const Sealmill__Config__V1__Ocsp *o, sm_diag *diag)
     SM_TRY(check_duration(o->responder_validity, "ocsp.responder_validity", DURATION_MIN_S, diag));
     SM_TRY(check_duration(o->max_age, "ocsp.max_age", 0, diag));
     SM_TRY(check_duration(o->keep_expired, "ocsp.keep_expired", 0, diag));
+    SM_TRY(check_duration(o->refresh_alarm, "ocsp.refresh_alarm", 1, diag));
     SM_TRY(check_word(o->pre_sign, "ocsp.pre_sign", "eager", "on-demand", "on-demand", diag));
     SM_TRY(check_word(o->unknown, "ocsp.unknown", "unknown", "extended-revoked", "unauthorized",
                       diag));
     SM_TRY(check_word(o->responder, "ocsp.responder", "delegated", "ca", "ca", diag));
     SM_TRY(check_word(o->responder_id, "ocsp.responder_id", "key", "name", "name", diag));
     SM_TRY(check_word(o->odd_nonces, "ocsp.odd_nonces", "echo", "ignore", "ignore", diag));
+    SM_TRY(check_lives(o, o->validity, "ocsp.validity", diag));
     for (size_t i = 0; i < o->n_cas; i++) {
         const Sealmill__Config__V1__OcspCa *c = o->cas[i];
         SM_TRY(check_duration(c->validity, "ocsp.cas.validity", DURATION_MIN_S, diag));
+        SM_TRY(check_lives(o, c->validity, "ocsp.cas.validity", diag));
         SM_TRY(
             check_word(c->pre_sign, "ocsp.cas.pre_sign", "eager", "on-demand", "on-demand", diag));
         SM_TRY(check_word(c->unknown, "ocsp.cas.unknown", "unknown", "extended-revoked",

@@ -4,6 +4,7 @@
 #include "api/api_p.h"
 #include "api/ca_publish.h"
 #include "api/health.h"
+#include "api/ocsp_schedule.h"
 #include "api/ocsp_server.h"
 #include "base/metrics.h"
 
@@ -82,6 +83,7 @@ static void serve_readiness(sm_api_loop *loop, sm_http_exchange *x)
             sm_buf_printf(&text, "token %s does not sign: %s\n", token.name, token.why);
         }
     }
+    sm_ocsp_schedule_tell(api, &text);
     reply_text(x, trouble == NULL ? 200 : 503, SM_LIT("text/plain"), sm_buf_slice(&text));
     sm_buf_deinit(&text);
 }

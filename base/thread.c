@@ -42,6 +42,29 @@ void sm_thread_lower_priority(void)
     (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), 10);
 }
 
+/* struct sched_attr of <linux/sched/types.h>, whose sched_param is glibc's too. */
+struct slice_attr {
+    uint32_t size;
+    uint32_t policy;
+    uint64_t flags;
+    int32_t nice;
+    uint32_t priority;
+    uint64_t runtime_ns; /* a short slice is an early deadline (Linux 6.12 and later) */
+    uint64_t deadline_ns;
+    uint64_t period_ns;
+};
+#define PROMPT_SLICE_NS 100000 /* the shortest that Linux takes */
+
+void sm_thread_run_promptly(void)
+{
+    const struct sched_param param = {.sched_priority = 0};
+    struct slice_attr attr = {
+        .size = sizeof(attr), .policy = SCHED_OTHER, .runtime_ns = PROMPT_SLICE_NS};
+    if (syscall(SYS_sched_setattr, 0, &attr, 0) != 0) {
+        (void)sched_setscheduler(0, SCHED_OTHER, &param);
+    }
+}
+
 unsigned sm_thread_cpu_count(void)
 {
     cpu_set_t set;

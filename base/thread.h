@@ -35,6 +35,9 @@ void sm_thread_join(sm_thread *thread);
  */
 void sm_thread_lower_priority(void);
 
+/* Makes the calling thread one that runs as soon as it can and briefly: it waits for a device, and passes on what
+ * comes. A worker is none of these until it says so: see sm_worker. Best effort. */
+void sm_thread_run_promptly(void);
 /* CPUs this process may run on, at least 1. */
 unsigned sm_thread_cpu_count(void);
 

@@ -41,13 +41,16 @@ listens() { # port
     (exec 3<>"/dev/tcp/127.0.0.1/$1")
 }
 
-prepare_ca() { # folder, port base: a CA that was made and stopped again
+# A CA that was made and stopped again. Its OCSP answers are signed when they are asked for: a bench that
+# wants them with the certificates says pre_sign: eager.
+prepare_ca() { # folder, port base
     local pid
     "$sealmill" dev --dir "$1" --port-base "$2" >"$dir/prepare.log" 2>&1 &
     pid=$!
     wait_for "sealmill" curl -fs "http://127.0.0.1:$(($2 + 3))/readyz"
     kill "$pid"
     wait "$pid" || true
+    sed -i 's/pre_sign: eager/pre_sign: on-demand/' "$1/sealmill.yaml"
 }
 
 start_sealmill() { # folder, port base: sets $server

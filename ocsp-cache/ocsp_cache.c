@@ -133,6 +133,24 @@ void sm_ocsp_cache_put(sm_ocsp_cache *cache, const struct sm_ocsp_signer *signer
     }
 }
 
+bool sm_ocsp_cache_fill(sm_ocsp_cache *cache, const struct sm_ocsp_signer *signer,
+                        const struct sm_ocsp_key *key, const struct sm_ocsp_kept *kept,
+                        uint64_t epoch)
+{
+    sm_ocsp_table *t = table_of(cache, signer);
+    return t == NULL || sm_ocsp_table_fill(t, key, kept, epoch);
+}
+
+void sm_ocsp_cache_renew(sm_ocsp_cache *cache, const struct sm_ocsp_signer *signer,
+                         const struct sm_ocsp_key *key, const struct sm_ocsp_kept *kept,
+                         uint64_t epoch)
+{
+    sm_ocsp_table *t = table_of(cache, signer);
+    if (t != NULL && !sm_ocsp_table_renew(t, key, kept)) {
+        (void)sm_ocsp_table_fill(t, key, kept, epoch);
+    }
+}
+
 void sm_ocsp_cache_change(sm_ocsp_cache *cache, const struct sm_ocsp_signer *signer,
                           const struct sm_ocsp_key *key, const struct sm_ocsp_kept *kept)
 {

@@ -35,6 +35,15 @@ uint64_t sm_ocsp_cache_epoch(sm_ocsp_cache *cache, const struct sm_ocsp_signer *
 void sm_ocsp_cache_put(sm_ocsp_cache *cache, const struct sm_ocsp_signer *signer,
                        const struct sm_ocsp_key *key, const struct sm_ocsp_kept *kept,
                        uint64_t epoch);
+/* Keeps an answer where there is none and nothing must make room for it. False: there is no room. */
+bool sm_ocsp_cache_fill(sm_ocsp_cache *cache, const struct sm_ocsp_signer *signer,
+                        const struct sm_ocsp_key *key, const struct sm_ocsp_kept *kept,
+                        uint64_t epoch);
+/* An answer was signed anew that says the same as before, durably: replaces the older one that says so;
+ * where there is none, as fill does. */
+void sm_ocsp_cache_renew(sm_ocsp_cache *cache, const struct sm_ocsp_signer *signer,
+                         const struct sm_ocsp_key *key, const struct sm_ocsp_kept *kept,
+                         uint64_t epoch);
 /* A status has changed, durably, and is told to nobody yet: the answer by this hash is now `kept`, or
  * none. Call for each hash. */
 void sm_ocsp_cache_change(sm_ocsp_cache *cache, const struct sm_ocsp_signer *signer,

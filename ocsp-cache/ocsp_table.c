@@ -358,13 +358,13 @@ static bool add_chunk(sm_ocsp_table *t)
 }
 
 /* A free slot's number + 1; 0: there is none. */
-static uint32_t take_slot(sm_ocsp_table *t)
+static uint32_t take_slot(sm_ocsp_table *t, bool may_evict)
 {
     bool fresh = t->free == 0 && (t->slots % t->slots_per_chunk != 0 || add_chunk(t));
     if (fresh) {
         return (uint32_t)++t->slots;
     }
-    if (t->free == 0 && (t->slots == 0 || !make_room(t))) {
+    if (t->free == 0 && (t->slots == 0 || !may_evict || !make_room(t))) {
         return 0;
     }
     uint32_t number = t->free;
@@ -430,6 +430,26 @@ static bool pack(const sm_ocsp_table *t, const struct sm_ocsp_kept *kept, struct
     return true;
 }
 
+static bool insert(sm_ocsp_table *t, const struct content *key, const uint64_t *words,
+                   bool may_evict)
+{
+    uint32_t number = take_slot(t, may_evict);
+    if (number == 0) {
+        return false;
+    }
+    struct slot *s = slot_at(t, number - 1);
+    store_slot(s, words, t->slot_words);
+    atomic_store_explicit(&s->used, 1, memory_order_relaxed);
+    _Atomic uint32_t *link = find(t, key); /* making room may have changed its chain */
+    set_link(&s->next, 0);
+    set_link(link, number);
+    t->stats.answers++;
+    if (t->stats.answers > atomic_load_explicit(&t->bucket_count, memory_order_relaxed)) {
+        split(t);
+    }
+    return true;
+}
+
 static void put_locked(sm_ocsp_table *t, struct content *key, const struct sm_ocsp_kept *kept)
 {
     uint64_t words[FIXED_WORDS + SM_OCSP_TABLE_SIGNATURE_MAX / 8];
@@ -445,20 +465,66 @@ static void put_locked(sm_ocsp_table *t, struct content *key, const struct sm_oc
         store_slot(slot_at(t, get_link(link) - 1), words, t->slot_words);
         return;
     }
-    uint32_t number = take_slot(t);
-    if (number == 0) {
-        return;
+    (void)insert(t, key, words, true);
+}
+
+static bool fill_locked(sm_ocsp_table *t, struct content *key, const struct sm_ocsp_kept *kept)
+{
+    uint64_t words[FIXED_WORDS + SM_OCSP_TABLE_SIGNATURE_MAX / 8];
+    if (get_link(find(t, key)) != 0 || !pack(t, kept, key, words + FIXED_WORDS)) {
+        return true;
     }
-    struct slot *s = slot_at(t, number - 1);
-    store_slot(s, words, t->slot_words);
-    atomic_store_explicit(&s->used, 1, memory_order_relaxed);
-    link = find(t, key); /* making room may have changed its chain */
-    set_link(&s->next, 0);
-    set_link(link, number);
-    t->stats.answers++;
-    if (t->stats.answers > atomic_load_explicit(&t->bucket_count, memory_order_relaxed)) {
-        split(t);
+    memcpy(words, key, sizeof(*key));
+    return insert(t, key, words, false);
+}
+
+static bool renew_locked(sm_ocsp_table *t, struct content *key, const struct sm_ocsp_kept *kept)
+{
+    uint64_t words[FIXED_WORDS + SM_OCSP_TABLE_SIGNATURE_MAX / 8];
+    union {
+        struct content c;
+        uint64_t words[FIXED_WORDS];
+    } old;
+    uint32_t number = get_link(find(t, key));
+    if (number == 0 || !pack(t, kept, key, words + FIXED_WORDS)) {
+        return false;
     }
+    load_words(slot_at(t, number - 1), old.words, 0, FIXED_WORDS);
+    if (old.c.status == key->status && old.c.revoked_at == key->revoked_at &&
+        old.c.produced_at < key->produced_at) {
+        memcpy(words, key, sizeof(*key));
+        store_slot(slot_at(t, number - 1), words, t->slot_words);
+    }
+    return true;
+}
+
+bool sm_ocsp_table_fill(sm_ocsp_table *table, const struct sm_ocsp_key *key,
+                        const struct sm_ocsp_kept *kept, uint64_t epoch)
+{
+    struct content c;
+    bool room = true;
+    if (!fill_key(key, &c)) {
+        return true;
+    }
+    (void)pthread_mutex_lock(&table->lock);
+    if (atomic_load_explicit(&table->epoch, memory_order_relaxed) == epoch) {
+        room = fill_locked(table, &c, kept);
+    }
+    (void)pthread_mutex_unlock(&table->lock);
+    return room;
+}
+
+bool sm_ocsp_table_renew(sm_ocsp_table *table, const struct sm_ocsp_key *key,
+                         const struct sm_ocsp_kept *kept)
+{
+    struct content c;
+    if (!fill_key(key, &c)) {
+        return false;
+    }
+    (void)pthread_mutex_lock(&table->lock);
+    bool found = renew_locked(table, &c, kept);
+    (void)pthread_mutex_unlock(&table->lock);
+    return found;
 }
 
 void sm_ocsp_table_put(sm_ocsp_table *table, const struct sm_ocsp_key *key,

@@ -66,6 +66,15 @@ void sm_ocsp_table_put(sm_ocsp_table *table, const struct sm_ocsp_key *key,
 void sm_ocsp_table_change(sm_ocsp_table *table, const struct sm_ocsp_key *key,
                           const struct sm_ocsp_kept *kept);
 
+/* Keeps an answer where there is none and nothing else must make room for it; `epoch` as above. False: there
+ * is no room. */
+bool sm_ocsp_table_fill(sm_ocsp_table *table, const struct sm_ocsp_key *key,
+                        const struct sm_ocsp_kept *kept, uint64_t epoch);
+/* Replaces an answer that says the same, and was made earlier; whatever else is there stays. So what a
+ * change of status has put there, or removed, needs no epoch to stay. False: there is none. */
+bool sm_ocsp_table_renew(sm_ocsp_table *table, const struct sm_ocsp_key *key,
+                         const struct sm_ocsp_kept *kept);
+
 struct sm_ocsp_table_stats {
     size_t answers;
     size_t bytes;     /* of slots and buckets */

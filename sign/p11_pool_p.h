@@ -33,6 +33,7 @@ struct p11_worker {
     bool open;
     uint32_t generation; /* of the token when the session was opened */
     unsigned losses;     /* of sessions, since one last signed */
+    bool prompt;         /* its thread has said how it is to be scheduled */
     sm_buf input;        /* what is signed: the digest, or the whole message */
     uint8_t out[SM_SIGNATURE_MAX];
     /* ---- under the set's lock ---- */

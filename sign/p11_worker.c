@@ -215,10 +215,21 @@ static bool lend(struct p11_worker *w)
     return true;
 }
 
+/* What the token gives is taken at once, and the next request handed to it: a session that waits for the
+ * processor is a session that does not sign. */
+static void run_promptly(struct p11_worker *w)
+{
+    if (!w->prompt) {
+        w->prompt = true;
+        sm_thread_run_promptly();
+    }
+}
+
 void sm_p11_work(sm_msg *msg)
 {
     struct p11_worker *w = SM_CONTAINER_OF(msg, struct p11_worker, wake);
     struct sm_token *token = w->token;
+    run_promptly(w);
     struct sm_token_key *key;
     sm_crypt_job *job;
     bool mine = true;

@@ -72,6 +72,13 @@ static sm_err check_cond(sm_store *store, const struct sm_store_cond *cond)
     return found && sm_slice_equal(value, cond->value) ? SM_NO_ERR : SM_ERR(CONFLICT);
 }
 
+/* Nobody else writes: a family that neither a batch before nor this one has touched is as it was. */
+static bool is_unchanged(sm_store *store, const struct sm_store_unchanged *u, uint32_t touched)
+{
+    return u == NULL ||
+           (sm_store_version(store, u->family) == u->version && (touched & 1U << u->family) == 0);
+}
+
 static sm_err check_conds(sm_store *store, sm_store_write *op)
 {
     for (size_t i = 0; i < op->cond_count; i++) {
@@ -88,8 +95,10 @@ struct batch {
     sm_store_write **tail;
     size_t taken;
     size_t writes; /* not refused */
+    size_t tables; /* taken in beside them */
     size_t bytes;
-    bool overlaid; /* the overlay holds the puts of all that is in the batch */
+    uint32_t touched; /* bit n: there are puts of family n */
+    bool overlaid;    /* the overlay holds the puts of all that is in the batch */
     bool full;
 };
 
@@ -125,9 +134,28 @@ static sm_err overlay_batch(sm_store *store, struct batch *b)
     return SM_NO_ERR;
 }
 
-static void add_to_batch(sm_store *store, sm_store_write *op)
+static void raise_versions(sm_store *store, uint32_t touched)
+{
+    for (int i = 0; i < SM_FAMILY_COUNT; i++) {
+        if ((touched & 1U << i) != 0) {
+            atomic_fetch_add(&store->commit.versions[i], 1);
+        }
+    }
+}
+
+/* Ahead of the batch that it is considered in: whatever that one holds of the same rows is as true, and
+ * stands over it. */
+static sm_err take_table(sm_store *store, sm_store_write *op)
+{
+    sm_err err = store->ops->table_take(store->backend, op->table);
+    raise_versions(store, op->put_count == 0 ? 0 : 1U << op->puts[0].family);
+    return err;
+}
+
+static void add_to_batch(sm_store *store, struct batch *b, sm_store_write *op)
 {
     for (size_t i = 0; i < op->put_count; i++) {
+        b->touched |= 1U << op->puts[i].family;
         store->ops->batch_put(store->backend, STORE_LANE_COMMIT, &op->puts[i]);
     }
     op->first_sequence = store->commit.next_sequence;
@@ -146,9 +174,18 @@ static sm_err consider(sm_store *store, struct batch *b, sm_store_write *op, siz
     if (bytes > SM_STORE_COMMIT_BYTES) {
         return SM_ERR(TOO_LARGE);
     }
+    if (!is_unchanged(store, op->unchanged, b->touched)) {
+        op->failed_cond = SM_STORE_CHANGED;
+        return SM_ERR(CONFLICT);
+    }
     if (op->cond_count > 0) {
         SM_TRY(overlay_batch(store, b));
         SM_TRY(check_conds(store, op));
+    }
+    if (op->table != NULL) {
+        SM_TRY(take_table(store, op));
+        b->tables++;
+        return SM_NO_ERR;
     }
     if (b->overlaid) {
         sm_err err = overlay_op(store, op);
@@ -157,7 +194,7 @@ static sm_err consider(sm_store *store, struct batch *b, sm_store_write *op, siz
             return err;
         }
     }
-    add_to_batch(store, op);
+    add_to_batch(store, b, op);
     b->bytes += bytes;
     b->writes++;
     return SM_NO_ERR;
@@ -169,7 +206,7 @@ static void gather(sm_store *store, struct batch *b)
     b->tail = &b->ops;
     while (lane->first != NULL && b->taken < SM_STORE_COMMIT_MAX && !b->full) {
         sm_store_write *op = lane->first;
-        size_t bytes = bytes_of(op);
+        size_t bytes = op->table != NULL ? 0 : bytes_of(op);
         if (b->writes > 0 && bytes > SM_STORE_COMMIT_BYTES - b->bytes) {
             break; /* it begins the next batch */
         }
@@ -229,7 +266,7 @@ static void finish_all(sm_store *store, struct batch *b, sm_err err)
         op = next;
     }
     sm_metric_sub(metrics.waiting, b->taken);
-    sm_metric_add(metrics.refused, b->taken - b->writes);
+    sm_metric_add(metrics.refused, b->taken - b->writes - b->tables);
 }
 
 static void commit_some(sm_store *store)
@@ -240,6 +277,7 @@ static void commit_some(sm_store *store)
     gather(store, &b);
     sm_err err = b.writes == 0 ? SM_NO_ERR : write_batch(store, b.writes);
     store->ops->batch_clear(store->backend, STORE_LANE_COMMIT);
+    raise_versions(store, b.touched);
     if (!sm_ok(err)) {
         lane->next_sequence = before;
     } else if (lane->next_sequence != before) {
@@ -255,6 +293,7 @@ static sm_err resume(sm_store *store)
 {
     struct commit_lane *lane = &store->commit;
     SM_TRY(store->ops->recover(store->backend, STORE_LANE_COMMIT));
+    raise_versions(store, UINT32_MAX); /* what failed may be there now */
     uint64_t last;
     SM_TRY(sm_store_read_last(store, &last));
     lane->next_sequence = last + 1;
@@ -328,6 +367,11 @@ static void take(sm_msg *msg)
         lane->last->next = op;
     }
     lane->last = op;
+}
+
+uint64_t sm_store_version(sm_store *store, enum sm_store_family family)
+{
+    return atomic_load(&store->commit.versions[family]);
 }
 
 sm_err sm_store_submit_write(sm_store *store, sm_store_write *op)

@@ -71,6 +71,12 @@ void sm_rocks_close_db(struct rocks_db *d);
  * Errors: DISK, NO_MEMORY. */
 SM_FALLIBLE sm_rocks_write_table(struct rocks *r, store_next_put next, void *ctx);
 
+/* store_backend_ops.table_*: of the family OCSP and the like, in the commit lane's database. */
+sm_err sm_rocks_table_make(void *backend, const struct sm_store_put *puts, size_t count,
+                           void **out);
+sm_err sm_rocks_table_take(void *backend, void *table);
+void sm_rocks_table_free(void *backend, void *table);
+
 /* store_backend_ops.recover, clear_index and checkpoint. */
 sm_err sm_rocks_recover(void *backend, enum store_lane lane);
 sm_err sm_rocks_clear_index(void *backend);

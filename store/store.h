@@ -67,6 +67,14 @@ struct sm_store_cond {
     sm_slice value; /* SM_COND_EQUALS */
 };
 
+/* Nothing may have been written to the family since its version was read (sm_store_version): one look
+ * instead of a condition for each key. Fails with CONFLICT and failed_cond SM_STORE_CHANGED. */
+struct sm_store_unchanged {
+    enum sm_store_family family;
+    uint64_t version;
+};
+#define SM_STORE_CHANGED SIZE_MAX
+
 typedef struct sm_store_write sm_store_write;
 
 /* One atomic write. The caller fills everything above the line; all slices are pinned until done.
@@ -80,6 +88,7 @@ struct sm_store_write {
     size_t put_count;
     const sm_slice *log; /* LogRecords to append */
     size_t log_count;
+    const struct sm_store_unchanged *unchanged; /* NULL: none */
     void (*done)(sm_store_write *op);
     /* ---- results ---- */
     /* EXISTS, CONFLICT, TOO_LARGE (over SM_STORE_COMMIT_BYTES), DISK, CORRUPT, NO_MEMORY. After
@@ -91,6 +100,7 @@ struct sm_store_write {
     uint64_t first_sequence; /* of `log` */
     sm_store_write *next;    /* private */
     sm_store *store;         /* private */
+    void *table;             /* private */
 };
 
 typedef struct sm_store_read sm_store_read;
@@ -158,6 +168,15 @@ SM_FALLIBLE sm_store_try_get(sm_store *store, enum sm_store_family family, sm_sl
 SM_FALLIBLE sm_store_get_sync(sm_store *store, enum sm_store_family family, sm_slice key,
                               sm_buf *out);
 SM_FALLIBLE sm_store_write_sync(sm_store *store, sm_store_write *op);
+/* The same for many rows of one family but LOG and INDEX, in ascending order of their keys and no key
+ * twice, without log records: they are made into a table of the database on the caller's thread, which the commit
+ * lane takes in as a whole once the conditions hold, past its log and memtable. That costs the lane about a
+ * millisecond, however many they are. Not bounded by SM_STORE_COMMIT_BYTES. One at a time. Errors: those of a
+ * write; UNSUPPORTED (the backend has no tables), EXHAUSTED (some of the rows' neighbours are still in the
+ * memtable): then write them as others are. */
+SM_FALLIBLE sm_store_write_table(sm_store *store, sm_store_write *op);
+/* How often a family was written to. To be read before what is to be unchanged is. Any thread. */
+uint64_t sm_store_version(sm_store *store, enum sm_store_family family);
 /* Calls `row` for each; stops when it says false. `row` may read the store; it must not wait for a
  * write. */
 SM_FALLIBLE sm_store_scan_sync(sm_store *store, enum sm_store_family family, sm_slice from,

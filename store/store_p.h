@@ -44,6 +44,11 @@ struct store_backend_ops {
     /* The index lane's changes, `count` or fewer, in ascending order of their keys and no key
      * twice: all or nothing, durable some time later, in the order of the calls. */
     sm_err (*write_index)(void *backend, store_next_put next, void *ctx, size_t count);
+    /* A table of rows as sm_store_write_table has them: made on any thread (one at a time), taken in by the
+     * commit lane (durable then; EXHAUSTED: it meets the memtable), freed. NULL: there are none. */
+    sm_err (*table_make)(void *backend, const struct sm_store_put *puts, size_t count, void **out);
+    sm_err (*table_take)(void *backend, void *table);
+    void (*table_free)(void *backend, void *table);
     /* Rows in order; stops when `row` says false. Errors: DISK, CORRUPT. */
     sm_err (*scan)(void *backend, enum sm_store_family family, const struct store_range *range,
                    store_row row, void *ctx);
@@ -77,6 +82,7 @@ struct commit_lane {
     _Atomic bool failed;  /* the last write did not go through*/
     uint64_t retry_ns;    /* not before: the next recovery */
     _Atomic uint32_t waiting;
+    _Atomic uint64_t versions[SM_FAMILY_COUNT]; /* raised when what was written can be read */
 };
 
 struct read_lane {

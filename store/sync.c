@@ -59,3 +59,15 @@ sm_err sm_store_write_sync(sm_store *store, sm_store_write *op)
     (void)pthread_mutex_destroy(&w.lock);
     return op->err;
 }
+
+sm_err sm_store_write_table(sm_store *store, sm_store_write *op)
+{
+    if (store->ops->table_make == NULL) {
+        return SM_ERR(UNSUPPORTED);
+    }
+    SM_TRY(store->ops->table_make(store->backend, op->puts, op->put_count, &op->table));
+    sm_err err = sm_store_write_sync(store, op);
+    store->ops->table_free(store->backend, op->table);
+    op->table = NULL;
+    return err;
+}

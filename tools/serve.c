@@ -7,6 +7,7 @@
 #include "api/indexer.h"
 #include "api/json_server.h"
 #include "api/method.h"
+#include "api/ocsp_schedule.h"
 #include "api/public_server.h"
 #include "base/log.h"
 #include "base/thread.h"
@@ -384,6 +385,7 @@ static void free_all(struct server *s)
         sm_listener_free(&s->listeners[i].listener);
         sm_tls_server_free(&s->listeners[i].tls);
     }
+    sm_ocsp_schedule_stop(s->api);
     sm_sign_pool_free(&s->pool);
     sm_api_free(&s->api);
     sm_store_close(&s->store);
@@ -409,7 +411,8 @@ static sm_err start(struct server *s, const char *path, sm_diag *diag)
     }
     SM_TRY(open_core(s, diag));
     SM_TRY(renew_responders(s, diag));
-    return start_loops(s, diag);
+    SM_TRY(start_loops(s, diag));
+    return sm_ocsp_schedule_start(s->api, s->pool);
 }
 
 int serve_run(const char *config_path, void (*on_ready)(void *ctx), void *ctx)

@@ -4,6 +4,8 @@
  * a set time, a set number of them at once:
  *     SM_P11_LATENCY_US    what one C_Sign takes at least, microseconds; the default is 1000
  *     SM_P11_CONCURRENCY   how many C_Sign at once; more wait; 0, the default: no bound
+ *     SM_P11_DEVICE_CPU    the processor that the wrapped module's own work is done on, since an HSM has one of its own:
+ *                          the caller's thread goes there for it and comes back; the default: wherever the caller is
  * The time is slept, not spun, and the wrapped module's own work counts towards it, so that n busy
  * sessions of a token with c places make at most min(n, c) / latency signatures a second: 32,000/s
  * at 1 ms and 32.
@@ -16,6 +18,7 @@
 #include "wrap.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <sys/prctl.h>
 #include <time.h>
 
@@ -31,6 +34,8 @@ static struct {
 } token = {.lock = PTHREAD_MUTEX_INITIALIZER, .free = PTHREAD_COND_INITIALIZER};
 
 static unsigned long latency_us;
+static unsigned long device_cpu; /* NOWHERE: the caller's */
+#define NOWHERE 4096
 
 static void take_place(void)
 {
@@ -76,6 +81,27 @@ static struct timespec later(unsigned long us)
     return t;
 }
 
+/* The wrapped module's work, on the device's processor. */
+static CK_RV sign_on_device(CK_SESSION_HANDLE session, CK_BYTE *data, CK_ULONG len, CK_BYTE *sig,
+                            CK_ULONG *sig_len, const struct timespec *until)
+{
+    cpu_set_t home;
+    cpu_set_t device;
+    bool away = device_cpu < NOWHERE && sched_getaffinity(0, sizeof(home), &home) == 0;
+    if (away) {
+        CPU_ZERO(&device);
+        CPU_SET(device_cpu, &device);
+        away = sched_setaffinity(0, sizeof(device), &device) == 0;
+    }
+    CK_RV rv = sm_wrap_real->C_Sign(session, data, len, sig, sig_len);
+    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, until, NULL) != 0) {
+    }
+    if (away) {
+        (void)sched_setaffinity(0, sizeof(home), &home);
+    }
+    return rv;
+}
+
 /* A question for the length alone (no `sig`) is answered by the driver, not by the device. */
 static CK_RV slow_sign(CK_SESSION_HANDLE session, CK_BYTE *data, CK_ULONG len, CK_BYTE *sig,
                        CK_ULONG *sig_len)
@@ -91,9 +117,7 @@ static CK_RV slow_sign(CK_SESSION_HANDLE session, CK_BYTE *data, CK_ULONG len, C
     wake_sharply();
     take_place();
     struct timespec until = later(latency_us);
-    rv = sm_wrap_real->C_Sign(session, data, len, sig, sig_len);
-    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) != 0) {
-    }
+    rv = sign_on_device(session, data, len, sig, sig_len, &until);
     give_place();
     return sm_wrap_leave(&call, rv);
 }
@@ -107,6 +131,7 @@ CK_RV sm_wrap_on_initialize(const CK_C_INITIALIZE_ARGS *args)
 {
     (void)args;
     latency_us = sm_wrap_setting_number("SM_P11_LATENCY_US", DEFAULT_LATENCY_US);
+    device_cpu = sm_wrap_setting_number("SM_P11_DEVICE_CPU", NOWHERE);
     (void)pthread_mutex_lock(&token.lock);
     token.places = sm_wrap_setting_number("SM_P11_CONCURRENCY", 0);
     (void)pthread_mutex_unlock(&token.lock);

@@ -306,6 +306,85 @@ static void condition__sees_unconditional_writes_before_it(void **state)
     sm_free(all);
 }
 
+/* ---- a family that must be as it was ---- */
+
+static void unchanged__fails_when_the_family_was_written(void **state)
+{
+    struct fixture *f = *state;
+    struct sm_store_put put = put_of(SM_FAMILY_OCSP, SM_LIT("o1"), SM_LIT("a"));
+    struct sm_store_unchanged u = {SM_FAMILY_STATE, sm_store_version(f->store, SM_FAMILY_STATE)};
+    sm_store_write op = {.puts = &put, .put_count = 1, .unchanged = &u};
+    assert_sm_ok(sm_store_write_sync(f->store, &op));
+    assert_sm_ok(put_now(f->store, SM_FAMILY_META, SM_LIT("other"), SM_LIT("x")));
+    assert_sm_ok(sm_store_write_sync(f->store, &op)); /* other families do not count */
+    assert_sm_ok(put_now(f->store, SM_FAMILY_STATE, SM_LIT("s"), SM_LIT("x")));
+    assert_sm_err(sm_store_write_sync(f->store, &op), CONFLICT);
+    assert_true(op.failed_cond == SM_STORE_CHANGED);
+    u.version = sm_store_version(f->store, SM_FAMILY_STATE);
+    assert_sm_ok(sm_store_write_sync(f->store, &op));
+}
+
+/* ---- tables ---- */
+
+#define TABLE_ROWS 3000
+
+static void fill_table(struct sm_store_put *puts, uint8_t (*keys)[8], sm_slice value)
+{
+    for (uint32_t i = 0; i < TABLE_ROWS; i++) {
+        memcpy(keys[i], "orow", 4);
+        for (int k = 0; k < 4; k++) {
+            keys[i][4 + k] = (uint8_t)(i >> (24 - 8 * k));
+        }
+        puts[i] = put_of(SM_FAMILY_OCSP, sm_slice_of(keys[i], 8), value);
+    }
+}
+
+static void assert_value(struct fixture *f, sm_slice key, const char *value)
+{
+    sm_buf out = sm_buf_init(4096);
+    assert_sm_ok(sm_store_get_sync(f->store, SM_FAMILY_OCSP, key, &out));
+    assert_true(sm_slice_equal(sm_buf_slice(&out), sm_slice_str(value)));
+    sm_buf_deinit(&out);
+}
+
+static void table__is_taken_in_unless_a_condition_fails(void **state)
+{
+    struct fixture *f = *state;
+    static struct sm_store_put puts[TABLE_ROWS];
+    static uint8_t keys[TABLE_ROWS][8];
+    struct sm_store_unchanged u = {SM_FAMILY_STATE, sm_store_version(f->store, SM_FAMILY_STATE)};
+    sm_store_write op = {.puts = puts, .put_count = TABLE_ROWS, .unchanged = &u};
+    fill_table(puts, keys, SM_LIT("one"));
+    sm_err err = sm_store_write_table(f->store, &op);
+    if (sm_err_is(err, SM_E_UNSUPPORTED)) {
+        return; /* a backend without tables */
+    }
+    assert_sm_ok(err);
+    assert_value(f, puts[0].key, "one");
+    assert_value(f, puts[TABLE_ROWS - 1].key, "one");
+    /* Over what is there; a removal among them. */
+    fill_table(puts, keys, SM_LIT("two"));
+    puts[5].kind = SM_DELETE;
+    assert_sm_ok(sm_store_write_table(f->store, &op));
+    assert_value(f, puts[4].key, "two");
+    sm_buf out = sm_buf_init(4096);
+    assert_sm_err(sm_store_get_sync(f->store, SM_FAMILY_OCSP, puts[5].key, &out), NOT_FOUND);
+    sm_buf_deinit(&out);
+    /* A condition that fails: nothing of it. */
+    assert_sm_ok(put_now(f->store, SM_FAMILY_STATE, SM_LIT("s"), SM_LIT("x")));
+    fill_table(puts, keys, SM_LIT("three"));
+    assert_sm_err(sm_store_write_table(f->store, &op), CONFLICT);
+    assert_value(f, puts[4].key, "two");
+    /* A neighbour in the memtable: nothing of it either, and no flush. */
+    assert_sm_ok(put_now(f->store, SM_FAMILY_OCSP, puts[7].key, SM_LIT("newer")));
+    op.unchanged = NULL;
+    assert_sm_err(sm_store_write_table(f->store, &op), EXHAUSTED);
+    assert_value(f, puts[7].key, "newer");
+    assert_value(f, puts[8].key, "two");
+    assert_sm_ok(sm_store_write_sync(f->store, &op));
+    assert_value(f, puts[8].key, "three");
+}
+
 /* ---- the log ---- */
 
 static bool expect_sequence(void *ctx, sm_slice key, sm_slice value)
@@ -1011,6 +1090,8 @@ int main(void)
         ON_BOTH(condition__one_of_a_batch_wins),
         ON_BOTH(condition__sees_earlier_writes_of_its_batch),
         ON_BOTH(condition__sees_unconditional_writes_before_it),
+        ON_BOTH(unchanged__fails_when_the_family_was_written),
+        ON_BOTH(table__is_taken_in_unless_a_condition_fails),
         ON_BOTH(log__sequences_run_without_gap),
         ON_BOTH(read__tells_absent_from_empty),
         ON_BOTH(read__stops_at_its_buffer),

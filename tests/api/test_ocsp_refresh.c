@@ -1,0 +1,544 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Signing OCSP answers anew: on time, late, beside revocations, over restarts and clocks that jump. */
+#include "api/api_p.h"
+#include "api/ca.h"
+#include "api/ocsp_responder.h"
+#include "api/ocsp_schedule.h"
+#include "api/record.h"
+#include "base/clock.h"
+#include "base/text.h"
+#include "ocsp-cache/ocsp_refresh_p.h"
+#include "sign/batch.h"
+#include "sign/ecdsa_der.h"
+#include "tests/support/api_server.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define VALIDITY (12 * 3600)
+#define PASS (VALIDITY * SM_OCSP_PASS_SHARE / 100)
+#define DAY 86400
+#define BUSY_MAX 200 /* turns: more would be a storm */
+#define CONFIG            \
+    "ocsp:\n"             \
+    "  pre_sign: eager\n" \
+    "  validity: 12h\n"
+
+static struct sm_api_server server;
+static const struct sm_ca_generation *issuing;
+static sm_world *world; /* held: `issuing` is of it */
+
+/* ---- certificates as records alone ---- */
+
+static void serial_of(size_t n, uint8_t out[SM_SERIAL_LEN])
+{
+    memset(out, 0x11, SM_SERIAL_LEN);
+    for (int i = 0; i < 8; i++) {
+        out[1 + i] = (uint8_t)((uint64_t)n >> (56 - 8 * i));
+    }
+}
+
+static struct sm_ocsp_key key_of(size_t n, enum sm_ocsp_hash hash, uint8_t room[SM_SERIAL_LEN])
+{
+    serial_of(n, room);
+    return (struct sm_ocsp_key){issuing->ca_id, issuing->number, hash,
+                                sm_slice_of(room, SM_SERIAL_LEN)};
+}
+
+static void add_cert(size_t n, int64_t not_after)
+{
+    Sealmill__Record__V1__CertificateRecord r;
+    uint8_t serial[SM_SERIAL_LEN];
+    sm_arena arena;
+    struct sm_store_put put = {.kind = SM_PUT, .family = SM_FAMILY_CERT};
+    sm_arena_init(&arena, 65536);
+    sealmill__record__v1__certificate_record__init(&r);
+    serial_of(n, serial);
+    r.version = SM_RECORD_VERSION;
+    r.ca_id = issuing->ca_id;
+    r.ca_generation = issuing->number;
+    r.profile = sm_text(&arena, SM_LIT("device"));
+    r.certificate = sm_binary(issuing->cert.der);
+    r.not_after = not_after;
+    put.key = sm_slice_of(serial, sizeof(serial));
+    assert_sm_ok(sm_record_pack(&r.base, &arena, &put.value));
+    sm_store_write op = {.puts = &put, .put_count = 1};
+    assert_sm_ok(sm_store_write_sync(server.store, &op));
+    sm_arena_deinit(&arena);
+}
+
+static void add_certs(size_t count)
+{
+    for (size_t n = 0; n < count; n++) {
+        add_cert(n, sm_clock_wall_s() + 90 * DAY);
+    }
+}
+
+/* ---- what is there ---- */
+
+static bool get_row(size_t n, enum sm_ocsp_hash hash, struct sm_ocsp_row *out)
+{
+    uint8_t room[SM_SERIAL_LEN];
+    uint8_t row_key[SM_OCSP_ROW_KEY_MAX];
+    struct sm_ocsp_key key = key_of(n, hash, room);
+    sm_buf value = sm_buf_init(SM_OCSP_ROW_MAX);
+    sm_err err = sm_store_get_sync(server.store, SM_FAMILY_OCSP,
+                                   sm_slice_of(row_key, sm_ocsp_row_key(&key, row_key)), &value);
+    bool found = sm_ok(err) && sm_ok(sm_ocsp_row_unpack(sm_buf_slice(&value), out));
+    sm_buf_deinit(&value);
+    return found;
+}
+
+static bool get_memory(size_t n, struct sm_ocsp_kept *out)
+{
+    static uint8_t signature[SM_OCSP_TABLE_SIGNATURE_MAX];
+    uint8_t room[SM_SERIAL_LEN];
+    struct sm_ocsp_key key = key_of(n, SM_OCSP_SHA1, room);
+    return sm_ocsp_cache_get(server.api->ocsp_cache, &issuing->ocsp->signers[0], &key, out,
+                             signature);
+}
+
+static bool all_last(size_t count, int64_t until)
+{
+    for (size_t n = 0; n < count; n++) {
+        struct sm_ocsp_row row;
+        if (!get_row(n, SM_OCSP_SHA1, &row) || row.kept.said.next_update <= until) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static struct sm_ocsp_pass pass_of(void)
+{
+    uint8_t key[SM_OCSP_PASS_KEY_LEN];
+    struct sm_ocsp_pass pass;
+    sm_buf value = sm_buf_init(4096);
+    sm_ocsp_pass_key(issuing->ca_id, issuing->number, key);
+    assert_sm_ok(
+        sm_store_get_sync(server.store, SM_FAMILY_OCSP, sm_slice_of(key, sizeof(key)), &value));
+    assert_sm_ok(sm_ocsp_pass_unpack(sm_buf_slice(&value), &pass));
+    sm_buf_deinit(&value);
+    return pass;
+}
+
+/* Turns until there is nothing to do; how many that were. */
+static int work_off(void)
+{
+    int turns = 0;
+    uint64_t wait_ns;
+    while (sm_ocsp_refresh_turn(server.api->ocsp_refresh, &wait_ns)) {
+        assert_true(turns++ < BUSY_MAX);
+    }
+    return turns;
+}
+
+/* Time goes on; it is looked after each minute of it. */
+static void live(int64_t *offset, int64_t seconds)
+{
+    for (int64_t end = *offset + seconds; *offset < end;) {
+        *offset += 60;
+        sm_clock_set_offset_s(*offset);
+        (void)work_off();
+    }
+}
+
+static void restart(void)
+{
+    sm_ocsp_refresh_free(&server.api->ocsp_refresh);
+    assert_sm_ok(sm_ocsp_schedule_new(server.api, NULL));
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    sm_api_server_start(&server, CONFIG);
+    world = sm_world_attach(server.api);
+    issuing = sm_ca_current(sm_world_ca(world, "issuing"));
+    assert_sm_ok(sm_ocsp_schedule_new(server.api, NULL));
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    sm_clock_set_offset_s(0);
+    sm_world_detach(&world);
+    sm_api_server_stop(&server);
+    return 0;
+}
+
+/* ---- tests ---- */
+
+static void refresh__gives_each_certificate_an_answer(void **state)
+{
+    (void)state;
+    struct sm_ocsp_row row;
+    struct sm_ocsp_kept kept;
+    add_certs(3000); /* more than one step signs */
+    assert_false(get_row(0, SM_OCSP_SHA1, &row));
+    (void)work_off();
+    assert_true(all_last(3000, sm_clock_wall_s() + VALIDITY - 60));
+    assert_true(get_row(7, SM_OCSP_SHA1, &row));
+    assert_int_equal(row.kept.said.status, SM_OCSP_GOOD);
+    assert_false(get_row(7, SM_OCSP_SHA256, &row)); /* by its first query */
+    assert_true(get_memory(7, &kept));
+    assert_true(pass_of().filled);
+    /* Nothing is read again for it, nor after a restart. */
+    add_cert(5000, sm_clock_wall_s() + DAY);
+    restart();
+    (void)work_off();
+    assert_false(get_row(5000, SM_OCSP_SHA1, &row));
+    /* But for one that issuance could not sign. */
+    sm_ocsp_refresh_missing(server.api->ocsp_refresh);
+    (void)work_off();
+    assert_true(get_row(5000, SM_OCSP_SHA1, &row));
+}
+
+static void refresh__an_answer_is_what_its_signature_says(void **state)
+{
+    (void)state;
+    struct sm_ocsp_row row;
+    uint8_t room[SM_SERIAL_LEN];
+    add_certs(20);
+    (void)work_off();
+    for (size_t n = 0; n < 20; n++) {
+        assert_true(get_row(n, SM_OCSP_SHA1, &row));
+        struct sm_ocsp_key key = key_of(n, SM_OCSP_SHA1, room);
+        sm_buf data = sm_buf_init(SM_OCSP_DATA_MAX);
+        const struct sm_ocsp_signer *signer = sm_ocsp_signer_of(issuing->ocsp, row.kept.signer);
+        assert_non_null(signer);
+        assert_sm_ok(sm_ocsp_single_data(&issuing->ocsp->issuer, key.hash, key.serial, signer,
+                                         &row.kept.said, &data));
+        uint8_t der[SM_SIGNATURE_MAX];
+        size_t half = row.kept.signature.len / 2;
+        size_t len = sm_ecdsa_join(row.signature, row.signature + half, half, der);
+        assert_sm_ok(sm_verify_now(sm_key_public(signer->key), signer->alg, sm_buf_slice(&data),
+                                   sm_slice_of(der, len)));
+        sm_buf_deinit(&data);
+    }
+}
+
+static void refresh__is_on_time_for_days(void **state)
+{
+    (void)state;
+    int64_t offset = 0;
+    add_certs(600);
+    (void)work_off();
+    for (int hours = 0; hours < 72; hours += 6) {
+        struct sm_ocsp_refresh_status status;
+        live(&offset, INT64_C(6) * 3600);
+        assert_true(all_last(600, sm_clock_wall_s() + VALIDITY * (SM_OCSP_PASS_SLACK - 1) / 100));
+        sm_ocsp_refresh_status(server.api->ocsp_refresh, &status);
+        assert_true(status.lag_s < 300);
+        assert_false(status.alarm);
+    }
+    /* What began in one second is spread over the pass. */
+    int64_t first = INT64_MAX;
+    int64_t last = 0;
+    for (size_t n = 0; n < 600; n++) {
+        struct sm_ocsp_row row;
+        assert_true(get_row(n, SM_OCSP_SHA1, &row));
+        first = row.kept.said.produced_at < first ? row.kept.said.produced_at : first;
+        last = row.kept.said.produced_at > last ? row.kept.said.produced_at : last;
+    }
+    assert_true(last - first > PASS / 3);
+}
+
+static void refresh__replaces_what_is_in_memory(void **state)
+{
+    (void)state;
+    int64_t offset = 0;
+    struct sm_ocsp_kept kept;
+    add_certs(300);
+    (void)work_off();
+    live(&offset, VALIDITY);
+    for (size_t n = 0; n < 300; n++) {
+        assert_true(get_memory(n, &kept));
+        assert_true(kept.said.next_update > sm_clock_wall_s());
+    }
+}
+
+static void refresh__goes_on_after_a_restart(void **state)
+{
+    (void)state;
+    uint64_t wait_ns;
+    add_certs(1000);
+    (void)work_off();
+    /* The first pass counted before there were rows; this one counts them. */
+    sm_clock_set_offset_s(PASS + 5);
+    (void)work_off();
+    assert_int_equal(pass_of().seen, 1001); /* with the responder's own */
+    sm_clock_set_offset_s(2 * PASS + 5);
+    restart(); /* the warm-up takes turns with it */
+    for (int i = 0; i < 20 && pass_of().done; i++) {
+        (void)sm_ocsp_refresh_turn(server.api->ocsp_refresh, &wait_ns);
+    }
+    struct sm_ocsp_pass before = pass_of();
+    assert_false(before.done);
+    assert_int_equal(before.seen, SM_OCSP_STEP_MIN);
+    restart();
+    (void)work_off(); /* not due */
+    assert_int_equal(pass_of().seen, before.seen);
+    int64_t offset = 2 * PASS + 5;
+    live(&offset, PASS / 2);
+    struct sm_ocsp_pass after = pass_of();
+    assert_int_equal(after.started_at, before.started_at);
+    assert_in_range(after.seen, 500, 800);
+}
+
+static void refresh__catches_up_after_downtime(void **state)
+{
+    (void)state;
+    struct sm_ocsp_refresh_status status;
+    add_certs(1000);
+    (void)work_off();
+    sm_clock_set_offset_s(5 * DAY);
+    restart();
+    assert_in_range(work_off(), 1, 20);
+    assert_true(all_last(1000, sm_clock_wall_s() + VALIDITY - 60));
+    sm_ocsp_refresh_status(server.api->ocsp_refresh, &status);
+    assert_false(status.alarm);
+}
+
+static void refresh__bears_a_clock_that_jumps(void **state)
+{
+    (void)state;
+    int64_t offset = 0;
+    struct sm_ocsp_row row;
+    add_certs(300);
+    (void)work_off();
+    offset = 5 * 3600; /* forward */
+    live(&offset, 3600);
+    offset = -INT64_C(5) * 3600; /* and back further: all answers are of a time to come */
+    sm_clock_set_offset_s(offset);
+    (void)work_off();
+    live(&offset, 2 * PASS);
+    for (size_t n = 0; n < 300; n++) {
+        assert_true(get_row(n, SM_OCSP_SHA1, &row));
+        assert_true(row.kept.said.this_update <= sm_clock_wall_s());
+        assert_true(row.kept.said.next_update > sm_clock_wall_s());
+    }
+}
+
+static void refresh__removes_answers_of_the_expired(void **state)
+{
+    (void)state;
+    struct sm_ocsp_row row;
+    add_certs(10);
+    add_cert(100, sm_clock_wall_s() + 3600);
+    (void)work_off();
+    assert_true(get_row(100, SM_OCSP_SHA1, &row));
+    sm_clock_set_offset_s(PASS + 5);
+    (void)work_off();
+    assert_false(get_row(100, SM_OCSP_SHA1, &row));
+    assert_true(get_row(1, SM_OCSP_SHA1, &row));
+}
+
+static void refresh__leaves_what_nobody_can_sign(void **state)
+{
+    (void)state;
+    struct sm_ocsp_row row;
+    struct sm_ocsp_row before;
+    struct sm_ocsp_refresh_status status;
+    sm_diag diag = {.reason = ""};
+    add_certs(10);
+    (void)work_off();
+    sm_clock_set_offset_s(PASS + 5);
+    (void)work_off(); /* it has come by them */
+    assert_true(get_row(1, SM_OCSP_SHA1, &before));
+    sm_clock_set_offset_s(INT64_C(40) * DAY); /* the responders have expired */
+    (void)work_off();
+    assert_true(get_row(1, SM_OCSP_SHA1, &row));
+    assert_int_equal(row.kept.said.produced_at, before.kept.said.produced_at);
+    sm_ocsp_refresh_status(server.api->ocsp_refresh, &status);
+    assert_true(status.unable >= 1);
+    assert_true(status.alarm);
+    const struct sm_admin admin = {server.api, &server.arena, "test", SM_SLICE_NONE, &diag};
+    assert_sm_ok(sm_ca_renew_responders(&admin));
+    (void)work_off();
+    assert_true(all_last(10, sm_clock_wall_s() + VALIDITY - 60));
+    sm_ocsp_refresh_status(server.api->ocsp_refresh, &status);
+    assert_int_equal(status.unable, 0);
+    assert_true(get_row(1, SM_OCSP_SHA1, &row));
+    assert_int_not_equal(row.kept.signer, before.kept.signer);
+}
+
+/* With answers of twelve hours and responders of thirty days, looked after each hour. */
+static void refresh__no_responder_makes_an_answer_short(void **state)
+{
+    (void)state;
+    struct sm_ocsp_row row;
+    sm_diag diag = {.reason = ""};
+    const struct sm_admin admin = {server.api, &server.arena, "test", SM_SLICE_NONE, &diag};
+    add_certs(3);
+    (void)work_off();
+    for (int64_t offset = 0; offset < INT64_C(62) * DAY; offset += 3 * 3600) {
+        sm_clock_set_offset_s(offset);
+        assert_sm_ok(sm_ca_renew_responders(&admin));
+        (void)work_off();
+        for (size_t n = 0; n < 3; n++) {
+            assert_true(get_row(n, SM_OCSP_SHA1, &row));
+            assert_int_equal(row.kept.said.next_update - row.kept.said.produced_at, VALIDITY);
+            assert_true(row.kept.said.next_update > sm_clock_wall_s());
+        }
+    }
+}
+
+static void refresh__warms_memory_after_a_start(void **state)
+{
+    (void)state;
+    struct sm_ocsp_kept kept;
+    add_certs(500);
+    (void)work_off();
+    sm_ocsp_cache_free(&server.api->ocsp_cache);
+    assert_sm_ok(sm_ocsp_cache_new(SM_OCSP_MEMORY_MIN, &server.api->ocsp_cache));
+    assert_false(get_memory(3, &kept));
+    restart();
+    (void)work_off();
+    for (size_t n = 0; n < 500; n++) {
+        assert_true(get_memory(n, &kept));
+    }
+}
+
+/* ---- revocations ---- */
+
+static void revoke(size_t n, const char *token)
+{
+    uint8_t serial[SM_SERIAL_LEN];
+    char hex[2 * SM_SERIAL_LEN + 1];
+    char path[128];
+    const char *answer;
+    serial_of(n, serial);
+    (void)snprintf(path, sizeof(path), "/v1/certificates/%s:revoke",
+                   sm_hex_format(sm_slice_of(serial, sizeof(serial)), hex));
+    unsigned status = sm_api_server_ask(
+        &server, "POST", path, token, "{\"reason\":\"REVOCATION_REASON_KEY_COMPROMISE\"}", &answer);
+    if (status != 200) {
+        print_error("%u %s\n", status, answer);
+    }
+    assert_int_equal(status, 200);
+}
+
+static void assert_revoked(size_t n)
+{
+    struct sm_ocsp_row row;
+    struct sm_ocsp_kept kept;
+    for (int hash = 0; hash < SM_OCSP_HASHES; hash++) {
+        assert_true(get_row(n, (enum sm_ocsp_hash)hash, &row));
+        assert_int_equal(row.kept.said.status, SM_OCSP_REVOKED);
+    }
+    if (get_memory(n, &kept)) {
+        assert_int_equal(kept.said.status, SM_OCSP_REVOKED);
+    }
+}
+
+/* A run in all its orders with a revocation. */
+static void revocation__wins_wherever_it_comes(void **state)
+{
+    (void)state;
+    const char *token = sm_api_server_token(&server, "ra", "[{\"role\":\"ROLE_ADMIN\"}]", 0);
+    add_certs(10);
+    (void)work_off();
+    struct schedule *s = sm_ocsp_schedule_of(server.api->ocsp_refresh, issuing->ca_id,
+                                             issuing->number);
+    assert_non_null(s);
+    for (int when = 0; when < 4; when++) {
+        struct run run;
+        struct row *row;
+        uint8_t room[SM_SERIAL_LEN];
+        uint8_t row_key[SM_OCSP_ROW_KEY_MAX];
+        assert_sm_ok(sm_ocsp_run_begin(&run, server.api->ocsp_refresh, &s->issuer, 10));
+        for (size_t n = 0; n < 10; n++) {
+            struct sm_ocsp_key key = key_of(n, SM_OCSP_SHA1, room);
+            sm_slice k = sm_slice_of(row_key, sm_ocsp_row_key(&key, row_key));
+            struct sm_ocsp_row old;
+            assert_true(get_row(n, SM_OCSP_SHA1, &old));
+            assert_sm_ok(sm_ocsp_run_add(&run, k, &key, &row));
+            row->is_good = old.kept.said.status == SM_OCSP_GOOD;
+        }
+        size_t victim = 2 + (size_t)when;
+        sm_clock_set_offset_s(10 * (when + 1));
+        run.now = sm_clock_wall_s();
+        if (when == 0) {
+            revoke(victim, token);
+        }
+        assert_sm_ok(sm_ocsp_run_read_states(&run));
+        if (when == 1) {
+            revoke(victim, token);
+        }
+        assert_sm_ok(sm_ocsp_run_sign(&run));
+        if (when == 2) {
+            revoke(victim, token);
+        }
+        assert_sm_ok(sm_ocsp_run_write(&run));
+        if (when == 3) {
+            revoke(victim, token);
+        }
+        sm_ocsp_run_end(&run);
+        for (size_t n = 2; n <= victim; n++) {
+            assert_revoked(n);
+        }
+        struct sm_ocsp_row other; /* the rest was not held up */
+        assert_true(get_row(9, SM_OCSP_SHA1, &other));
+        assert_int_equal(other.kept.said.status, SM_OCSP_GOOD);
+        assert_true(other.kept.said.produced_at >= run.now);
+    }
+}
+
+static _Atomic bool stop_revoking;
+static _Atomic size_t revoked;
+
+static void revoke_many(void *ctx)
+{
+    const char *token = ctx;
+    for (size_t n = 0; n < 400 && !atomic_load(&stop_revoking); n++) {
+        revoke(n, token);
+        atomic_store(&revoked, n + 1);
+    }
+}
+
+static void revocation__wins_beside_a_busy_refresh(void **state)
+{
+    (void)state;
+    sm_thread thread;
+    const char *token = sm_api_server_token(&server, "ra", "[{\"role\":\"ROLE_ADMIN\"}]", 0);
+    add_certs(400);
+    (void)work_off();
+    atomic_store(&revoked, 0);
+    atomic_store(&stop_revoking, false);
+    assert_sm_ok(sm_thread_start(&thread, "revoke", revoke_many, (void *)(uintptr_t)token));
+    for (int64_t offset = 0; offset < 30 * PASS && atomic_load(&revoked) < 400;) {
+        offset += PASS + 60;
+        sm_clock_set_offset_s(offset % (20 * DAY));
+        (void)work_off();
+    }
+    atomic_store(&stop_revoking, true);
+    sm_thread_join(&thread);
+    assert_true(atomic_load(&revoked) > 0);
+    for (size_t n = 0; n < atomic_load(&revoked); n++) {
+        assert_revoked(n);
+    }
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(refresh__gives_each_certificate_an_answer),
+        TEST(refresh__an_answer_is_what_its_signature_says),
+        TEST(refresh__is_on_time_for_days),
+        TEST(refresh__replaces_what_is_in_memory),
+        TEST(refresh__goes_on_after_a_restart),
+        TEST(refresh__catches_up_after_downtime),
+        TEST(refresh__bears_a_clock_that_jumps),
+        TEST(refresh__removes_answers_of_the_expired),
+        TEST(refresh__leaves_what_nobody_can_sign),
+        TEST(refresh__no_responder_makes_an_answer_short),
+        TEST(refresh__warms_memory_after_a_start),
+        TEST(revocation__wins_wherever_it_comes),
+        TEST(revocation__wins_beside_a_busy_refresh),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
