@@ -64,6 +64,24 @@ static sm_err repeat(sm_enrolment *e)
     return SM_NO_ERR;
 }
 
+/* The password may be for one subject alone. */
+static sm_err check_subject(sm_enrolment *e, const char *wanted)
+{
+    struct sm_csr *csr = SM_ARENA_NEW(e->arena, struct sm_csr);
+    sm_buf text = sm_buf_init(8192);
+    if (csr == NULL) {
+        return SM_ERR(NO_MEMORY);
+    }
+    SM_TRY(sm_csr_parse(e->csr, csr, &e->diag));
+    sm_err err = sm_name_to_text(csr->subject, &text);
+    if (sm_ok(err) && !sm_slice_equal(sm_buf_slice(&text), sm_slice_str(wanted))) {
+        err = sm_diag_set(&e->diag, SM_ERR(POLICY), "csr.subject",
+                          "the one-time password is for another subject");
+    }
+    sm_buf_deinit(&text);
+    return err;
+}
+
 static sm_err by_otp(sm_enrolment *e, sm_slice name, sm_slice password)
 {
     const struct sm_otp_claim claim = {
@@ -78,7 +96,11 @@ static sm_err by_otp(sm_enrolment *e, sm_slice name, sm_slice password)
     SM_TRY(name_caller(e, "otp", name));
     SM_TRY(
         sm_otp_check(sm_api_of(e->loop), &claim, e->arena, &e->otp, &e->retry_after_s, &e->diag));
-    return e->otp.repeats.len > 0 ? repeat(e) : SM_NO_ERR;
+    if (e->otp.repeats.len > 0) {
+        return repeat(e);
+    }
+    const char *subject = e->otp.record->otp->subject;
+    return subject[0] == '\0' ? SM_NO_ERR : check_subject(e, subject);
 }
 
 static const Sealmill__Config__V1__EnrolmentUser *find_user(const sm_enrolment *e, sm_slice name)

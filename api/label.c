@@ -31,12 +31,6 @@ static const struct word certificates[] = {
     {"none", SM_LABEL_CERT_NONE},
     {NULL, 0},
 };
-static const struct word bindings[] = {
-    {"off", SM_LABEL_BINDING_OFF},
-    {"checked", SM_LABEL_BINDING_CHECKED},
-    {"required", SM_LABEL_BINDING_REQUIRED},
-    {NULL, 0},
-};
 
 /* ---- words ---- */
 
@@ -153,8 +147,6 @@ static sm_err fill(struct sm_label *l, sm_arena *arena, sm_diag *diag)
     SM_TRY(read_one(certificates, m->client_certificates, "enrolment.labels.client_certificates",
                     &word, diag));
     l->certificates = (enum sm_label_certificates)word;
-    SM_TRY(read_one(bindings, m->channel_binding, "enrolment.labels.channel_binding", &word, diag));
-    l->binding = (enum sm_label_binding)word;
     SM_TRY(read_duration(m->expired_grace, "enrolment.labels.expired_grace", &l->expired_grace_s,
                          diag));
     SM_TRY(read_duration(m->renewal_window, "enrolment.labels.renewal_window", &l->renewal_window_s,

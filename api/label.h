@@ -42,14 +42,11 @@ enum sm_label_certificates {
     SM_LABEL_CERT_NONE, /* not looked at */
 };
 
-enum sm_label_binding { SM_LABEL_BINDING_OFF, SM_LABEL_BINDING_CHECKED, SM_LABEL_BINDING_REQUIRED };
-
 struct sm_label {
     const Sealmill__Config__V1__Label *message;
     unsigned operations;
     unsigned auth;
     enum sm_label_certificates certificates;
-    enum sm_label_binding binding;
     int64_t expired_grace_s;
     int64_t renewal_window_s; /* 0: at any time */
     sm_anchors *anchors;      /* of devices' first certificates; NULL: none */

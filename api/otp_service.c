@@ -99,7 +99,6 @@ static sm_err make_record(sm_call *call, const Sealmill__V1__CreateOtpsRequest *
     sealmill__v1__otp__init(o);
     o->entity_id = q->entity_ids[i];
     o->label = q->label;
-    o->profile = q->profile;
     o->subject = q->subject;
     o->created_at = sm_timestamp(arena, sm_clock_wall_s());
     o->expires_at = sm_timestamp(arena, sm_clock_wall_s() + validity);

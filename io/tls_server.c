@@ -32,11 +32,12 @@ struct sm_tls_server {
 static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len,
                    const unsigned char *in, unsigned in_len, void *arg)
 {
-    static const unsigned char both[] = "\x02h2\x08http/1.1";
+    static const unsigned char all[] = "\x02h2\x08http/1.1\x08http/1.0"; /* RFC 7301 6 */
     const sm_tls_server *s = arg;
     (void)ssl;
-    const unsigned char *mine = s->config.no_http2 ? both + 3 : both;
-    unsigned mine_len = s->config.no_http2 ? 9 : 12;
+    const unsigned skipped = s->config.no_http2 ? 3 : 0;
+    const unsigned char *mine = all + skipped;
+    unsigned mine_len = (unsigned)sizeof(all) - 1 - skipped;
     union {
         unsigned char **out;
         const unsigned char **in;

@@ -240,7 +240,7 @@ static sm_err check_enrolment(struct check *c)
         if (!sm_password_hash_is_good(sm_slice_str(e->users[i]->password_hash))) {
             return sm_diag_set(c->diag, SM_ERR(INVALID),
                                config_at("enrolment.users[%zu].password_hash", i).text,
-                               "it is no argon2id hash: sealmill est hash-password makes one");
+                               "it is no argon2id hash: sealmill hash-password makes one");
         }
     }
     if (!c->files) {

@@ -180,6 +180,7 @@ static void reflection__lists_every_service_once(void **state)
                                          "sealmill.v1.CallerService",
                                          "sealmill.v1.CertificateService",
                                          "sealmill.v1.MaintenanceService",
+                                         "sealmill.v1.OtpService",
                                          "sealmill.v1.ProfileService",
                                          "sealmill.v1.SigningService"};
     for (size_t v = 0; v < SM_ARRAY_LEN(versions); v++) {

@@ -9,7 +9,7 @@ import subprocess
 from collections import namedtuple
 
 PAGES = ["README.md"] + sorted(glob.glob("docs/*.md"))
-FOLDERS = ["base", "io", "proto", "store", "sign", "ocsp-cache", "api", "tools", "tests", "bench"]
+FOLDERS = ["base", "io", "proto", "store", "sign", "ocsp-cache", "api", "est-adapter", "tools", "tests", "bench"]
 CLIENT = {"dir", "server", "ca-file", "cert", "key", "token-file", "json"}
 agreed = 0
 

@@ -21,7 +21,7 @@ change() { sed -i "$1" $yaml; ! cmp -s $yaml good.yaml || fail "nothing was chan
 change 's/address: 127.0.0.1:[0-9]*/address: 1.2.3/'
 refused 'line 9: listeners[0].address: "1.2.3" is not an address such as 127.0.0.1:9000'
 change 's/services: \[api\]/services: [apix]/'
-refused 'line 10: listeners[0].services: "apix" is not one of api, public, operations'
+refused 'line 10: listeners[0].services: "apix" is not one of api, public, operations, est'
 change 's,pki/server.pem,pki/none.pem,'
 refused 'line 13: listeners[0].tls.certificates[0].certificate_file: '
 change 's,pki/chain.pem,pki/none.pem,'
@@ -42,7 +42,7 @@ chmod 644 pki/server.key
 refused "others may read or change $dir/ca/pki/server.key: chmod 600 it"
 chmod 600 pki/server.key
 change "s/127.0.0.1:$((base + 2))\$/127.0.0.1:$base/"
-refused "listeners[1].address: 127.0.0.1:$base is listeners[0]'s already"
+refused "listeners[2].address: 127.0.0.1:$base is listeners[0]'s already"
 
 # A port that another program has, the last listener's: one sentence too.
 python3 -c "import socket, time

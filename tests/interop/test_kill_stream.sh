@@ -17,7 +17,7 @@ for round in $(seq $rounds); do
     /usr/bin/python3 "$here/stream_client.py" "$here/../../proto" "$dir/stubs" "$dir/ca/pki" "$SEALMILL_API" "$dir/one.der" 64 \
         >"$dir/serials" 2>"$dir/client" &
     client=$!
-    for _ in $(seq 200); do
+    for _ in $(seq 1200); do
         [ ! -s "$dir/serials" ] || break
         kill -0 "$client" 2>/dev/null || fail "the client ended: $(cat "$dir/client")"
         sleep 0.05
