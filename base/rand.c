@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/random.h>
 
-#define POOL 512 /* one getrandom call pays for some 30 serial numbers */
+#define POOL 2048 /* one getrandom call pays for 64 nonces or 120 serial numbers */
 
 static _Thread_local uint8_t pool[POOL];
 static _Thread_local size_t left;
@@ -43,7 +43,7 @@ static void fill(uint8_t *out, size_t len)
 
 void sm_rand_bytes(void *out, size_t len)
 {
-    if (len > POOL / 4) {
+    if (len > POOL / 16) {
         fill(out, len);
         return;
     }

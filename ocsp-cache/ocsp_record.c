@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ocsp-cache/ocsp_record.h"
 
-#include "gen/sealmill/v1/record.pb-c.h"
-
 #define ROW_VERSION 1
-#define UNPACK_ROOM \
-    8192 /* a message with a signature of the longest kind: more comes from the heap */
 
 static void put_u32(uint8_t *out, uint32_t v)
 {
@@ -45,90 +41,192 @@ bool sm_ocsp_row_key_parse(sm_slice row_key, struct sm_ocsp_key *out)
     return true;
 }
 
+/* ---- the row: an OcspRecord, written and read by hand, since both are done for millions ---- */
+
+/* Fields of OcspRecord. */
+enum field {
+    F_VERSION = 1,
+    F_LAYOUT,
+    F_SIGNER,
+    F_STATUS,
+    F_REASON,
+    F_REVOKED_AT,
+    F_PRODUCED_AT,
+    F_NEXT_UPDATE,
+    F_BACKDATE,
+    F_SIGNATURE,
+    F_NOT_AFTER,
+    F_COUNT,
+};
+/* Protobuf's wire types. */
+#define WIRE_VARINT 0U
+#define WIRE_64 1U
+#define WIRE_BYTES 2U
+#define WIRE_32 5U
+#define VARINT_MAX 10
+#define FIELDS_MAX (F_COUNT * (1 + VARINT_MAX)) /* all but the signature's octets */
+
+static uint8_t *put_varint(uint8_t *at, uint64_t v)
+{
+    for (; v >= 128; v >>= 7) {
+        *at++ = (uint8_t)(v | 128);
+    }
+    *at++ = (uint8_t)v;
+    return at;
+}
+
+/* As proto3 has it, zeros are left out. */
+static uint8_t *put_number(uint8_t *at, enum field field, uint64_t v)
+{
+    if (v == 0) {
+        return at;
+    }
+    *at++ = (uint8_t)((unsigned)field << 3 | WIRE_VARINT);
+    return put_varint(at, v);
+}
+
+static uint8_t *put_signer(uint8_t *at, uint32_t signer)
+{
+    if (signer == 0) {
+        return at;
+    }
+    *at++ = (uint8_t)(F_SIGNER << 3 | WIRE_32);
+    for (int i = 0; i < 4; i++) {
+        *at++ = (uint8_t)(signer >> (8 * i));
+    }
+    return at;
+}
+
 sm_err sm_ocsp_row_pack(const struct sm_ocsp_kept *kept, int64_t not_after, sm_arena *arena,
                         sm_slice *out)
 {
-    Sealmill__Record__V1__OcspRecord r;
-    uint8_t signature[SM_OCSP_SIGNATURE_MAX];
-    sealmill__record__v1__ocsp_record__init(&r);
-    r.version = ROW_VERSION;
-    r.layout = SM_OCSP_LAYOUT;
-    r.signer = kept->signer;
-    r.status = (uint32_t)kept->said.status;
-    r.reason = (uint32_t)(kept->said.reason + 1);
-    r.revoked_at = kept->said.revoked_at;
-    r.produced_at = kept->said.produced_at;
-    r.next_update = kept->said.next_update;
-    r.backdate = (uint32_t)(kept->said.produced_at - kept->said.this_update);
-    r.not_after = not_after;
-    if (kept->signature.len > sizeof(signature)) {
+    const struct sm_ocsp_said *said = &kept->said;
+    if (kept->signature.len > SM_OCSP_SIGNATURE_MAX) {
         return SM_ERR(TOO_LARGE);
     }
-    memcpy(signature, kept->signature.ptr, kept->signature.len); /* protobuf-c's are not const */
-    r.signature.data = signature;
-    r.signature.len = kept->signature.len;
-    size_t size = sealmill__record__v1__ocsp_record__get_packed_size(&r);
-    uint8_t *octets = sm_arena_alloc(arena, size);
+    uint8_t room[FIELDS_MAX];
+    uint8_t *at = put_number(room, F_VERSION, ROW_VERSION);
+    at = put_number(at, F_LAYOUT, SM_OCSP_LAYOUT);
+    at = put_signer(at, kept->signer);
+    at = put_number(at, F_STATUS, (uint64_t)said->status);
+    at = put_number(at, F_REASON, (uint64_t)(said->reason + 1));
+    at = put_number(at, F_REVOKED_AT, (uint64_t)said->revoked_at);
+    at = put_number(at, F_PRODUCED_AT, (uint64_t)said->produced_at);
+    at = put_number(at, F_NEXT_UPDATE, (uint64_t)said->next_update);
+    at = put_number(at, F_BACKDATE, (uint32_t)(said->produced_at - said->this_update));
+    at = put_number(at, F_NOT_AFTER, (uint64_t)not_after);
+    *at++ = (uint8_t)(F_SIGNATURE << 3 | WIRE_BYTES);
+    at = put_varint(at, kept->signature.len);
+    size_t fields = (size_t)(at - room);
+    uint8_t *octets = sm_arena_alloc(arena, fields + kept->signature.len);
     if (octets == NULL) {
         return SM_ERR(NO_MEMORY);
     }
-    *out = sm_slice_of(octets, sealmill__record__v1__ocsp_record__pack(&r, octets));
+    memcpy(octets, room, fields);
+    memcpy(octets + fields, kept->signature.ptr, kept->signature.len);
+    *out = sm_slice_of(octets, fields + kept->signature.len);
     return SM_NO_ERR;
 }
 
-/* protobuf-c's memory out of an array: a row is read on the way to an answer. */
-struct room {
-    size_t used;
-    _Alignas(16) uint8_t octets[UNPACK_ROOM];
+/* ---- reading ---- */
+
+struct cursor {
+    const uint8_t *at;
+    const uint8_t *end;
+    bool bad;
 };
 
-static void *room_alloc(void *ctx, size_t size)
+static uint64_t get_varint(struct cursor *c)
 {
-    struct room *room = ctx;
-    size_t at = (room->used + 15) / 16 * 16;
-    if (at > UNPACK_ROOM || size > UNPACK_ROOM - at) {
-        return NULL;
+    uint64_t v = 0;
+    for (unsigned shift = 0; c->at < c->end && shift < 7 * VARINT_MAX; shift += 7) {
+        uint8_t octet = *c->at++;
+        v |= (uint64_t)(octet & 127U) << shift;
+        if (octet < 128) {
+            return v;
+        }
     }
-    room->used = at + size;
-    return room->octets + at;
+    c->bad = true;
+    return 0;
 }
 
-static void room_free(void *ctx, void *ptr)
+static sm_slice get_octets(struct cursor *c, uint64_t len)
 {
-    (void)ctx;
-    (void)ptr;
+    if (c->bad || len > (uint64_t)(c->end - c->at)) {
+        c->bad = true;
+        return SM_SLICE_NONE;
+    }
+    sm_slice s = sm_slice_of(c->at, (size_t)len);
+    c->at += len;
+    return s;
 }
 
-static sm_err read_fields(const Sealmill__Record__V1__OcspRecord *r, struct sm_ocsp_row *out)
+static uint64_t get_little(sm_slice s)
 {
-    if (r->version != ROW_VERSION || r->layout != SM_OCSP_LAYOUT || r->status > SM_OCSP_UNKNOWN ||
-        r->reason > 11 || r->signature.len == 0 || r->signature.len > SM_OCSP_SIGNATURE_MAX) {
-        return SM_ERR(CORRUPT);
+    uint64_t v = 0;
+    for (size_t i = s.len; i-- > 0;) {
+        v = v << 8 | s.ptr[i];
     }
-    out->kept.said = (struct sm_ocsp_said){
-        .status = (enum sm_ocsp_status)r->status,
-        .reason = (int)r->reason - 1,
-        .revoked_at = r->revoked_at,
-        .produced_at = r->produced_at,
-        .this_update = r->produced_at - (int64_t)r->backdate,
-        .next_update = r->next_update,
-    };
-    out->kept.signer = r->signer;
-    memcpy(out->signature, r->signature.data, r->signature.len);
-    out->kept.signature = sm_slice_of(out->signature, r->signature.len);
-    return SM_NO_ERR;
+    return v;
+}
+
+/* Fields that we do not know are passed over; the last one of a number counts. */
+static bool get_fields(sm_slice row, uint64_t numbers[F_COUNT], sm_slice *signature)
+{
+    struct cursor c = {row.ptr, row.ptr + row.len, false};
+    while (c.at < c.end && !c.bad) {
+        uint64_t tag = get_varint(&c);
+        uint64_t field = tag >> 3;
+        uint64_t number = 0;
+        sm_slice octets = SM_SLICE_NONE;
+        switch (tag & 7) {
+        case WIRE_VARINT:
+            number = get_varint(&c);
+            break;
+        case WIRE_64:
+            number = get_little(get_octets(&c, 8));
+            break;
+        case WIRE_BYTES:
+            octets = get_octets(&c, get_varint(&c));
+            break;
+        case WIRE_32:
+            number = get_little(get_octets(&c, 4));
+            break;
+        default:
+            c.bad = true;
+        }
+        if (field == F_SIGNATURE) {
+            *signature = octets;
+        } else if (field > 0 && field < F_COUNT) {
+            numbers[field] = number;
+        }
+    }
+    return !c.bad;
 }
 
 sm_err sm_ocsp_row_unpack(sm_slice row, struct sm_ocsp_row *out)
 {
-    struct room room;
-    room.used = 0;
-    ProtobufCAllocator allocator = {room_alloc, room_free, &room};
-    Sealmill__Record__V1__OcspRecord *r = sealmill__record__v1__ocsp_record__unpack(
-        &allocator, row.len, row.ptr);
-    if (r == NULL) {
+    uint64_t f[F_COUNT] = {0};
+    sm_slice signature = SM_SLICE_NONE;
+    if (!get_fields(row, f, &signature)) {
         return SM_ERR(CORRUPT);
     }
-    out->not_after = r->not_after;
-    return read_fields(r, out);
+    out->not_after = (int64_t)f[F_NOT_AFTER];
+    if (f[F_VERSION] != ROW_VERSION || f[F_LAYOUT] != SM_OCSP_LAYOUT ||
+        f[F_STATUS] > SM_OCSP_UNKNOWN || f[F_REASON] > 11 || signature.len == 0 ||
+        signature.len > SM_OCSP_SIGNATURE_MAX) {
+        return SM_ERR(CORRUPT);
+    }
+    out->kept.said = (struct sm_ocsp_said){
+        .status = (enum sm_ocsp_status)f[F_STATUS],
+        .reason = (int)f[F_REASON] - 1,
+        .revoked_at = (int64_t)f[F_REVOKED_AT],
+        .produced_at = (int64_t)f[F_PRODUCED_AT],
+        .this_update = (int64_t)(f[F_PRODUCED_AT] - (uint32_t)f[F_BACKDATE]),
+        .next_update = (int64_t)f[F_NEXT_UPDATE],
+    };
+    out->kept.signer = (uint32_t)f[F_SIGNER];
+    memcpy(out->signature, signature.ptr, signature.len);
+    out->kept.signature = sm_slice_of(out->signature, signature.len);
+    return SM_NO_ERR;
 }

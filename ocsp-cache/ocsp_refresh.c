@@ -7,9 +7,8 @@
 
 #include <time.h>
 
-#define TURN_NS SM_NS_PER_S              /* it looks at the clock that often, which may jump */
-#define KEEP_PLACE_NS (60 * SM_NS_PER_S) /* of a place that nothing was signed at */
-#define SCHEDULES_MAX 100000             /* CAs and their generations, far above what a world has */
+#define TURN_NS SM_NS_PER_S  /* it looks at the clock that often, which may jump */
+#define SCHEDULES_MAX 100000 /* CAs and their generations, far above what a world has */
 
 /* ---- metrics ---- */
 

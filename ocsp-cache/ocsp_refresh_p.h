@@ -21,13 +21,16 @@
 #include <stdatomic.h>
 
 #define RUN_BYTES \
-    (16U << 20)             /* of a run: RSA-4096 answers are 1 KB each with what belongs to them */
-#define RUN_ROW_BYTES 512   /* of a row's copies, without its signature's two */
-#define RUN_SEEN_MAX 65536  /* rows looked at in a run that finds little to sign */
-#define RUN_BLOCK 256       /* signatures made at a time: the batcher's turn */
-#define RUN_WRITE_ROWS 1024 /* in one write through the memtable: 2 ms of the commit lane */
+    (16U << 20)            /* of a run: RSA-4096 answers are 1 KB each with what belongs to them */
+#define RUN_ROW_BYTES 512  /* of a row's copies, without its signature's two */
+#define RUN_SEEN_MAX 65536 /* rows looked at in a run that finds little to sign */
+#define RUN_BLOCK 64       /* signatures made at a time: their jobs stay in the nearest cache */
+#define RUN_BLOCK_BYTES (2U << 20) /* its jobs, and its signatures of the longest kind */
+#define RUN_WRITE_ROWS 1024        /* in one write through the memtable: 2 ms of the commit lane */
 #define RUN_WRITE_BYTES (1U << 20)
-#define RUN_TABLE_ROWS 2048             /* from here on a run becomes a table of the store's */
+#define RUN_TABLE_ROWS 2048 /* from here on a run becomes a table of the store's */
+#define RUN_KEEP_PLACE_NS \
+    (5 * SM_NS_PER_S)                   /* rows of that time are looked at again after a crash */
 #define RUN_RETRY_NS (10 * SM_NS_PER_S) /* after signing or writing failed */
 
 struct schedule {

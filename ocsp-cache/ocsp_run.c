@@ -20,7 +20,7 @@ sm_err sm_ocsp_run_begin(struct run *run, sm_ocsp_refresh *r,
                         .signer = sm_ocsp_refresh_signer(issuer, now),
                         .now = now,
                         .room = rows};
-    sm_arena_init(&run->arena, RUN_BYTES + rows * sizeof(*run->rows));
+    sm_arena_init(&run->arena, RUN_BYTES + RUN_BLOCK_BYTES + rows * sizeof(*run->rows));
     run->rows = sm_arena_alloc(&run->arena, rows * sizeof(*run->rows));
     return run->rows == NULL ? SM_ERR(NO_MEMORY) : SM_NO_ERR;
 }
@@ -182,8 +182,9 @@ static bool take_row(struct reading *reading, sm_slice row_key, const struct sm_
                      sm_slice value)
 {
     struct run *run = reading->run;
-    struct sm_ocsp_row was = {.not_after = 0};
+    struct sm_ocsp_row was;
     struct row *row;
+    was.not_after = 0;
     bool readable = sm_ok(sm_ocsp_row_unpack(value, &was));
     enum row_what what = judge(run, &was, readable);
     if (what != ROW_LEAVE) {
@@ -290,5 +291,7 @@ void sm_ocsp_refresh_step(sm_ocsp_refresh *r, struct schedule *s, bool behind)
     s->next_update = reading.next_update;
     sm_ocsp_pass_advance(&s->pass, reading.seen, sm_slice_of(reading.last, reading.last_len),
                          !reading.more);
-    sm_ocsp_refresh_keep_place(r, s);
+    if (!reading.more || sm_clock_mono_ns() - s->kept_ns > RUN_KEEP_PLACE_NS) {
+        sm_ocsp_refresh_keep_place(r, s);
+    }
 }

@@ -2,7 +2,6 @@
 /* A run signed in batches, and written back unless a status has changed meanwhile. */
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/mem.h"
 #include "ocsp-cache/ocsp_refresh_p.h"
 
 /* ---- signing ---- */
@@ -11,7 +10,6 @@ struct signing {
     sm_crypt_job job;
     struct block *block;
     struct row *row;
-    uint8_t signature[SM_SIGNATURE_MAX];
 };
 
 struct block {
@@ -19,6 +17,8 @@ struct block {
     size_t done;
     size_t count;
     sm_buf data;
+    uint8_t *signatures; /* `room` octets each */
+    size_t room;
     struct signing jobs[RUN_BLOCK];
 };
 
@@ -55,8 +55,8 @@ static sm_err start(struct block *b, struct signing *s)
                             .alg = run->signer->alg,
                             .message = sm_slice_of(b->data.ptr + begin, b->data.len - begin),
                             .key = run->signer->key,
-                            .out = s->signature,
-                            .out_room = sizeof(s->signature),
+                            .out = b->signatures + (size_t)(s - b->jobs) * b->room,
+                            .out_room = b->room,
                             .done = on_signed};
     SM_TRY(sm_batcher_submit(run->refresh->batcher, &s->job));
     run->refresh->left++;
@@ -112,13 +112,17 @@ static size_t gather(struct block *b, size_t at)
 
 sm_err sm_ocsp_run_sign(struct run *run)
 {
-    struct block *b = sm_malloc(sizeof(*b));
-    sm_err err = b == NULL ? SM_ERR(NO_MEMORY) : SM_NO_ERR;
-    if (b == NULL) {
+    size_t room = sm_sig_size_max(run->signer->alg, run->signer->type);
+    struct block *b = sm_arena_alloc(&run->arena, sizeof(*b));
+    uint8_t *signatures = sm_arena_alloc(&run->arena, RUN_BLOCK * room);
+    sm_err err = SM_NO_ERR;
+    if (b == NULL || signatures == NULL) {
         run->count = 0;
-        return err;
+        return SM_ERR(NO_MEMORY);
     }
     b->run = run;
+    b->signatures = signatures;
+    b->room = room;
     b->data = sm_buf_init((size_t)RUN_BLOCK *
                           (SM_OCSP_DATA_MAX - SM_OCSP_RESPONDER_MAX + run->signer->responder.len));
     for (size_t at = 0; at < run->count && sm_ok(err);) {
@@ -129,7 +133,6 @@ sm_err sm_ocsp_run_sign(struct run *run)
         }
     }
     sm_buf_deinit(&b->data);
-    sm_free(b);
     return err;
 }
 

@@ -7,6 +7,8 @@
 #include "sign/oids.h"
 
 #define TIME_LEN 17 /* GeneralizedTime with its header */
+#define LAST_S \
+    INT64_C(253402300799) /* the last second that it can say; none of ours is before 1970 */
 
 /* Writes forward into memory that was reserved: every length is known before its content. */
 struct out {
@@ -44,18 +46,42 @@ static void put_two(struct out *o, int v)
     *o->at++ = (uint8_t)('0' + v % 10);
 }
 
+#define DAY_S 86400
+#define DATE_LEN 8
+
+/* The dates of two days, as text: nearly all times of answers are of today or tomorrow, and finding the date is what a
+ * time costs. */
+struct date {
+    int64_t day; /* + 1, since 1970; 0: none */
+    uint8_t text[DATE_LEN];
+};
+static _Thread_local struct date dates[2];
+
+static const struct date *date_of(int64_t day)
+{
+    struct date *d = &dates[day & 1];
+    if (d->day != day + 1) {
+        struct sm_civil c;
+        struct out o = {d->text};
+        sm_civil_from_unix(day * DAY_S, &c);
+        put_two(&o, c.year / 100);
+        put_two(&o, c.year % 100);
+        put_two(&o, c.month);
+        put_two(&o, c.day);
+        d->day = day + 1;
+    }
+    return d;
+}
+
 static void put_time(struct out *o, int64_t unix_s)
 {
-    struct sm_civil c;
-    sm_civil_from_unix(unix_s, &c);
+    int64_t s = unix_s < 0 ? 0 : unix_s > LAST_S ? LAST_S : unix_s;
+    int in_day = (int)(s % DAY_S);
     put_header(o, SM_DER_GENERALIZED_TIME, TIME_LEN - 2);
-    put_two(o, c.year / 100);
-    put_two(o, c.year % 100);
-    put_two(o, c.month);
-    put_two(o, c.day);
-    put_two(o, c.hour);
-    put_two(o, c.minute);
-    put_two(o, c.second);
+    put(o, sm_slice_of(date_of(s / DAY_S)->text, DATE_LEN));
+    put_two(o, in_day / 3600);
+    put_two(o, in_day / 60 % 60);
+    put_two(o, in_day % 60);
     *o->at++ = 'Z';
 }
 

@@ -20,6 +20,8 @@ struct sm_batcher {
     struct sm_batch_metrics metrics;
     size_t in_pool;
     bool running;
+    uint64_t stamp_ns; /* when the last jobs came, for `stamp_left` more of them in this turn */
+    unsigned stamp_left;
 };
 
 sm_err sm_batcher_new(const struct sm_batcher_config *config, sm_batcher **out)
@@ -86,6 +88,17 @@ void sm_batcher_return(sm_crypt_job *job)
     sm_mailbox_post(job->batcher->config.home, &job->msg);
 }
 
+/* The clock is asked for the first of a few jobs that come together. */
+static uint64_t stamp(sm_batcher *b)
+{
+    if (b->stamp_left == 0) {
+        b->stamp_ns = sm_clock_mono_ns();
+        b->stamp_left = SM_BACKEND_LANES;
+    }
+    b->stamp_left--;
+    return b->stamp_ns;
+}
+
 /* To whoever makes it: tokens, the pool, or this loop at the turn's end. */
 static sm_err start(sm_batcher *b, sm_crypt_job *job)
 {
@@ -149,7 +162,7 @@ sm_err sm_batcher_submit(sm_batcher *b, sm_crypt_job *job)
     }
     job->batcher = b;
     job->type = type;
-    job->submitted_ns = sm_clock_mono_ns();
+    job->submitted_ns = stamp(b);
     job->cancelled = false;
     job->err = SM_NO_ERR;
     job->out_len = 0;
@@ -206,6 +219,7 @@ bool sm_batcher_run(sm_batcher *b)
     size_t ran = 0;
     struct sm_lane *lane;
     b->running = true;
+    b->stamp_left = 0;
     while (ran < SM_BATCH_RUN_MAX && now - begin < SM_BATCH_RUN_NS &&
            (lane = sm_lanes_pick(&b->lanes)) != NULL) {
         sm_crypt_job *jobs[SM_BACKEND_LANES];
@@ -219,6 +233,7 @@ bool sm_batcher_run(sm_batcher *b)
         now = sm_clock_mono_ns();
     }
     b->running = false;
+    b->stamp_left = 0;
     if (b->lanes.waiting > 0) {
         b->config.schedule(b->config.ctx);
         return true;

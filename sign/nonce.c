@@ -5,18 +5,33 @@
 #include "base/rand.h"
 #include "sign/sha.h"
 
+#include <pthread.h>
+
 struct drbg {
     enum sm_digest hash;
     size_t size;
-    uint8_t k[SM_DIGEST_MAX];
+    struct sm_hmac
+        keyed; /* HMAC_K, its key's two blocks done: each key is used two or three times */
     uint8_t v[SM_DIGEST_MAX];
 };
+
+/* HMAC under the first K, all zeros. */
+static struct sm_hmac zero_keyed[SM_SHA512 + 1];
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void make_zero_keyed(void)
+{
+    static const uint8_t zeros[SM_DIGEST_MAX];
+    static const enum sm_digest all[] = {SM_SHA256, SM_SHA384, SM_SHA512};
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        sm_hmac_begin(&zero_keyed[all[i]], all[i], zeros);
+    }
+}
 
 /* V = HMAC_K(V) */
 static void step(struct drbg *d)
 {
-    struct sm_hmac h;
-    sm_hmac_begin(&h, d->hash, d->k);
+    struct sm_hmac h = d->keyed;
     sm_hmac_add(&h, d->v, d->size);
     sm_hmac_end(&h, d->v);
 }
@@ -24,14 +39,16 @@ static void step(struct drbg *d)
 /* K = HMAC_K(V || tag || x || h || extra), V = HMAC_K(V) */
 static void mix(struct drbg *d, uint8_t tag, sm_slice x, sm_slice digest, sm_slice extra)
 {
-    struct sm_hmac h;
-    sm_hmac_begin(&h, d->hash, d->k);
+    uint8_t k[SM_DIGEST_MAX];
+    struct sm_hmac h = d->keyed;
     sm_hmac_add(&h, d->v, d->size);
     sm_hmac_add(&h, &tag, 1);
     sm_hmac_add(&h, x.ptr, x.len);
     sm_hmac_add(&h, digest.ptr, digest.len);
     sm_hmac_add(&h, extra.ptr, extra.len);
-    sm_hmac_end(&h, d->k);
+    sm_hmac_end(&h, k);
+    sm_hmac_begin(&d->keyed, d->hash, k);
+    sm_wipe(k, sizeof(k));
     step(d);
 }
 
@@ -40,20 +57,40 @@ static void leftmost(unsigned bits, size_t len, const uint8_t *in, uint8_t *out)
 {
     unsigned shift = (unsigned)(len * 8) - bits;
     uint8_t carry = 0;
+    if (shift == 0) {
+        memcpy(out, in, len);
+        return;
+    }
     for (size_t i = 0; i < len; i++) {
         uint8_t octet = in[i];
         out[i] = (uint8_t)(carry | octet >> shift);
-        carry = (uint8_t)((unsigned)octet << (8 - shift)); /* nothing when shift is 0 */
+        carry = (uint8_t)((unsigned)octet << (8 - shift));
     }
+}
+
+static uint64_t load(const uint8_t *octets)
+{
+    uint64_t v;
+    memcpy(&v, octets, sizeof(v));
+    return __builtin_bswap64(v);
 }
 
 /* a - b into `out`; returns the borrow. In time that depends on `len` alone. */
 static unsigned subtract(const uint8_t *a, const uint8_t *b, uint8_t *out, size_t len)
 {
     unsigned borrow = 0;
-    for (size_t i = len; i-- > 0;) {
-        unsigned d = (unsigned)a[i] - b[i] - borrow;
-        out[i] = (uint8_t)d;
+    size_t i = len;
+    for (; i >= sizeof(uint64_t); i -= sizeof(uint64_t)) {
+        uint64_t x = load(a + i - sizeof(x));
+        uint64_t y = load(b + i - sizeof(y));
+        unsigned __int128 d = (unsigned __int128)x - y - borrow;
+        x = __builtin_bswap64((uint64_t)d);
+        memcpy(out + i - sizeof(x), &x, sizeof(x));
+        borrow = (unsigned)(d >> 64) & 1;
+    }
+    for (; i > 0; i--) {
+        unsigned d = (unsigned)a[i - 1] - b[i - 1] - borrow;
+        out[i - 1] = (uint8_t)d;
         borrow = d >> 8 & 1;
     }
     return borrow;
@@ -104,6 +141,8 @@ void sm_nonce_make(const struct sm_curve *curve, enum sm_digest hash, const uint
 {
     struct drbg d = {.hash = hash, .size = sm_digest_size(hash)};
     uint8_t h1[SM_CURVE_OCTETS];
+    (void)pthread_once(&once, make_zero_keyed);
+    d.keyed = zero_keyed[hash];
     sm_curve_digest(curve, digest, h1);
     sm_slice x = sm_slice_of(secret, curve->octets);
     memset(d.v, 1, d.size);

@@ -68,9 +68,11 @@ static sm_err rocks_try_get(void *backend, enum sm_store_family family, sm_slice
     if (!sm_gate_try_enter(&d->gate)) {
         return SM_ERR(EXHAUSTED); /* it is being opened again */
     }
+    size_t before = out->len;
     sm_err err = get_with(d, r->read_memory, family, key, out);
     sm_gate_leave(&d->gate);
-    return err;
+    /* Of a table whose file is not open RocksDB says without disk that it has the key, with an empty value. */
+    return sm_ok(err) && out->len == before ? SM_ERR(EXHAUSTED) : err;
 }
 
 /* ---- batches: on their lane's thread, which alone opens and closes their database ---- */

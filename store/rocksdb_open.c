@@ -82,7 +82,9 @@ static rocksdb_options_t *family_options(enum sm_store_family family,
     rocksdb_options_t *o = rocksdb_options_create();
     rocksdb_options_set_write_buffer_size(o, write_buffer(config));
     rocksdb_options_set_arena_block_size(o, ARENA_BLOCK);
-    rocksdb_options_set_compression(o, rocksdb_lz4_compression);
+    /* An answer is a signature and times: nothing to compress, and it is read on the way to a client. */
+    rocksdb_options_set_compression(o, family == SM_FAMILY_OCSP ? rocksdb_no_compression
+                                                                : rocksdb_lz4_compression);
     rocksdb_options_set_level_compaction_dynamic_level_bytes(o, 1);
     rocksdb_block_based_table_options_t *table = table_options(family, cache);
     rocksdb_options_set_block_based_table_factory(o, table);
