@@ -153,10 +153,17 @@ static sm_err write_responder(bool by_name, sm_slice subject, const struct sm_pu
     return err;
 }
 
-static sm_err signer_id(sm_slice cert, uint32_t *out)
+/* Of all that its answers have of it: one that was signed under another name would not verify. */
+static sm_err signer_id(sm_slice responder, sm_slice cert, uint32_t *out)
 {
     uint8_t digest[SM_DIGEST_MAX];
-    SM_TRY(sm_digest_compute(SM_SHA256, cert, digest));
+    sm_buf both = sm_buf_init(responder.len + cert.len);
+    sm_buf_put(&both, responder);
+    sm_buf_put(&both, cert);
+    sm_err err = sm_buf_err(&both);
+    err = sm_ok(err) ? sm_digest_compute(SM_SHA256, sm_buf_slice(&both), digest) : err;
+    sm_buf_deinit(&both);
+    SM_TRY(err);
     *out = (uint32_t)digest[0] << 24 | (uint32_t)digest[1] << 16 | (uint32_t)digest[2] << 8 |
            digest[3];
     return SM_NO_ERR;
@@ -170,8 +177,8 @@ static sm_err add_signer(struct sm_ocsp_responder *r, const struct sm_cert *cert
     struct sm_public_key public_key;
     sm_diag diag = {.reason = ""};
     SM_TRY(sm_public_key_parse(cert->spki, &public_key, &diag));
-    SM_TRY(signer_id(cert->der, &s->id));
     SM_TRY(write_responder(r->rules.by_name, cert->subject, &public_key, arena, &s->responder));
+    SM_TRY(signer_id(s->responder, cert->der, &s->id));
     s->type = public_key.type;
     s->alg = sm_sig_alg_for(s->type, SM_DIGEST_NONE, false);
     s->certificate = own ? SM_SLICE_NONE : cert->der;

@@ -30,7 +30,7 @@
 
 /* Who signs answers. Immutable; its slices live as long as it does. */
 struct sm_ocsp_signer {
-    uint32_t id;           /* the first octets of SHA-256 over its certificate */
+    uint32_t id;           /* the first octets of SHA-256 over `responder` and its certificate */
     enum sm_sig_alg alg;   /* of its signatures */
     enum sm_key_type type; /* of its key */
     sm_slice responder;    /* ResponderID, DER */
