@@ -159,6 +159,17 @@ sm_err sm_api_new(const struct sm_api_config *config, sm_api **out, sm_diag *dia
     return SM_NO_ERR;
 }
 
+sm_err sm_api_start_crls(sm_api *api, const char *folder, sm_diag *diag)
+{
+    SM_TRY(sm_crls_new(api, folder, &api->crls, diag));
+    return sm_crls_start(api->crls);
+}
+
+void sm_api_stop_crls(sm_api *api)
+{
+    sm_crls_free(&api->crls);
+}
+
 static void forget_signing(sm_msg *msg)
 {
     (void)msg;
@@ -172,6 +183,7 @@ void sm_api_free(sm_api **out)
         return;
     }
     *out = NULL;
+    sm_crls_free(&api->crls);
     sm_ocsp_refresh_free(&api->ocsp_refresh);
     for (unsigned i = 0; i < api->service_count; i++) {
         sm_msg last = {.run = forget_signing};

@@ -42,6 +42,10 @@ struct sm_api_config {
 /* Loads CAs, profiles, tokens from the store. Errors: those of loading; diag says which. Given. */
 SM_FALLIBLE sm_api_new(const struct sm_api_config *config, sm_api **out, sm_diag *diag);
 void sm_api_free(sm_api **api);
+/* Begins to make CRLs, in `folder`, on a thread of its own. Errors: DISK, OS, NO_MEMORY. */
+SM_FALLIBLE sm_api_start_crls(sm_api *api, const char *folder, sm_diag *diag);
+/* It makes no more: before the store closes. */
+void sm_api_stop_crls(sm_api *api);
 /* Reads the configuration's parts again (profiles, client certificates). `config` is borrowed
  * for life, the old one until no request uses it. */
 SM_FALLIBLE sm_api_reload(sm_api *api, const Sealmill__Config__V1__Config *config, sm_diag *diag);

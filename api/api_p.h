@@ -10,6 +10,7 @@
 #pragma once
 
 #include "api/api.h"
+#include "api/crl.h"
 #include "api/world.h"
 #include "base/lockout.h"
 #include "ocsp-cache/ocsp_refresh.h"
@@ -30,6 +31,7 @@ struct sm_api {
     _Atomic uint64_t state_changes; /* revocations, holds and releases that became durable */
     sm_ocsp_cache *ocsp_cache;
     sm_ocsp_refresh *ocsp_refresh; /* NULL: not started */
+    sm_crls *crls;                 /* NULL: none are made */
     sm_lockout lockout;            /* of who guesses passwords */
     sm_rate refusals;              /* audit records of refused calls */
     sm_worker services[SERVICE_THREADS_MAX];

@@ -153,10 +153,10 @@ sm_err sm_ca_published(const sm_world *world, sm_slice file, sm_buf *out, sm_sli
 
 /* ---- URLs ---- */
 
-const char *sm_ca_generation_url(const char *url, const char *ca, uint32_t generation,
-                                 sm_arena *arena)
+static const char *number_url(const char *url, const char *folder, const char *ending,
+                              const char *ca, uint32_t generation, sm_arena *arena)
 {
-    char *own = sm_arena_printf(arena, "/ca/%s.cer", ca);
+    char *own = sm_arena_printf(arena, "/%s/%s.%s", folder, ca, ending);
     if (own == NULL) {
         return NULL;
     }
@@ -165,5 +165,18 @@ const char *sm_ca_generation_url(const char *url, const char *ca, uint32_t gener
     if (len < own_len || strcmp(url + len - own_len, own) != 0) {
         return url;
     }
-    return sm_arena_printf(arena, "%.*s/ca/%s.%u.cer", (int)(len - own_len), url, ca, generation);
+    return sm_arena_printf(arena, "%.*s/%s/%s.%u.%s", (int)(len - own_len), url, folder, ca,
+                           generation, ending);
+}
+
+const char *sm_ca_generation_url(const char *url, const char *ca, uint32_t generation,
+                                 sm_arena *arena)
+{
+    return number_url(url, "ca", "cer", ca, generation, arena);
+}
+
+const char *sm_crl_generation_url(const char *url, const char *ca, uint32_t generation,
+                                  sm_arena *arena)
+{
+    return number_url(url, "crl", "crl", ca, generation, arena);
 }

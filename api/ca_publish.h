@@ -40,3 +40,6 @@ SM_FALLIBLE sm_ca_bundle(const sm_world *world, const struct sm_ca *ca, bool wit
  * Others are as they were. NULL without memory. */
 const char *sm_ca_generation_url(const char *url, const char *ca, uint32_t generation,
                                  sm_arena *arena);
+/* The same for one that ends in /crl/NAME.crl: a certificate is on its generation's CRL. */
+const char *sm_crl_generation_url(const char *url, const char *ca, uint32_t generation,
+                                  sm_arena *arena);

@@ -88,6 +88,17 @@ static void sign_answers(const struct transition *t, const Sealmill__Record__V1_
     sm_ocsp_change_sign_now(out);
 }
 
+/* What CRLs say of it. */
+static sm_err note_for_crls(const struct transition *t,
+                            const Sealmill__Record__V1__StateRecord *state,
+                            struct sm_store_put *out)
+{
+    bool valid = state->state == SEALMILL__V1__CERTIFICATE_STATE__CERTIFICATE_STATE_VALID;
+    const struct sm_crl_entry entry = {valid ? SM_CRL_RELEASED : SM_CRL_REVOKED, (int)state->reason,
+                                       state->changed_at, state->invalidity_date, t->not_after};
+    return sm_crl_entry_put(t->ca_id, t->generation, t->serial, &entry, &t->call->arena, out);
+}
+
 /* Writes the new state if the old one still stands. */
 static sm_err write_state(struct transition *t, const Sealmill__Record__V1__StateRecord *state,
                           uint32_t kind, const char *action)
@@ -114,10 +125,12 @@ static sm_err write_state(struct transition *t, const Sealmill__Record__V1__Stat
     if (ocsp == NULL) {
         return SM_ERR(NO_MEMORY);
     }
+    struct sm_store_put entry;
+    SM_TRY(note_for_crls(t, state, &entry));
     sign_answers(t, state, ocsp);
     SM_TRY(sm_ocsp_change_puts(ocsp));
-    const struct sm_store_put puts[1 + SM_OCSP_HASHES] = {
-        {SM_PUT, SM_FAMILY_STATE, t->serial, value}, ocsp->puts[0], ocsp->puts[1]};
+    const struct sm_store_put puts[2 + SM_OCSP_HASHES] = {
+        {SM_PUT, SM_FAMILY_STATE, t->serial, value}, entry, ocsp->puts[0], ocsp->puts[1]};
     sm_store_write op = {.conds = &cond,
                          .cond_count = 1,
                          .puts = puts,

@@ -113,6 +113,12 @@ sm_err sm_issue_ocsp_puts(sm_issue *issue)
         SM_TRY(sm_ocsp_presign_put(&o->first, &issue->puts[issue->write.put_count++]));
     }
     if (o->has_old) {
+        const struct sm_renewed *old = issue->renewed;
+        const struct sm_crl_entry entry = {
+            SM_CRL_REVOKED, SEALMILL__V1__REVOCATION_REASON__REVOCATION_REASON_SUPERSEDED,
+            issue->revoked_at, 0, old->cert->not_after};
+        SM_TRY(sm_crl_entry_put(old->ca_id, old->generation, old->serial, &entry, issue->arena,
+                                &issue->puts[issue->write.put_count++]));
         o->old.is_signed = is_signed(o->old.answers);
         SM_TRY(sm_ocsp_change_puts(&o->old));
         for (int i = 0; i < SM_OCSP_HASHES; i++) {

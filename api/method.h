@@ -33,5 +33,7 @@ extern const struct sm_method sm_maintenance_methods[];
 extern const size_t sm_maintenance_method_count;
 extern const struct sm_method sm_signing_methods[];
 extern const size_t sm_signing_method_count;
+extern const struct sm_method sm_crl_methods[];
+extern const size_t sm_crl_method_count;
 extern const struct sm_method sm_otp_methods[];
 extern const size_t sm_otp_method_count;

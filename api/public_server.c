@@ -3,6 +3,7 @@
 
 #include "api/api_p.h"
 #include "api/ca_publish.h"
+#include "api/crl_server.h"
 #include "api/health.h"
 #include "api/ocsp_schedule.h"
 #include "api/ocsp_server.h"
@@ -49,6 +50,10 @@ bool sm_public_serve(sm_api_loop *loop, sm_http_exchange *x)
     sm_slice path = sm_http_path(x);
     if (sm_slice_equal(path, SM_LIT("/ocsp")) || sm_slice_starts_with(path, SM_LIT("/ocsp/"))) {
         sm_ocsp_serve(loop, x, sm_slice_from(path, 6));
+        return true;
+    }
+    if (sm_slice_starts_with(path, SM_LIT("/crl/")) && is_get(x)) {
+        sm_crl_serve(loop, x, sm_slice_from(path, 5));
         return true;
     }
     if (sm_slice_starts_with(path, SM_LIT("/ca/")) && is_get(x)) {

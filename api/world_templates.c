@@ -34,12 +34,29 @@ static sm_err write_aia(sm_buf *out, const struct sm_ca *ca, const Sealmill__V1_
     return sm_ext_aia(out, ocsp, m->n_ocsp_urls, issuers, m->n_ca_issuer_urls);
 }
 
+/* The same for cRLDistributionPoints. */
+static sm_err write_crl_dp(sm_buf *out, const struct sm_ca *ca, const Sealmill__V1__Profile *m,
+                           sm_arena *arena)
+{
+    sm_slice urls[SM_PROFILE_URLS_MAX];
+    for (size_t i = 0; i < m->n_crl_urls; i++) {
+        const char *url = sm_crl_generation_url(m->crl_urls[i], ca->name, sm_ca_current(ca)->number,
+                                                arena);
+        if (url == NULL) {
+            return SM_ERR(NO_MEMORY);
+        }
+        urls[i] = sm_slice_str(url);
+    }
+    return sm_ext_crl_dp(out, urls, m->n_crl_urls);
+}
+
 static sm_err make_template(const struct sm_ca *ca, const struct sm_profile *p, sm_arena *arena,
                             sm_cert_template **out)
 {
     const struct sm_ca_generation *g = sm_ca_current(ca);
     struct sm_extension extensions[SM_PROFILE_EXTENSIONS_MAX];
     sm_buf aia = sm_buf_init(1U << 16);
+    sm_buf crl_dp = sm_buf_init(1U << 16);
     sm_err err = SM_NO_ERR;
     enum sm_sig_alg alg = sm_sig_alg_for(
         sm_key_get_type(g->key), (enum sm_digest)p->message->signature_digest, p->message->rsa_pss);
@@ -53,6 +70,11 @@ static sm_err make_template(const struct sm_ca *ca, const struct sm_profile *p, 
             err = write_aia(&aia, ca, p->message, arena);
             extensions[i].value = sm_buf_slice(&aia);
         }
+        if (p->message->n_crl_urls > 0 && sm_ok(err) &&
+            sm_slice_equal(extensions[i].oid, SM_OID_CRL_DP)) {
+            err = write_crl_dp(&crl_dp, ca, p->message, arena);
+            extensions[i].value = sm_buf_slice(&crl_dp);
+        }
     }
     const struct sm_cert_template_config config = {
         .sig_alg = alg,
@@ -64,6 +86,7 @@ static sm_err make_template(const struct sm_ca *ca, const struct sm_profile *p, 
     };
     err = sm_ok(err) ? sm_cert_template_new(&config, out) : err;
     sm_buf_deinit(&aia);
+    sm_buf_deinit(&crl_dp);
     return err;
 }
 

@@ -26,6 +26,7 @@
     X(CRL_DP, "\x55\x1d\x1f")                                           \
     X(CERTIFICATE_POLICIES, "\x55\x1d\x20")                             \
     X(AUTHORITY_KEY_ID, "\x55\x1d\x23")                                 \
+    X(FRESHEST_CRL, "\x55\x1d\x2e")                                     \
     X(EKU, "\x55\x1d\x25")                                              \
     X(AIA, "\x2b\x06\x01\x05\x05\x07\x01\x01")                          \
     X(TLS_FEATURE, "\x2b\x06\x01\x05\x05\x07\x01\x18")                  \

@@ -26,6 +26,8 @@ extern const struct cli_command command_ca_csr;
 extern const struct cli_command command_ca_list;
 extern const struct cli_command command_ca_show;
 extern const struct cli_command command_token_create;
+extern const struct cli_command command_crl_list;
+extern const struct cli_command command_crl_make;
 extern const struct cli_command command_otp_create;
 extern const struct cli_command command_otp_list;
 extern const struct cli_command command_otp_revoke;

@@ -120,13 +120,14 @@ static const char config_text[] =
     "    extended_key_usage: [clientAuth, serverAuth]\n"
     "    allow_same_key_renewal: true\n"
     "    ocsp_urls: [\"http://127.0.0.1:%ld/ocsp\"]\n"
-    "    ca_issuer_urls: [\"http://127.0.0.1:%ld/ca/issuing.cer\"]\n";
+    "    ca_issuer_urls: [\"http://127.0.0.1:%ld/ca/issuing.cer\"]\n"
+    "    crl_urls: [\"http://127.0.0.1:%ld/crl/issuing.crl\"]\n";
 
 static sm_err write_config(struct dev *d, const char *admin_sha256, const char *ra_sha256)
 {
     sm_buf text = sm_buf_init(65536);
     sm_buf_printf(&text, config_text, d->base, d->base + 1, d->base + 2, d->base + 3, admin_sha256,
-                  ra_sha256, d->base + 2, d->base + 2);
+                  ra_sha256, d->base + 2, d->base + 2, d->base + 2);
     sm_err err = sm_buf_err(&text);
     err = sm_ok(err) ? write_text(d, "sealmill.yaml", sm_buf_slice(&text), 0644) : err;
     sm_buf_deinit(&text);

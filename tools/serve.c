@@ -385,12 +385,22 @@ static void free_all(struct server *s)
         sm_listener_free(&s->listeners[i].listener);
         sm_tls_server_free(&s->listeners[i].tls);
     }
+    if (s->api != NULL) {
+        sm_api_stop_crls(s->api);
+    }
     sm_ocsp_schedule_stop(s->api);
     sm_sign_pool_free(&s->pool);
     sm_api_free(&s->api);
     sm_store_close(&s->store);
     sm_keystore_close(&s->keystore);
     sm_arena_deinit(&s->arena);
+}
+
+/* Beside the database, which they belong to. */
+static sm_err start_crls(struct server *s, sm_diag *diag)
+{
+    const char *folder = sm_arena_printf(&s->arena, "%s/crl", s->config->data_dir);
+    return folder == NULL ? SM_ERR(NO_MEMORY) : sm_api_start_crls(s->api, folder, diag);
 }
 
 static sm_err start(struct server *s, const char *path, sm_diag *diag)
@@ -412,6 +422,7 @@ static sm_err start(struct server *s, const char *path, sm_diag *diag)
     SM_TRY(open_core(s, diag));
     SM_TRY(renew_responders(s, diag));
     SM_TRY(start_loops(s, diag));
+    SM_TRY(start_crls(s, diag));
     return sm_ocsp_schedule_start(s->api, s->pool);
 }
 

@@ -52,6 +52,8 @@ static const struct {
     {"sealmill.v1.CallerService", "ListTokens", "admin auditor"},
     {"sealmill.v1.CallerService", "RevokeToken", "admin"},
     {"sealmill.v1.CallerService", "ListAudit", "admin auditor"},
+    {"sealmill.v1.CrlService", "List", ANY},
+    {"sealmill.v1.CrlService", "Make", "operator admin"},
     {"sealmill.v1.OtpService", "Create", "ra operator admin"},
     {"sealmill.v1.OtpService", "List", "ra operator admin auditor"},
     {"sealmill.v1.OtpService", "Revoke", "ra operator admin"},

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * CRLs of each CA's generations: when they are made, where they lie, what is served.
+ *
+ * They are files in the folder `crl` beside the database: NAME.N.crl and NAME.N.delta.crl of generation N. A
+ * thread of its own looks every few seconds which are due; an administrator may have one made at once.
+ *
+ * Threads:   new, start, stop, free: main. turn and make: any that may block, one at a time by a lock. status: any.
+ * Limits:    see crl_build.h.
+ * Security:  a CRL's number is durable before the CRL is: numbers never come twice, whatever breaks. A CA whose
+ *            key is not at hand keeps the CRL that it has.
+ * Standards: RFC 5280 5.
+ */
+#pragma once
+
+#include "api/world.h"
+#include "ocsp-cache/crl_entry.h"
+
+typedef struct sm_crls sm_crls;
+
+/* `folder` is made where it is missing. Errors: DISK, NO_MEMORY. Given. */
+SM_FALLIBLE sm_crls_new(sm_api *api, const char *folder, sm_crls **out, sm_diag *diag);
+/* Stops the thread. */
+void sm_crls_free(sm_crls **crls);
+/* Errors: OS. */
+SM_FALLIBLE sm_crls_start(sm_crls *crls);
+
+/* Makes what is due; how many. Blocks. */
+size_t sm_crls_turn(sm_crls *crls);
+/* Makes one now. Blocks. Errors: PRECONDITION (no certificate yet, or a delta CRL without a full one),
+ * UNAVAILABLE (no key at hand), those of building. */
+SM_FALLIBLE sm_crls_make(sm_crls *crls, const char *ca, const struct sm_ca_generation *g,
+                         bool delta, struct sm_crl_state *out, sm_diag *diag);
+
+/* Whether a path below /crl/ names a CRL: NAME.crl (the current generation's), NAME.N.crl, NAME.delta.crl,
+ * NAME.N.delta.crl. Its file's path and what is published of it. Blocks. Errors: NOT_FOUND, DISK. */
+SM_FALLIBLE sm_crls_find(sm_crls *crls, const sm_world *world, sm_slice file, char path[4096],
+                         struct sm_crl_published *out);

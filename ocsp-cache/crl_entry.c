@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "ocsp-cache/crl_entry.h"
+
+#include "base/mem.h"
+#include "gen/sealmill/v1/record.pb-c.h"
+
+#define ROW_VERSION 1
+#define STATE_VALID 1 /* sealmill.v1.CertificateState */
+#define STATE_REVOKED 2
+
+static void put_u32(uint8_t *out, uint32_t v)
+{
+    for (int i = 0; i < 4; i++) {
+        out[i] = (uint8_t)(v >> (24 - 8 * i));
+    }
+}
+
+void sm_crl_prefix(char kind, uint32_t ca_id, uint32_t generation, uint8_t out[SM_CRL_PREFIX])
+{
+    out[0] = (uint8_t)kind;
+    put_u32(out + 1, ca_id);
+    put_u32(out + 5, generation);
+}
+
+size_t sm_crl_entry_key(uint32_t ca_id, uint32_t generation, sm_slice serial,
+                        uint8_t out[SM_CRL_KEY_MAX])
+{
+    if (serial.len == 0 || serial.len > SM_OCSP_SERIAL_MAX) {
+        return 0;
+    }
+    sm_crl_prefix('c', ca_id, generation, out);
+    memcpy(out + SM_CRL_PREFIX, serial.ptr, serial.len);
+    return SM_CRL_PREFIX + serial.len;
+}
+
+static sm_err pack(const ProtobufCMessage *m, sm_arena *arena, sm_slice *out)
+{
+    size_t size = protobuf_c_message_get_packed_size(m);
+    uint8_t *octets = sm_arena_alloc(arena, size + 1);
+    if (octets == NULL) {
+        return SM_ERR(NO_MEMORY);
+    }
+    *out = sm_slice_of(octets, protobuf_c_message_pack(m, octets));
+    return SM_NO_ERR;
+}
+
+sm_err sm_crl_entry_pack(const struct sm_crl_entry *entry, sm_arena *arena, sm_slice *out)
+{
+    Sealmill__Record__V1__CrlEntry r;
+    sealmill__record__v1__crl_entry__init(&r);
+    r.version = ROW_VERSION;
+    r.state = entry->standing == SM_CRL_RELEASED ? STATE_VALID : STATE_REVOKED;
+    r.reason = (uint32_t)entry->reason;
+    r.changed_at = entry->changed_at;
+    r.invalidity_date = entry->invalidity_date;
+    r.not_after = entry->not_after;
+    return pack(&r.base, arena, out);
+}
+
+sm_err sm_crl_entry_put(uint32_t ca_id, uint32_t generation, sm_slice serial,
+                        const struct sm_crl_entry *entry, sm_arena *arena, struct sm_store_put *out)
+{
+    uint8_t key[SM_CRL_KEY_MAX];
+    size_t len = sm_crl_entry_key(ca_id, generation, serial, key);
+    if (len == 0) {
+        return SM_ERR(INVALID);
+    }
+    out->kind = SM_PUT;
+    out->family = SM_FAMILY_OCSP;
+    SM_TRY(sm_arena_copy(arena, sm_slice_of(key, len), &out->key));
+    return sm_crl_entry_pack(entry, arena, &out->value);
+}
+
+sm_err sm_crl_entry_unpack(sm_slice row, struct sm_crl_entry *out)
+{
+    Sealmill__Record__V1__CrlEntry *r = sealmill__record__v1__crl_entry__unpack(NULL, row.len,
+                                                                                row.ptr);
+    if (r == NULL || r->version != ROW_VERSION || r->reason > 10) {
+        sealmill__record__v1__crl_entry__free_unpacked(r, NULL);
+        return SM_ERR(CORRUPT);
+    }
+    *out = (struct sm_crl_entry){
+        .standing = r->state == STATE_VALID ? SM_CRL_RELEASED : SM_CRL_REVOKED,
+        .reason = (int)r->reason,
+        .changed_at = r->changed_at,
+        .invalidity_date = r->invalidity_date,
+        .not_after = r->not_after,
+    };
+    sealmill__record__v1__crl_entry__free_unpacked(r, NULL);
+    return SM_NO_ERR;
+}
+
+/* ---- an issuer's record ---- */
+
+static sm_err read_state(sm_slice row, struct sm_crl_state *out)
+{
+    Sealmill__Record__V1__CrlState *r = sealmill__record__v1__crl_state__unpack(NULL, row.len,
+                                                                                row.ptr);
+    if (r == NULL || r->version != ROW_VERSION) {
+        sealmill__record__v1__crl_state__free_unpacked(r, NULL);
+        return SM_ERR(CORRUPT);
+    }
+    *out = (struct sm_crl_state){
+        .last_number = r->last_number,
+        .full = {r->full_number, r->full_this_update, r->full_next_update, r->full_entries,
+                 r->full_bytes},
+        .delta = {r->delta_number, r->delta_this_update, r->delta_next_update, r->delta_entries,
+                  r->delta_bytes},
+    };
+    sealmill__record__v1__crl_state__free_unpacked(r, NULL);
+    return SM_NO_ERR;
+}
+
+sm_err sm_crl_state_read(sm_store *store, uint32_t ca_id, uint32_t generation,
+                         struct sm_crl_state *out)
+{
+    uint8_t key[SM_CRL_PREFIX];
+    sm_buf row = sm_buf_init(4096);
+    sm_crl_prefix('n', ca_id, generation, key);
+    sm_err err = sm_store_get_sync(store, SM_FAMILY_OCSP, sm_slice_of(key, sizeof(key)), &row);
+    if (sm_err_is(err, SM_E_NOT_FOUND)) {
+        *out = (struct sm_crl_state){.last_number = 0};
+        err = SM_NO_ERR;
+    } else if (sm_ok(err)) {
+        err = read_state(sm_buf_slice(&row), out);
+    }
+    sm_buf_deinit(&row);
+    return err;
+}
+
+sm_err sm_crl_state_write(sm_store *store, uint32_t ca_id, uint32_t generation,
+                          const struct sm_crl_state *s)
+{
+    Sealmill__Record__V1__CrlState r;
+    uint8_t key[SM_CRL_PREFIX];
+    sm_arena arena;
+    sm_slice value;
+    sealmill__record__v1__crl_state__init(&r);
+    r.version = ROW_VERSION;
+    r.last_number = s->last_number;
+    r.full_number = s->full.number;
+    r.full_this_update = s->full.this_update;
+    r.full_next_update = s->full.next_update;
+    r.full_entries = s->full.entries;
+    r.full_bytes = s->full.bytes;
+    r.delta_number = s->delta.number;
+    r.delta_this_update = s->delta.this_update;
+    r.delta_next_update = s->delta.next_update;
+    r.delta_entries = s->delta.entries;
+    r.delta_bytes = s->delta.bytes;
+    sm_crl_prefix('n', ca_id, generation, key);
+    sm_arena_init(&arena, 65536);
+    sm_err err = pack(&r.base, &arena, &value);
+    if (sm_ok(err)) {
+        const struct sm_store_put put = {SM_PUT, SM_FAMILY_OCSP, sm_slice_of(key, sizeof(key)),
+                                         value};
+        sm_store_write op = {.puts = &put, .put_count = 1};
+        err = sm_store_write_sync(store, &op);
+    }
+    sm_arena_deinit(&arena);
+    return err;
+}
+
+/* ---- what no CRL needs any more ---- */
+
+#define FORGET_MAX 1000 /* rows of one write */
+
+struct forgetting {
+    int64_t settled_at;
+    sm_arena arena;
+    struct sm_store_put puts[FORGET_MAX];
+    size_t count;
+    sm_err err;
+};
+
+static bool on_old(void *ctx, sm_slice key, sm_slice value)
+{
+    struct forgetting *f = ctx;
+    struct sm_crl_entry e;
+    if (!sm_ok(sm_crl_entry_unpack(value, &e)) || e.not_after == 0 || e.not_after > f->settled_at) {
+        return true;
+    }
+    struct sm_store_put *put = &f->puts[f->count++];
+    *put = (struct sm_store_put){.kind = SM_DELETE, .family = SM_FAMILY_OCSP};
+    f->err = sm_arena_copy(&f->arena, key, &put->key);
+    return sm_ok(f->err) && f->count < FORGET_MAX;
+}
+
+sm_err sm_crl_entries_forget(sm_store *store, uint32_t ca_id, uint32_t generation,
+                             int64_t settled_at)
+{
+    uint8_t from[SM_CRL_PREFIX];
+    uint8_t to[SM_CRL_PREFIX];
+    struct forgetting *f = sm_calloc(1, sizeof(*f));
+    sm_err err = f == NULL ? SM_ERR(NO_MEMORY) : SM_NO_ERR;
+    sm_crl_prefix('c', ca_id, generation, from);
+    sm_crl_prefix('c', ca_id, generation + 1, to);
+    bool more = true;
+    while (sm_ok(err) && more) {
+        f->settled_at = settled_at;
+        f->count = 0;
+        sm_arena_init(&f->arena, 1U << 20);
+        err = sm_store_scan_sync(store, SM_FAMILY_OCSP, sm_slice_of(from, sizeof(from)),
+                                 sm_slice_of(to, sizeof(to)), on_old, f);
+        err = sm_ok(err) ? f->err : err;
+        more = f->count == FORGET_MAX;
+        if (sm_ok(err) && f->count > 0) {
+            sm_store_write op = {.puts = f->puts, .put_count = f->count};
+            err = sm_store_write_sync(store, &op);
+        }
+        sm_arena_deinit(&f->arena);
+    }
+    sm_free(f);
+    return err;
+}
