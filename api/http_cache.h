@@ -13,12 +13,13 @@
 
 #define SM_HTTP_DATE_LEN 29 /* "Sun, 06 Nov 1994 08:49:37 GMT" */
 #define SM_HTTP_CACHE_HEADERS 4
+#define SM_HTTP_CONTROL_SIZE 80 /* "max-age=", twenty digits, the rest */
 
 struct sm_http_cache {
     char etag[2 + 2 * 8 + 1];
     char last_modified[SM_HTTP_DATE_LEN + 1];
     char expires[SM_HTTP_DATE_LEN + 1];
-    char control[80];
+    char control[SM_HTTP_CONTROL_SIZE];
     uint64_t tag;
     int64_t modified_at;
 };

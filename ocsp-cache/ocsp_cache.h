@@ -15,7 +15,7 @@
 
 #include "ocsp-cache/ocsp_table.h"
 
-/* Room for about 3,000 answers: who asks for serial numbers that do not exist fills no more. */
+/* Room for about 6,000 answers: who asks for serial numbers that do not exist fills no more. */
 #define SM_OCSP_UNKNOWN_BYTES SM_OCSP_TABLE_CHUNK
 #define SM_OCSP_MEMORY_MIN (16U << 20)
 

@@ -259,12 +259,12 @@ static unsigned percent(unsigned configured, unsigned fallback)
     return configured == 0 ? fallback : configured > 100 ? 100 : configured;
 }
 
-/* Rises from the one share to the other as it comes halfway to an alarm. */
+/* Rises from the one share to the other as it comes halfway to an alarm. After a start memory comes first. */
 static double share(const sm_ocsp_refresh *r, double part)
 {
     double least = percent(r->settings.share, SM_OCSP_REFRESH_SHARE);
     double most = percent(r->settings.share_behind, SM_OCSP_REFRESH_SHARE_BEHIND);
-    double behind = 2 * part > 1 ? 1 : 2 * part;
+    double behind = 2 * part > 1 || !r->warm.done ? 1 : 2 * part;
     return (most < least ? least : least + behind * (most - least)) / 100;
 }
 

@@ -42,7 +42,7 @@ struct sm_ocsp_table_budget {
     size_t chunks_max;
     _Atomic size_t chunks; /* that are taken */
 };
-#define SM_OCSP_TABLE_CHUNK (1U << 20)
+#define SM_OCSP_TABLE_CHUNK (2U << 20) /* a huge page */
 
 /* For signatures of up to `signature_room` octets. Its memory comes from `budget`, which is borrowed
  * for life, but for the first chunk, which each table may always have. Errors: NO_MEMORY. Given. */
