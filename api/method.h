@@ -35,3 +35,5 @@ extern const struct sm_method sm_signing_methods[];
 extern const size_t sm_signing_method_count;
 extern const struct sm_method sm_otp_methods[];
 extern const size_t sm_otp_method_count;
+extern const struct sm_method sm_status_methods[];
+extern const size_t sm_status_method_count;

@@ -34,8 +34,9 @@ struct sm_ocsp_query {
     bool cacheable;           /* the same for everybody who asks so */
     int64_t max_age_s;        /* then: how long caches may keep it at most, */
     uint64_t tag;             /* and a number that is other for each answer that is signed */
-    /* What it says, when there is no error, of the first certificate. */
+    /* What it says, when there is no error, of the first certificate, and whose that is. */
     struct sm_ocsp_said said;
+    uint32_t ca_id;
     /* ---- private ---- */
     sm_world *world;
     struct sm_ocsp_request request;
