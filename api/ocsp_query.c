@@ -76,8 +76,8 @@ sm_err sm_ocsp_query_use(sm_ocsp_query *q, const struct sm_ocsp_signer *signer,
 static bool use_if_good(sm_ocsp_query *q, const struct sm_ocsp_kept *kept, int64_t now)
 {
     const struct sm_ocsp_signer *signer = sm_ocsp_signer_of(q->responder, kept->signer);
-    return signer != NULL && kept->said.next_update > now && kept->said.this_update <= now &&
-           sm_ok(sm_ocsp_query_use(q, signer, kept));
+    return signer != NULL && kept->said.next_update > now + q->min_left_s &&
+           kept->said.this_update <= now && sm_ok(sm_ocsp_query_use(q, signer, kept));
 }
 
 static bool use_memory(sm_ocsp_query *q, sm_ocsp_cache *cache, int64_t now)

@@ -26,6 +26,7 @@ struct sm_ocsp_query {
     /* ---- the caller fills ---- */
     sm_api_loop *loop;
     sm_arena *arena;
+    int64_t min_left_s;             /* a kept answer is to be good for longer than that */
     void (*done)(sm_ocsp_query *q); /* once, later, unless start said that it is finished */
     void *ctx;
     /* ---- results ---- */

@@ -184,25 +184,6 @@ static bool check_serial(sm_status_check *c)
 
 /* ---- by certificate ---- */
 
-static bool is_issuer(const struct sm_ca_generation *g, const struct sm_cert *cert)
-{
-    return g->cert.der.len > 0 && sm_slice_equal(g->cert.subject, cert->issuer) &&
-           (cert->authority_key_id.len == 0 || g->cert.subject_key_id.len == 0 ||
-            sm_slice_equal(cert->authority_key_id, g->cert.subject_key_id));
-}
-
-static const struct sm_ca_generation *find_issuer(const sm_world *w, const struct sm_cert *cert)
-{
-    for (size_t i = 0; i < w->ca_count; i++) {
-        for (size_t j = w->cas[i].generation_count; j-- > 0;) {
-            if (is_issuer(&w->cas[i].generations[j], cert)) {
-                return &w->cas[i].generations[j];
-            }
-        }
-    }
-    return NULL;
-}
-
 static bool check_certificate(sm_status_check *c)
 {
     struct sm_cert *cert = SM_ARENA_NEW(c->arena, struct sm_cert);
@@ -215,7 +196,7 @@ static bool check_certificate(sm_status_check *c)
     if (!sm_ok(err)) {
         return fail(c, sm_diag_set(&c->diag, err, "certificate", "it is not a certificate in DER"));
     }
-    const struct sm_ca_generation *g = find_issuer(c->world, cert);
+    const struct sm_ca_generation *g = sm_ocsp_issuer_of(c->world, cert);
     if (g == NULL) {
         return fail(c, sm_diag_set(&c->diag, SM_ERR(NOT_FOUND), "certificate",
                                    "none of our CAs is its issuer"));
