@@ -51,7 +51,7 @@ struct sm_api_loop {
     size_t ocsp_pending;  /* queries whose answers are being signed */
     size_t ocsp_keeping;  /* answers on their way to the store */
     sm_rate ocsp_unknown; /* answers about serial numbers of nobody */
-    size_t errands;       /* calls on service threads, which look at the loop */
+    size_t errands; /* calls on service threads or waiting for the store, which look at the loop */
 };
 
 /* Rebuilds the world from the store and puts it in place. Call with admin_lock held. */

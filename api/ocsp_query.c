@@ -76,8 +76,8 @@ sm_err sm_ocsp_query_use(sm_ocsp_query *q, const struct sm_ocsp_signer *signer,
 static bool use_if_good(sm_ocsp_query *q, const struct sm_ocsp_kept *kept, int64_t now)
 {
     const struct sm_ocsp_signer *signer = sm_ocsp_signer_of(q->responder, kept->signer);
-    return signer != NULL && kept->said.next_update > now && kept->said.this_update <= now &&
-           sm_ok(sm_ocsp_query_use(q, signer, kept));
+    return signer != NULL && kept->said.next_update > now + q->min_left_s &&
+           kept->said.this_update <= now && sm_ok(sm_ocsp_query_use(q, signer, kept));
 }
 
 static bool use_memory(sm_ocsp_query *q, sm_ocsp_cache *cache, int64_t now)
@@ -199,6 +199,7 @@ static enum sm_ocsp_error choose_responder(sm_ocsp_query *q)
         }
     }
     q->responder = g->ocsp;
+    q->ca_id = g->ca_id;
     return q->responder->signer_count == 0 ? SM_OCSP_TRY_LATER : 0;
 }
 
@@ -225,6 +226,7 @@ static void begin(sm_ocsp_query *q)
     q->error = 0;
     q->cacheable = false;
     q->tag = 0;
+    q->ca_id = 0;
     q->live = NULL;
     q->key = (struct sm_ocsp_key){0, 0, SM_OCSP_OTHER, SM_SLICE_NONE};
     q->row_key_slice = SM_SLICE_NONE;
@@ -269,6 +271,7 @@ bool sm_ocsp_query_start_for(sm_ocsp_query *q, const struct sm_ca_generation *g,
     q->request.preferred_count = 0;
     q->request.certs[0] = (struct sm_ocsp_cert_id){.hash = hash, .serial = serial};
     q->responder = g->ocsp;
+    q->ca_id = g->ca_id;
     if (q->responder == NULL || q->responder->signer_count == 0 ||
         !sm_ok(write_cert_id(q, &q->request.certs[0]))) {
         return end_if(q, sm_ocsp_query_fail(q, SM_OCSP_TRY_LATER));

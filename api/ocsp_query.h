@@ -26,6 +26,7 @@ struct sm_ocsp_query {
     /* ---- the caller fills ---- */
     sm_api_loop *loop;
     sm_arena *arena;
+    int64_t min_left_s;             /* a kept answer is to be good for longer than that */
     void (*done)(sm_ocsp_query *q); /* once, later, unless start said that it is finished */
     void *ctx;
     /* ---- results ---- */
@@ -34,8 +35,9 @@ struct sm_ocsp_query {
     bool cacheable;           /* the same for everybody who asks so */
     int64_t max_age_s;        /* then: how long caches may keep it at most, */
     uint64_t tag;             /* and a number that is other for each answer that is signed */
-    /* What it says, when there is no error, of the first certificate. */
+    /* What it says, when there is no error, of the first certificate, and whose that is. */
     struct sm_ocsp_said said;
+    uint32_t ca_id;
     /* ---- private ---- */
     sm_world *world;
     struct sm_ocsp_request request;

@@ -49,5 +49,7 @@ const struct sm_ocsp_signer *sm_ocsp_signer_of(const struct sm_ocsp_responder *r
 /* Fills the times of an answer that is signed now. */
 void sm_ocsp_times(const struct sm_ocsp_responder *r, const struct sm_ocsp_signer *signer,
                    int64_t now, struct sm_ocsp_said *said);
+/* The generation that issued a certificate, by its name and key identifier; NULL: none of ours. */
+const struct sm_ca_generation *sm_ocsp_issuer_of(const sm_world *world, const struct sm_cert *cert);
 /* A text of the configuration: "echo" and the like. Errors: INVALID with the field in diag. */
 SM_FALLIBLE sm_ocsp_config_check(const Sealmill__Config__V1__Ocsp *ocsp, sm_diag *diag);

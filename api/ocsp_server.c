@@ -74,6 +74,7 @@ static void answer(struct serving *s, sm_slice der)
     s->query.loop = s->loop;
     s->query.arena = sm_http_arena(s->x);
     s->query.response = sm_buf_init(1U << 20);
+    s->query.min_left_s = 0;
     s->query.done = on_done;
     s->query.ctx = s;
     if (sm_ocsp_query_start(&s->query, der)) {

@@ -13,6 +13,7 @@
  */
 #pragma once
 
+#include "base/buf.h"
 #include "base/diag.h"
 #include "base/err.h"
 #include "base/slice.h"
@@ -54,6 +55,18 @@ SM_FALLIBLE sm_tls_server_new(const struct sm_tls_server_config *config, sm_tls_
 SM_FALLIBLE sm_tls_server_reload(sm_tls_server *server, sm_diag *diag);
 /* After the last connection's detach. */
 void sm_tls_server_free(sm_tls_server **server);
+
+/* ---- stapling (RFC 6066 8, RFC 8446 4.4.2.1): octets from outside beside a certificate ---- */
+#define SM_TLS_STAPLE_MAX (64U << 10)
+
+size_t sm_tls_server_certificate_count(const sm_tls_server *server);
+/* Appends the DER of a certificate's leaf, as it is now. Any thread. Errors: the buffer's own. */
+SM_FALLIBLE sm_tls_server_leaf(sm_tls_server *server, size_t at, sm_buf *out);
+/* From now on clients that ask for its status get this OCSPResponse with this certificate; empty: none.
+ * `leaf` is the certificate that it is about: where a reload has replaced that, nothing happens
+ * (NOT_FOUND). A reload also forgets staples. Any thread. Errors: TOO_LARGE, NO_MEMORY. */
+SM_FALLIBLE sm_tls_server_staple(sm_tls_server *server, size_t at, sm_slice leaf,
+                                 sm_slice response);
 
 struct sm_tls_client_config {
     const char *ca_file;          /* PEM trust anchors; NULL: the system's */

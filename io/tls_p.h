@@ -113,3 +113,17 @@ void sm_tls_names_free(tls_names **names);
 SM_FALLIBLE sm_tls_names_add(tls_names *names, X509 *leaf, size_t at);
 /* A number, or -1. `name` in any case. */
 int sm_tls_names_find(const tls_names *names, sm_slice name);
+
+/* ---- stapling ---- */
+/* The OCSPResponse of one certificate. */
+struct tls_staple {
+    pthread_mutex_t lock; /* covers `octets` */
+    sm_buf octets;        /* empty: none */
+};
+/* Pinned while the context lives, which calls it in handshakes. */
+void sm_tls_staple_init(struct tls_staple *staple, SSL_CTX *ctx);
+void sm_tls_staple_deinit(struct tls_staple *staple);
+/* Errors: TOO_LARGE, NO_MEMORY. */
+SM_FALLIBLE sm_tls_staple_set(struct tls_staple *staple, sm_slice octets);
+/* Appends the DER of the context's certificate. Errors: NO_MEMORY, the buffer's own. */
+SM_FALLIBLE sm_tls_staple_leaf(SSL_CTX *ctx, sm_buf *out);

@@ -17,6 +17,7 @@ struct tls_set {
     size_t count;
     tls_names *names;
     SSL_CTX *contexts[SM_TLS_CERTIFICATES_MAX];
+    struct tls_staple staples[SM_TLS_CERTIFICATES_MAX]; /* of each context's certificate */
 };
 
 struct sm_tls_server {
@@ -163,6 +164,7 @@ static void set_detach(void *ctx)
     }
     for (size_t i = 0; i < set->count; i++) {
         SSL_CTX_free(set->contexts[i]);
+        sm_tls_staple_deinit(&set->staples[i]);
     }
     sm_tls_names_free(&set->names);
     sm_free(set);
@@ -176,6 +178,7 @@ static sm_err add_context(sm_tls_server *s, struct tls_set *set, sm_diag *diag)
     }
     size_t at = set->count;
     set->contexts[set->count++] = ctx;
+    sm_tls_staple_init(&set->staples[at], ctx);
     SM_TRY(configure_context(s, ctx, &s->files[at], diag));
     return sm_tls_names_add(set->names, SSL_CTX_get0_certificate(ctx), at);
 }
@@ -286,12 +289,45 @@ void sm_tls_server_free(sm_tls_server **out)
     sm_free(s);
 }
 
-sm_err sm_tls_server_open(sm_tls_server *s, sm_tls_conn **out)
+static struct tls_set *set_attach(sm_tls_server *s)
 {
     (void)pthread_mutex_lock(&s->lock);
     struct tls_set *set = s->set;
     atomic_fetch_add(&set->refs, 1);
     (void)pthread_mutex_unlock(&s->lock);
+    return set;
+}
+
+size_t sm_tls_server_certificate_count(const sm_tls_server *s)
+{
+    return s->config.certificate_count;
+}
+
+sm_err sm_tls_server_leaf(sm_tls_server *s, size_t at, sm_buf *out)
+{
+    struct tls_set *set = set_attach(s);
+    sm_err err = sm_tls_staple_leaf(set->contexts[at], out);
+    set_detach(set);
+    return err;
+}
+
+sm_err sm_tls_server_staple(sm_tls_server *s, size_t at, sm_slice leaf, sm_slice response)
+{
+    struct tls_set *set = set_attach(s);
+    sm_buf now = sm_buf_init(leaf.len + 1);
+    sm_err err = sm_tls_staple_leaf(set->contexts[at], &now);
+    if (!sm_ok(err) || !sm_slice_equal(sm_buf_slice(&now), leaf)) {
+        err = SM_ERR(NOT_FOUND);
+    }
+    err = sm_ok(err) ? sm_tls_staple_set(&set->staples[at], response) : err;
+    sm_buf_deinit(&now);
+    set_detach(set);
+    return err;
+}
+
+sm_err sm_tls_server_open(sm_tls_server *s, sm_tls_conn **out)
+{
+    struct tls_set *set = set_attach(s);
     SSL *ssl = SSL_new(set->contexts[0]);
     if (ssl == NULL) {
         set_detach(set);

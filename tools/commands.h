@@ -20,6 +20,7 @@ extern const struct cli_command command_get;
 extern const struct cli_command command_list;
 extern const struct cli_command command_revoke;
 extern const struct cli_command command_release;
+extern const struct cli_command command_status;
 extern const struct cli_command command_ca_create;
 extern const struct cli_command command_ca_import;
 extern const struct cli_command command_ca_csr;

@@ -9,6 +9,7 @@
 #include "api/method.h"
 #include "api/ocsp_schedule.h"
 #include "api/public_server.h"
+#include "api/staple.h"
 #include "base/log.h"
 #include "base/thread.h"
 #include "base/version.h"
@@ -39,6 +40,7 @@ struct loop_slot {
     sm_thread thread;
     sm_loop *loop;
     sm_api_loop *api;
+    sm_staples *staples; /* of the first loop */
     sm_task run;
     struct endpoint endpoints[SERVE_LISTENERS_MAX];
     size_t open; /* endpoints not yet drained */
@@ -129,6 +131,20 @@ static void drain(sm_msg *msg)
     }
 }
 
+/* One loop sees to the certificates of all. */
+static sm_err start_stapling(struct loop_slot *slot)
+{
+    struct server *s = slot->server;
+    sm_tls_server *servers[SERVE_LISTENERS_MAX];
+    size_t count = 0;
+    for (size_t i = 0; i < s->listener_count; i++) {
+        if (s->listeners[i].tls != NULL) {
+            servers[count++] = s->listeners[i].tls;
+        }
+    }
+    return sm_staples_new(slot->loop, slot->api, servers, count, &slot->staples);
+}
+
 static sm_err start_loop(struct loop_slot *slot)
 {
     struct server *s = slot->server;
@@ -144,10 +160,15 @@ static sm_err start_loop(struct loop_slot *slot)
         SM_TRY(sm_http_server_start(slot->loop, s->listeners[i].listener, slot->index, handler,
                                     &e->http));
     }
-    return SM_NO_ERR;
+    return slot->index == 0 ? start_stapling(slot) : SM_NO_ERR;
 }
 
 #define SETTLE_TURNS 5000 /* of 1 ms: for store writes and slow keys that are still under way */
+
+static bool is_settled(const struct loop_slot *slot)
+{
+    return sm_api_loop_is_idle(slot->api) && sm_staples_is_idle(slot->staples);
+}
 
 static void loop_main(void *ctx)
 {
@@ -161,8 +182,12 @@ static void loop_main(void *ctx)
     for (size_t i = 0; i < slot->server->listener_count; i++) {
         sm_http_server_free(&slot->endpoints[i].http);
     }
-    for (int i = 0; i < SETTLE_TURNS && !sm_api_loop_is_idle(slot->api); i++) {
+    sm_staples_stop(slot->staples);
+    for (int i = 0; i < SETTLE_TURNS && !is_settled(slot); i++) {
         sm_loop_turn(slot->loop, 1);
+    }
+    if (sm_staples_is_idle(slot->staples)) {
+        sm_staples_free(&slot->staples);
     }
     sm_api_loop_free(&slot->api);
     sm_loop_free(&slot->loop);
