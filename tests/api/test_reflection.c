@@ -183,7 +183,8 @@ static void reflection__lists_every_service_once(void **state)
                                          "sealmill.v1.MaintenanceService",
                                          "sealmill.v1.OtpService",
                                          "sealmill.v1.ProfileService",
-                                         "sealmill.v1.SigningService"};
+                                         "sealmill.v1.SigningService",
+                                         "sealmill.v1.StatusService"};
     for (size_t v = 0; v < SM_ARRAY_LEN(versions); v++) {
         request q = with(SERVICES, "");
         response *r = ask_one(versions[v], &q);
