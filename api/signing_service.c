@@ -75,12 +75,13 @@ static sm_err check_caller(sm_call *call, const Sealmill__V1__SigningKey *key)
     return sm_caller_require(&call->caller, SM_ROLE_ADMIN | SM_ROLE_OPERATOR, &call->diag);
 }
 
-/* By what is signed with, named or not. */
+/* By what is signed with, named or not. A key whose policy names none signs with its type's usual one. */
 static sm_err check_algorithm(sm_call *call, const Sealmill__V1__SigningKey *key,
-                              enum sm_sig_alg alg)
+                              enum sm_key_type type, enum sm_sig_alg alg)
 {
     enum sm_digest digest = sm_sig_alg_digest(alg);
-    bool allowed = key->n_digest_algorithms == 0 || digest == SM_DIGEST_NONE;
+    enum sm_digest usual = sm_sig_alg_digest(sm_sig_alg_for(type, SM_DIGEST_NONE, false));
+    bool allowed = digest == SM_DIGEST_NONE || (key->n_digest_algorithms == 0 && digest == usual);
     for (size_t i = 0; i < key->n_digest_algorithms; i++) {
         allowed = allowed || (enum sm_digest)key->digest_algorithms[i] == digest;
     }
@@ -119,7 +120,7 @@ static sm_err prepare(struct signing *s, const Sealmill__V1__SignRequest *r)
         return sm_diag_set(&call->diag, SM_ERR(INVALID), "digest_algorithm",
                            "it does not fit a %s key", sm_key_type_name(sm_key_get_type(handle)));
     }
-    SM_TRY(check_algorithm(call, key, alg));
+    SM_TRY(check_algorithm(call, key, sm_key_get_type(handle), alg));
     SM_TRY(check_rate(call, key, call->world->signing_key_rates[at]));
     bool digest = r->input_case == SEALMILL__V1__SIGN_REQUEST__INPUT_DIGEST;
     ProtobufCBinaryData input = digest ? r->digest : r->data;

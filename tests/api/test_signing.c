@@ -36,7 +36,8 @@ static int set_up(void **state)
     signer = sm_api_server_token(&server, "signer", "[{\"role\":\"reader\"}]", 0);
     reader = sm_api_server_token(&server, "reader", "[{\"role\":\"reader\"}]", 0);
     static const char *const keys[] = {
-        "{\"name\":\"ec\",\"keyType\":\"ec-p256\",\"signers\":[\"signer\"]}",
+        "{\"name\":\"ec\",\"keyType\":\"ec-p256\",\"signers\":[\"signer\"],"
+        "\"digestAlgorithms\":[\"sha256\",\"sha512\"]}",
         "{\"name\":\"strict\",\"keyType\":\"ec-p384\",\"digestAlgorithms\":[\"sha384\"]}",
         "{\"name\":\"ed\",\"keyType\":\"ed25519\"}",
         "{\"name\":\"rsa\",\"keyType\":\"rsa-2048\"}",
@@ -176,6 +177,9 @@ static void signing__algorithms_keep_the_policy(void **state)
     refused(admin, "strict", "{\"data\":\"aA==\",\"digestAlgorithm\":\"sha256\"}", 400,
             "digest_algorithm");
     refused(admin, "strict", "{\"data\":\"aA==\",\"digestAlgorithm\":\"sha512\"}", 400,
+            "digest_algorithm");
+    /* a policy without any allows the key type's own alone */
+    refused(admin, "rsa", "{\"data\":\"aA==\",\"digestAlgorithm\":\"sha512\"}", 400,
             "digest_algorithm");
     /* none named: the key type's own, which the policy allows */
     assert_int_equal(sign(admin, "strict", "{\"data\":\"aA==\"}", NULL, NULL, 0), 200);
