@@ -139,6 +139,7 @@ sm_err sm_api_new(const struct sm_api_config *config, sm_api **out, sm_diag *dia
     (void)pthread_mutex_init(&api->world_lock, NULL);
     (void)pthread_mutex_init(&api->admin_lock, NULL);
     sm_err err = sm_lockout_init(&api->lockout) ? SM_NO_ERR : SM_ERR(NO_MEMORY);
+    err = sm_ok(err) && !sm_rate_table_init(&api->issue_rates) ? SM_ERR(NO_MEMORY) : err;
     err = sm_ok(err) ? sm_map_new(KEYS_MAX, &api->keys) : err;
     err = sm_ok(err) ? sm_map_new(KEYS_MAX, &api->rates) : err;
     err = sm_ok(err) ? start_clock(api) : err;
@@ -207,6 +208,7 @@ void sm_api_free(sm_api **out)
     }
     sm_map_free(&api->rates);
     sm_lockout_deinit(&api->lockout);
+    sm_rate_table_deinit(&api->issue_rates);
     (void)pthread_mutex_destroy(&api->world_lock);
     (void)pthread_mutex_destroy(&api->admin_lock);
     sm_free(api);

@@ -13,6 +13,7 @@
 #include "api/crl.h"
 #include "api/world.h"
 #include "base/lockout.h"
+#include "base/rate_table.h"
 #include "ocsp-cache/ocsp_refresh.h"
 
 #include <pthread.h>
@@ -32,6 +33,7 @@ struct sm_api {
     sm_ocsp_cache *ocsp_cache;
     sm_ocsp_refresh *ocsp_refresh; /* NULL: not started */
     sm_crls *crls;                 /* NULL: none are made */
+    sm_rate_table issue_rates;     /* of callers and subjects */
     sm_lockout lockout;            /* of who guesses passwords */
     sm_rate refusals;              /* audit records of refused calls */
     sm_worker services[SERVICE_THREADS_MAX];

@@ -218,6 +218,48 @@ static sm_err apply_profile(sm_issue *issue)
     return SM_NO_ERR;
 }
 
+static sm_err over_rate(sm_issue *issue, const char *whose, uint64_t wait_ns)
+{
+    return sm_diag_set(&issue->diag, SM_ERR(RATE_LIMITED), whose,
+                       "its rate of certificates is used up: the next one in %llu s",
+                       (unsigned long long)(wait_ns / SM_NS_PER_S + 1));
+}
+
+/* A client in a loop must not fill the store: limits.issue_per_caller and issue_per_subject. */
+static sm_err check_caller_rate(sm_issue *issue)
+{
+    sm_api *api = sm_api_of(issue->loop);
+    uint64_t wait;
+    return sm_rate_table_take(&api->issue_rates, sm_slice_str(issue->caller->name),
+                              &issue->world->per_caller, issue->start_ns, &wait)
+               ? SM_NO_ERR
+               : over_rate(issue, "caller", wait);
+}
+
+static sm_err check_subject_rate(sm_issue *issue)
+{
+    sm_api *api = sm_api_of(issue->loop);
+    const struct sm_cert_params *p = &issue->params;
+    uint64_t wait = 0;
+    if (issue->world->per_subject.count == 0) {
+        return SM_NO_ERR;
+    }
+    sm_buf key = sm_buf_init(SM_CERT_MAX);
+    sm_buf_put_u32be(&key, issue->ca->id);
+    sm_buf_put(&key, p->subject);
+    for (size_t i = 0; i < p->san_count; i++) {
+        sm_buf_put_byte(&key, (uint8_t)p->sans[i].kind);
+        sm_buf_put(&key, p->sans[i].value);
+    }
+    sm_err err = sm_buf_err(&key);
+    if (sm_ok(err) && !sm_rate_table_take(&api->issue_rates, sm_buf_slice(&key),
+                                          &issue->world->per_subject, issue->start_ns, &wait)) {
+        err = over_rate(issue, "subject", wait);
+    }
+    sm_buf_deinit(&key);
+    return err;
+}
+
 static sm_err prepare(sm_issue *issue)
 {
     if (issue->loop->pending >= issue->world->pending_max) {
@@ -231,7 +273,9 @@ static sm_err prepare(sm_issue *issue)
                                 &issue->diag));
     SM_TRY(check_ca(issue));
     SM_TRY(parse_csr(issue));
-    return apply_profile(issue);
+    SM_TRY(apply_profile(issue));
+    SM_TRY(check_subject_rate(issue));
+    return check_caller_rate(issue);
 }
 
 /* ---- proof of possession, then the signature ---- */

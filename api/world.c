@@ -383,6 +383,20 @@ static size_t pending_max(const Sealmill__Config__V1__Config *config)
     return n == 0 ? SM_API_PENDING_MAX : n;
 }
 
+/* Checked when the configuration was read: what cannot be read is no limit here. */
+static void read_rates(sm_world *w)
+{
+    const Sealmill__Config__V1__Limits *l = w->config->limits;
+    if (l == NULL ||
+        !sm_ok(sm_rate_rule_parse(sm_slice_str(l->issue_per_caller), &w->per_caller))) {
+        w->per_caller.count = 0;
+    }
+    if (l == NULL ||
+        !sm_ok(sm_rate_rule_parse(sm_slice_str(l->issue_per_subject), &w->per_subject))) {
+        w->per_subject.count = 0;
+    }
+}
+
 /* ---- the whole ---- */
 
 /* One damaged file costs its CA alone; when none opens, the passphrase or the folder is wrong, and
@@ -455,6 +469,7 @@ sm_err sm_world_build(sm_api *api, const struct sm_change *change, sm_world **ou
     sm_arena_init(&w->arena, WORLD_MEMORY);
     w->config = api->config.config;
     w->pending_max = pending_max(w->config);
+    read_rates(w);
     struct builder b = {.api = api, .world = w, .diag = diag, .change = change};
     sm_err err = fill(&b);
     if (!sm_ok(err)) {

@@ -18,6 +18,7 @@
 #include "base/arena.h"
 #include "base/map.h"
 #include "base/rate.h"
+#include "base/rate_table.h"
 #include "gen/sealmill/v1/record.pb-c.h"
 #include "sign/cert.h"
 
@@ -94,6 +95,8 @@ struct sm_world {
     size_t label_count;
     bool keys_missing;  /* some could not be loaded: a token may not be there yet */
     size_t pending_max; /* issuances under way in a loop */
+    struct sm_rate_rule per_caller;
+    struct sm_rate_rule per_subject;
 };
 
 struct sm_ca *sm_world_ca(const sm_world *world, const char *name);

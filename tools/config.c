@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/rate_table.h"
 #include "proto/message.h"
 
 #include <limits.h>
@@ -120,6 +121,15 @@ static sm_err set_ms(const char *text, const char *field, uint32_t *out, sm_diag
     return SM_NO_ERR;
 }
 
+static sm_err check_rate(const char *text, const char *field, sm_diag *diag)
+{
+    struct sm_rate_rule rule;
+    return sm_ok(sm_rate_rule_parse(sm_slice_str(text), &rule))
+               ? SM_NO_ERR
+               : sm_diag_set(diag, SM_ERR(INVALID), field,
+                             "\"%.40s\" is not a rate such as 100/s, 60/m, 10/h or 5/d", text);
+}
+
 sm_err config_limits(const Sealmill__Config__V1__Config *config, struct sm_http_limits *out,
                      sm_diag *diag)
 {
@@ -138,6 +148,8 @@ sm_err config_limits(const Sealmill__Config__V1__Config *config, struct sm_http_
     SM_TRY(set_ms(l->request_timeout, "limits.request_timeout", &out->request_timeout_ms, diag));
     SM_TRY(
         set_ms(l->handshake_timeout, "limits.handshake_timeout", &out->handshake_timeout_ms, diag));
+    SM_TRY(check_rate(l->issue_per_caller, "limits.issue_per_caller", diag));
+    SM_TRY(check_rate(l->issue_per_subject, "limits.issue_per_subject", diag));
     return set_ms(l->drain_timeout, "limits.drain_timeout", &out->drain_timeout_ms, diag);
 }
 
