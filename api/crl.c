@@ -66,7 +66,7 @@ static int64_t duration(const char *text, int64_t fallback)
 
 static struct rules rules_of(const Sealmill__Config__V1__Config *config)
 {
-    const Sealmill__Config__V1__Crl *c = config->crl;
+    const Sealmill__Config__V1__CrlRules *c = config->crl;
     if (c == NULL) {
         return (struct rules){VALIDITY_DEFAULT_S, INTERVAL_DEFAULT_S, 0, false, ""};
     }

@@ -23,7 +23,7 @@ if curl --version | grep -q -i openssl; then
     # The dev listener may ask for a client certificate: curl's verdict about the status comes first.
     check curl -sS --cert-status --cacert "$SEALMILL_CA_FILE" --cert "$SEALMILL_CERT" --key "$SEALMILL_KEY" -o "$dir/whoami" "$SEALMILL_URL/v1/whoami"
 fi
-contains "$(curl -sS "http://127.0.0.1:$((base + 3))/metrics" | grep '^sealmill_tls_staples ')" " 1"
+contains "$(curl -sS "http://127.0.0.1:$((base + 3))/metrics" | grep '^sealmill_tls_staples ')" " 2"
 
 # A revocation is there within seconds, in new handshakes.
 old=$dir/ca/pki/server.pem
