@@ -283,7 +283,7 @@ static sm_err revoke(sm_call *call, const ProtobufCMessage *request, ProtobufCMe
         request;
     Sealmill__V1__RevokeOtpResponse *r = SM_ARENA_NEW(&call->arena,
                                                       Sealmill__V1__RevokeOtpResponse);
-    Sealmill__Record__V1__OtpRecord *record;
+    Sealmill__Record__V1__OtpRecord *record = NULL;
     sm_slice key;
     sm_slice old;
     sm_slice value;
