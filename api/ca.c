@@ -9,7 +9,7 @@
 #include "base/log.h"
 #include "proto/message.h"
 
-static bool name_is_good(const char *name)
+bool sm_ca_name_is_good(const char *name)
 {
     size_t len = strlen(name);
     for (size_t i = 0; i < len; i++) {
@@ -24,7 +24,7 @@ static bool name_is_good(const char *name)
 
 /* ---- records ---- */
 
-static sm_err load(const struct sm_admin *a, const char *name, ca_record **out, sm_slice *old)
+sm_err sm_ca_record_load(const struct sm_admin *a, const char *name, ca_record **out, sm_slice *old)
 {
     sm_slice key;
     ProtobufCMessage *m;
@@ -42,8 +42,8 @@ static sm_err load(const struct sm_admin *a, const char *name, ca_record **out, 
     return SM_NO_ERR;
 }
 
-/* Writes the record if it is still as it was read (`old`), and puts the new world in place. */
-static sm_err save(struct sm_ca_operation *op, ca_record *record, sm_slice old, const char *action)
+sm_err sm_ca_record_save(struct sm_ca_operation *op, ca_record *record, sm_slice old,
+                         const char *action)
 {
     const struct sm_admin *a = op->a;
     sm_slice key;
@@ -68,7 +68,7 @@ static sm_err save(struct sm_ca_operation *op, ca_record *record, sm_slice old, 
     return err;
 }
 
-static uint32_t next_id(sm_api *api)
+uint32_t sm_ca_next_id(const sm_api *api)
 {
     return api->world->last_ca_id + 1;
 }
@@ -88,7 +88,7 @@ static sm_err create(struct sm_ca_operation *op, const Sealmill__V1__CreateCaReq
     if (ca == NULL) {
         return SM_ERR(NO_MEMORY);
     }
-    if (!name_is_good(r->name)) {
+    if (!sm_ca_name_is_good(r->name)) {
         return sm_diag_set(a->diag, SM_ERR(INVALID), "name",
                            "1 to 63 lower-case letters, digits and '-' are wanted");
     }
@@ -105,7 +105,7 @@ static sm_err create(struct sm_ca_operation *op, const Sealmill__V1__CreateCaReq
     sealmill__record__v1__ca_record__init(&record);
     sealmill__v1__ca__init(ca);
     record.version = SM_RECORD_VERSION;
-    record.id = next_id(a->api);
+    record.id = sm_ca_next_id(a->api);
     record.ca = ca;
     record.request = (Sealmill__V1__CreateCaRequest *)(void *)kept;
     ca->name = record.request->name;
@@ -116,7 +116,7 @@ static sm_err create(struct sm_ca_operation *op, const Sealmill__V1__CreateCaReq
                           (enum sm_key_type)r->key_type, &key));
     sm_err err = sm_ca_fill_generation(op, &record, g, key, subject, r->validity_seconds);
     err = sm_ok(err) ? sm_ca_describe(a, &record) : err;
-    err = sm_ok(err) ? save(op, &record, SM_SLICE_NONE, "ca.create") : err;
+    err = sm_ok(err) ? sm_ca_record_save(op, &record, SM_SLICE_NONE, "ca.create") : err;
     sm_key_detach(&key);
     *out = ca;
     return err;
@@ -131,7 +131,11 @@ static sm_err rollover(struct sm_ca_operation *op, const Sealmill__V1__RolloverC
     sm_slice old;
     sm_slice subject;
     sm_key *key;
-    SM_TRY(load(a, r->name, &record, &old));
+    SM_TRY(sm_ca_record_load(a, r->name, &record, &old));
+    if (record->foreign != NULL) {
+        return sm_diag_set(a->diag, SM_ERR(PRECONDITION), "name",
+                           "%s is not run here: its next key is a CA of another name", r->name);
+    }
     if (record->ca->state != SEALMILL__V1__CA_STATE__CA_STATE_ACTIVE) {
         return sm_diag_set(a->diag, SM_ERR(PRECONDITION), "name",
                            "only an active CA can be rolled over");
@@ -153,7 +157,7 @@ static sm_err rollover(struct sm_ca_operation *op, const Sealmill__V1__RolloverC
         err = sm_ca_make_links(op, record, key);
     }
     err = sm_ok(err) ? sm_ca_describe(a, record) : err;
-    err = sm_ok(err) ? save(op, record, old, "ca.rollover") : err;
+    err = sm_ok(err) ? sm_ca_record_save(op, record, old, "ca.rollover") : err;
     sm_key_detach(&key);
     *out = record->ca;
     return err;
@@ -186,7 +190,7 @@ static sm_err import(struct sm_ca_operation *op, const Sealmill__V1__ImportCaCer
     sm_slice copy;
     struct sm_cert cert;
     sm_key *key;
-    SM_TRY(load(a, r->name, &record, &old));
+    SM_TRY(sm_ca_record_load(a, r->name, &record, &old));
     ca_generation *g = record->generations[record->n_generations - 1];
     if (g->certificate.len > 0) {
         return sm_diag_set(a->diag, SM_ERR(PRECONDITION), "name", "%s has its certificate already",
@@ -212,7 +216,7 @@ static sm_err import(struct sm_ca_operation *op, const Sealmill__V1__ImportCaCer
     SM_TRY(err);
     SM_TRY(sm_ca_describe(a, record));
     *out = record->ca;
-    return save(op, record, old, "ca.import");
+    return sm_ca_record_save(op, record, old, "ca.import");
 }
 
 static sm_err set_state(struct sm_ca_operation *op, const char *name, bool active,
@@ -221,7 +225,7 @@ static sm_err set_state(struct sm_ca_operation *op, const char *name, bool activ
     const struct sm_admin *a = op->a;
     ca_record *record;
     sm_slice old;
-    SM_TRY(load(a, name, &record, &old));
+    SM_TRY(sm_ca_record_load(a, name, &record, &old));
     if (record->ca->state == SEALMILL__V1__CA_STATE__CA_STATE_PENDING) {
         return sm_diag_set(a->diag, SM_ERR(PRECONDITION), "name", "%s waits for its certificate",
                            name);
@@ -229,7 +233,7 @@ static sm_err set_state(struct sm_ca_operation *op, const char *name, bool activ
     record->ca->state = active ? SEALMILL__V1__CA_STATE__CA_STATE_ACTIVE
                                : SEALMILL__V1__CA_STATE__CA_STATE_DISABLED;
     *out = record->ca;
-    return save(op, record, old, active ? "ca.enable" : "ca.disable");
+    return sm_ca_record_save(op, record, old, active ? "ca.enable" : "ca.disable");
 }
 
 #define RESPONDER_SPARE_S 7200 /* it is looked at each hour, and may fail once */
@@ -254,7 +258,7 @@ static sm_err renew_one(struct sm_ca_operation *op, const struct sm_ca *ca)
     sm_slice old;
     bool changed = false;
     int64_t now = sm_clock_wall_s();
-    SM_TRY(load(a, ca->name, &record, &old));
+    SM_TRY(sm_ca_record_load(a, ca->name, &record, &old));
     for (size_t i = 0; i < ca->generation_count; i++) {
         const struct sm_ca_generation *g = &ca->generations[i];
         if (g->key != NULL && g->cert.der.len > 0 && is_responder_due(g, now) &&
@@ -263,7 +267,7 @@ static sm_err renew_one(struct sm_ca_operation *op, const struct sm_ca *ca)
             changed = true;
         }
     }
-    return changed ? save(op, record, old, "ca.renew_responder") : SM_NO_ERR;
+    return changed ? sm_ca_record_save(op, record, old, "ca.renew_responder") : SM_NO_ERR;
 }
 
 /* One CA's trouble (its token's, its key's) is not the others', nor a reason not to start. */
@@ -288,36 +292,28 @@ static sm_err renew_responders(const struct sm_admin *a)
     return first;
 }
 
-/* Each change of the world holds the administration's lock from its first read to the new world. */
-#define LOCKED(call)                                 \
-    struct sm_ca_operation op = {.a = a};            \
-    (void)pthread_mutex_lock(&a->api->admin_lock);   \
-    sm_err err = sm_ca_operation_end(&op, (call));   \
-    (void)pthread_mutex_unlock(&a->api->admin_lock); \
-    return err
-
 sm_err sm_ca_create(const struct sm_admin *a, const Sealmill__V1__CreateCaRequest *r,
                     Sealmill__V1__Ca **out)
 {
-    LOCKED(create(&op, r, out));
+    SM_CA_LOCKED(create(&op, r, out));
 }
 
 sm_err sm_ca_import(const struct sm_admin *a, const Sealmill__V1__ImportCaCertificateRequest *r,
                     Sealmill__V1__Ca **out)
 {
-    LOCKED(import(&op, r, out));
+    SM_CA_LOCKED(import(&op, r, out));
 }
 
 sm_err sm_ca_rollover(const struct sm_admin *a, const Sealmill__V1__RolloverCaRequest *r,
                       Sealmill__V1__Ca **out)
 {
-    LOCKED(rollover(&op, r, out));
+    SM_CA_LOCKED(rollover(&op, r, out));
 }
 
 sm_err sm_ca_set_state(const struct sm_admin *a, const char *name, bool active,
                        Sealmill__V1__Ca **out)
 {
-    LOCKED(set_state(&op, name, active, out));
+    SM_CA_LOCKED(set_state(&op, name, active, out));
 }
 
 sm_err sm_ca_renew_responders(const struct sm_admin *a)

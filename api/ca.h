@@ -30,6 +30,13 @@ SM_FALLIBLE sm_ca_rollover(const struct sm_admin *a, const Sealmill__V1__Rollove
                            Sealmill__V1__Ca **out);
 SM_FALLIBLE sm_ca_set_state(const struct sm_admin *a, const char *name, bool active,
                             Sealmill__V1__Ca **out);
+/* CAs that sealmill does not run (ca_responder.c). */
+SM_FALLIBLE sm_ca_create_responder(const struct sm_admin *a,
+                                   const Sealmill__V1__CreateResponderRequest *r,
+                                   Sealmill__V1__Ca **out);
+SM_FALLIBLE sm_ca_import_responder(const struct sm_admin *a,
+                                   const Sealmill__V1__ImportResponderCertificateRequest *r,
+                                   Sealmill__V1__Ca **out);
 /* Renews the OCSP responders' certificates that end within a quarter of their life; makes
  * missing ones. A CA for which that fails is logged, and tried again with the next call. Errors:
  * DISK, NO_MEMORY, when the others were tried. */

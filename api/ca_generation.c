@@ -162,8 +162,7 @@ static int64_t responder_validity(const sm_api *api)
     return sm_ok(sm_duration_parse(sm_slice_str(text), &s)) ? s : 30 * 86400;
 }
 
-/* Its answers are served until they end: those that can, at the most SM_OCSP_PAST_MAX, the newest. */
-static sm_err keep_past_responder(const struct sm_admin *a, ca_generation *g)
+sm_err sm_ca_keep_past_responder(const struct sm_admin *a, ca_generation *g)
 {
     ProtobufCBinaryData *kept = sm_arena_alloc(a->arena,
                                                (g->n_past_ocsp_certificates + 1) * sizeof(*kept));
@@ -207,7 +206,7 @@ sm_err sm_ca_make_responder(struct sm_ca_operation *op, const ca_record *record,
     if (sm_ok(err) && g->ocsp_key_uri[0] != '\0') {
         err = note(a, &op->superseded, g->ocsp_key_uri);
     }
-    err = sm_ok(err) ? keep_past_responder(a, g) : err;
+    err = sm_ok(err) ? sm_ca_keep_past_responder(a, g) : err;
     if (sm_ok(err)) {
         g->ocsp_certificate = sm_binary(der);
         g->ocsp_key_uri = sm_text(a->arena, sm_slice_str(sm_key_uri(key)));

@@ -2,6 +2,7 @@
 #include "api/ca_import.h"
 
 #include "sign/batch.h"
+#include "sign/der.h"
 #include "sign/oids.h"
 
 #include <stdio.h>
@@ -83,6 +84,10 @@ static sm_err check_chain(const struct sm_cert *cert, const sm_slice *chain, siz
                           int64_t now, sm_arena *arena, sm_diag *diag)
 {
     const struct sm_cert *below = cert;
+    if (count > SM_CA_CHAIN_MAX) {
+        return sm_diag_set(diag, SM_ERR(TOO_LARGE), "chain", "more than %d certificates",
+                           SM_CA_CHAIN_MAX);
+    }
     for (size_t i = 0; i < count; i++) {
         char field[16];
         struct sm_cert *at = SM_ARENA_NEW(arena, struct sm_cert);
@@ -112,9 +117,44 @@ sm_err sm_ca_import_check(const struct sm_cert *cert, sm_slice subject, sm_slice
     SM_TRY(refuse("certificate", fault_as_ca(cert, now), diag));
     SM_TRY(names_are_same(cert->subject, subject, arena, &same));
     SM_TRY(refuse("certificate", same ? NULL : "its subject is not the one of the CSR", diag));
-    if (chain_count > SM_CA_CHAIN_MAX) {
-        return sm_diag_set(diag, SM_ERR(TOO_LARGE), "chain", "more than %d certificates",
-                           SM_CA_CHAIN_MAX);
-    }
     return check_chain(cert, chain, chain_count, now, arena, diag);
+}
+
+sm_err sm_ca_foreign_check(const struct sm_cert *cert, const sm_slice *chain, size_t chain_count,
+                           int64_t now, sm_arena *arena, sm_diag *diag)
+{
+    SM_TRY(refuse("certificate", fault_as_ca(cert, now), diag));
+    return check_chain(cert, chain, chain_count, now, arena, diag);
+}
+
+/* ---- responders ---- */
+
+static bool may_sign_ocsp(const struct sm_cert *cert)
+{
+    const struct sm_extension *e = sm_cert_extension(cert, SM_OID_EKU);
+    bool found = false;
+    if (e == NULL) {
+        return false;
+    }
+    sm_der d = sm_der_init(e->value);
+    sm_der list = sm_der_enter(&d, SM_DER_SEQUENCE);
+    while (!sm_der_at_end(&list)) {
+        found = sm_slice_equal(sm_der_read_oid(&list), SM_OID_EKU_OCSP_SIGNING) || found;
+    }
+    sm_der_leave(&d, &list);
+    return sm_ok(sm_der_finish(&d)) && found;
+}
+
+sm_err sm_ca_responder_check(const struct sm_cert *cert, const struct sm_cert *ca, sm_slice spki,
+                             int64_t now, sm_diag *diag)
+{
+    if (spki.len > 0 && !sm_slice_equal(cert->spki, spki)) {
+        return refuse("certificate", "it is for another key than the responder's", diag);
+    }
+    SM_TRY(refuse("certificate",
+                  fault_as_issuer(ca, cert) == NULL ? NULL : "the CA has not issued it", diag));
+    SM_TRY(refuse("certificate",
+                  may_sign_ocsp(cert) ? NULL : "its extendedKeyUsage has no OCSPSigning", diag));
+    SM_TRY(refuse("certificate", cert->not_before > now ? "it is not valid yet" : NULL, diag));
+    return refuse("certificate", cert->not_after <= now ? "it has expired" : NULL, diag);
 }

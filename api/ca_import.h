@@ -21,3 +21,10 @@
 SM_FALLIBLE sm_ca_import_check(const struct sm_cert *cert, sm_slice subject, sm_slice spki,
                                const sm_slice *chain, size_t chain_count, int64_t now,
                                sm_arena *arena, sm_diag *diag);
+/* The same for a CA that sealmill does not run: only that it is a CA, and its chain. */
+SM_FALLIBLE sm_ca_foreign_check(const struct sm_cert *cert, const sm_slice *chain,
+                                size_t chain_count, int64_t now, sm_arena *arena, sm_diag *diag);
+/* What a responder's certificate must be (RFC 6960 4.2.2.2): issued by the CA's key, OCSPSigning, not expired.
+ * `spki`: of the key that it must be for; empty: any. Errors: INVALID with field "certificate". */
+SM_FALLIBLE sm_ca_responder_check(const struct sm_cert *cert, const struct sm_cert *ca,
+                                  sm_slice spki, int64_t now, sm_diag *diag);

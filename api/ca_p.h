@@ -58,6 +58,9 @@ SM_FALLIBLE sm_ca_make_key(struct sm_ca_operation *op, const char *name, uint32_
  * 4.2.2.2); the old key is superseded. */
 SM_FALLIBLE sm_ca_make_responder(struct sm_ca_operation *op, const ca_record *record,
                                  ca_generation *g, sm_key *ca_key);
+/* The responder's certificate will be another: the answers of this one are served until they end; of those that can,
+ * the newest SM_OCSP_PAST_MAX. Errors: NO_MEMORY. */
+SM_FALLIBLE sm_ca_keep_past_responder(const struct sm_admin *a, ca_generation *g);
 /* An empty one at the record's end. */
 SM_FALLIBLE sm_ca_append_generation(const struct sm_admin *a, ca_record *record,
                                     ca_generation **out);
@@ -69,3 +72,23 @@ SM_FALLIBLE sm_ca_fill_generation(struct sm_ca_operation *op, ca_record *record,
 SM_FALLIBLE sm_ca_make_links(struct sm_ca_operation *op, ca_record *record, sm_key *new_key);
 /* The public description follows the last generation. */
 SM_FALLIBLE sm_ca_describe(const struct sm_admin *a, ca_record *record);
+
+/* Lower-case letters, digits and '-', 1 to 63. */
+bool sm_ca_name_is_good(const char *name);
+/* A number that no CA has had. */
+uint32_t sm_ca_next_id(const sm_api *api);
+/* A CA's record, and its octets as they are stored. Errors: NOT_FOUND, DISK, CORRUPT, NO_MEMORY. */
+SM_FALLIBLE sm_ca_record_load(const struct sm_admin *a, const char *name, ca_record **out,
+                              sm_slice *old);
+/* Writes the record if it is still as it was read (`old`; ptr NULL: absent), and puts the new world in
+ * place. */
+SM_FALLIBLE sm_ca_record_save(struct sm_ca_operation *op, ca_record *record, sm_slice old,
+                              const char *action);
+
+/* Each change of the world holds the administration's lock from its first read to the new world. */
+#define SM_CA_LOCKED(call)                           \
+    struct sm_ca_operation op = {.a = a};            \
+    (void)pthread_mutex_lock(&a->api->admin_lock);   \
+    sm_err err = sm_ca_operation_end(&op, (call));   \
+    (void)pthread_mutex_unlock(&a->api->admin_lock); \
+    return err

@@ -7,6 +7,8 @@
 #include "api/record.h"
 #include "base/check.h"
 
+#include <stdio.h>
+
 static struct sm_admin admin_of(sm_call *call)
 {
     return (struct sm_admin){sm_api_of(call->loop), &call->arena, call->caller.name,
@@ -179,6 +181,70 @@ static sm_err enable(sm_call *call, const ProtobufCMessage *request, ProtobufCMe
     return sm_ok(err) ? answer(err, ca, response) : err;
 }
 
+/* ---- CAs that sealmill does not run ---- */
+
+static sm_err create_responder(sm_call *call, const ProtobufCMessage *request,
+                               ProtobufCMessage **response)
+{
+    struct sm_admin a = admin_of(call);
+    Sealmill__V1__Ca *ca = NULL;
+    sm_err err = sm_ca_create_responder(
+        &a, (const Sealmill__V1__CreateResponderRequest *)(const void *)request, &ca);
+    return sm_ok(err) ? answer(err, ca, response) : err;
+}
+
+static sm_err import_responder(sm_call *call, const ProtobufCMessage *request,
+                               ProtobufCMessage **response)
+{
+    struct sm_admin a = admin_of(call);
+    Sealmill__V1__Ca *ca = NULL;
+    sm_err err = sm_ca_import_responder(
+        &a, (const Sealmill__V1__ImportResponderCertificateRequest *)(const void *)request, &ca);
+    return sm_ok(err) ? answer(err, ca, response) : err;
+}
+
+static sm_err subject_of(const char *text, sm_arena *arena, sm_slice *out)
+{
+    struct sm_name name;
+    sm_buf der = sm_buf_init(4096);
+    SM_TRY(sm_name_from_text(sm_slice_str(text), arena, &name, NULL));
+    sm_name_write(&der, &name);
+    sm_err err = sm_buf_err(&der);
+    err = sm_ok(err) ? sm_arena_copy(arena, sm_buf_slice(&der), out) : err;
+    sm_buf_deinit(&der);
+    return err;
+}
+
+static sm_err get_responder_csr(sm_call *call, const ProtobufCMessage *request,
+                                ProtobufCMessage **response)
+{
+    struct sm_ca *ca;
+    sm_slice subject;
+    sm_slice der;
+    char name[96];
+    SM_TRY(find(call, ((const Sealmill__V1__GetResponderCsrRequest *)(const void *)request)->name,
+                &ca));
+    const struct sm_ca_generation *g = sm_ca_current(ca);
+    if (ca->record->foreign == NULL || ca->record->foreign->offline) {
+        return sm_diag_set(&call->diag, SM_ERR(PRECONDITION), "name",
+                           "it is no CA for which we have a responder's key alone");
+    }
+    if (g->ocsp_key == NULL) {
+        return sm_diag_set(&call->diag, SM_ERR(UNAVAILABLE), "name", "its key is not at hand");
+    }
+    (void)snprintf(name, sizeof(name), "CN=OCSP responder of %.63s", ca->name);
+    SM_TRY(subject_of(name, &call->arena, &subject));
+    SM_TRY(sm_ca_csr_make(subject, g->ocsp_key, &call->arena, &der));
+    Sealmill__V1__GetCaCsrResponse *r = SM_ARENA_NEW(&call->arena, Sealmill__V1__GetCaCsrResponse);
+    if (r == NULL) {
+        return SM_ERR(NO_MEMORY);
+    }
+    sealmill__v1__get_ca_csr_response__init(r);
+    r->csr = sm_binary(der);
+    *response = &r->base;
+    return SM_NO_ERR;
+}
+
 #define ROW(n, in, out, who, verb, path, has_body, fn)                                     \
     {                                                                                      \
         .service = "sealmill.v1.CaService", .name = n,                                     \
@@ -203,5 +269,11 @@ const struct sm_method sm_ca_methods[] = {
         disable),
     ROW("Enable", enable_ca_request, ca, SM_ROLE_ADMIN, "POST", "/v1/cas/{name}:enable", true,
         enable),
+    ROW("CreateResponder", create_responder_request, ca, SM_ROLE_ADMIN, "POST",
+        "/v1/cas:createResponder", true, create_responder),
+    ROW("GetResponderCsr", get_responder_csr_request, get_ca_csr_response, SM_ROLE_ADMIN, "GET",
+        "/v1/cas/{name}/responderCsr", false, get_responder_csr),
+    ROW("ImportResponderCertificate", import_responder_certificate_request, ca, SM_ROLE_ADMIN,
+        "POST", "/v1/cas/{name}:importResponder", true, import_responder),
 };
 const size_t sm_ca_method_count = SM_ARRAY_LEN(sm_ca_methods);

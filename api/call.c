@@ -61,6 +61,9 @@ sm_err sm_call_init(sm_call *call, const struct sm_call_skin *skin, const struct
 
 void sm_call_deinit(sm_call *call)
 {
+    if (call->user != NULL && call->method->on_end != NULL) {
+        call->method->on_end(call);
+    }
     sm_world_detach(&call->world);
     sm_arena_deinit(&call->arena);
 }

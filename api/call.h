@@ -48,6 +48,8 @@ struct sm_method {
     /* The peer has gone, or the deadline has passed; the memory lives until every hold is
      * released. */
     void (*on_gone)(sm_call *call);
+    /* Its memory ends, whatever became of it: frees what `user` owns besides. */
+    void (*on_end)(sm_call *call);
 };
 
 struct sm_call_skin {

@@ -248,7 +248,8 @@ static size_t make_if_due(sm_crls *crls, const struct sm_ca *ca, const struct sm
     struct sm_crl_state state;
     int64_t now = sm_clock_wall_s();
     size_t made = 0;
-    if (g->cert.der.len == 0 || g->cert.not_after <= now ||
+    bool foreign = ca->record->foreign != NULL; /* sealmill does not run it */
+    if (foreign || g->cert.der.len == 0 || g->cert.not_after <= now ||
         !sm_ok(sm_crl_state_read(sm_api_store(crls->api), g->ca_id, g->number, &state))) {
         return 0;
     }

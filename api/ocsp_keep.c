@@ -30,24 +30,19 @@ static void on_written(sm_store_write *op)
     end(k);
 }
 
-static sm_err fill(struct keeping *k, sm_ocsp_presign *p, sm_slice state)
+static sm_err fill(struct keeping *k, sm_ocsp_presign *p, const struct sm_store_cond *so_far)
 {
     struct sm_store_put put;
-    sm_slice serial;
     SM_TRY(sm_ocsp_presign_put(p, &put));
     SM_TRY(sm_arena_copy(&k->arena, put.key, &put.key));
     SM_TRY(sm_arena_copy(&k->arena, put.value, &put.value));
-    SM_TRY(sm_arena_copy(&k->arena, p->key.serial, &serial));
     k->put = put;
-    k->cond = (struct sm_store_cond){SM_COND_ABSENT, SM_FAMILY_STATE, serial, SM_SLICE_NONE};
-    if (state.ptr != NULL) {
-        k->cond.kind = SM_COND_EQUALS;
-        SM_TRY(sm_arena_copy(&k->arena, state, &k->cond.value));
-    }
-    return SM_NO_ERR;
+    k->cond = *so_far;
+    SM_TRY(sm_arena_copy(&k->arena, so_far->key, &k->cond.key));
+    return sm_arena_copy(&k->arena, so_far->value, &k->cond.value);
 }
 
-void sm_ocsp_keep(sm_api_loop *loop, sm_ocsp_presign *p, sm_slice state)
+void sm_ocsp_keep(sm_api_loop *loop, sm_ocsp_presign *p, const struct sm_store_cond *so_far)
 {
     if (loop->ocsp_keeping >= SM_OCSP_KEEP_MAX) {
         return;
@@ -64,7 +59,7 @@ void sm_ocsp_keep(sm_api_loop *loop, sm_ocsp_presign *p, sm_slice state)
                                 .puts = &k->put,
                                 .put_count = 1,
                                 .done = on_written};
-    if (!sm_ok(fill(k, p, state)) ||
+    if (!sm_ok(fill(k, p, so_far)) ||
         !sm_ok(sm_store_submit_write(sm_api_store(sm_api_of(loop)), &k->write))) {
         end(k);
         return;

@@ -16,5 +16,5 @@
 
 #define SM_OCSP_KEEP_MAX 4096
 
-/* `state`: the StateRecord's octets as they were read; ptr NULL: there was none. Everything is copied. */
-void sm_ocsp_keep(sm_api_loop *loop, sm_ocsp_presign *p, sm_slice state);
+/* `so_far`: the row that says the certificate's state, as it was read. Everything is copied. */
+void sm_ocsp_keep(sm_api_loop *loop, sm_ocsp_presign *p, const struct sm_store_cond *so_far);

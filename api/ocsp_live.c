@@ -8,6 +8,7 @@
 #include "api/record.h"
 #include "base/clock.h"
 #include "base/metrics.h"
+#include "ocsp-cache/ocsp_foreign.h"
 
 #include <pthread.h>
 
@@ -17,7 +18,8 @@ struct sm_ocsp_live {
     sm_ocsp_query *q;
     sm_store_read certs;
     sm_store_read states;
-    sm_slice serials[SM_OCSP_CERTS_MAX];
+    sm_slice keys[SM_OCSP_CERTS_MAX]; /* serial numbers; of a foreign CA: its rows' keys */
+    uint8_t row_keys[SM_OCSP_CERTS_MAX][SM_OCSP_FOREIGN_KEY_MAX];
     sm_slice cert_values[SM_OCSP_CERTS_MAX];
     sm_slice state_values[SM_OCSP_CERTS_MAX];
     struct sm_ocsp_single singles[SM_OCSP_CERTS_MAX];
@@ -62,6 +64,15 @@ static void fail(struct sm_ocsp_live *live, enum sm_ocsp_error error)
 
 /* ---- one certificate: an answer that is kept ---- */
 
+/* The row that says the certificate's state, as it was read. */
+static struct sm_store_cond made_of(const struct sm_ocsp_live *live)
+{
+    bool foreign = live->q->responder->foreign;
+    sm_slice state = foreign ? live->cert_values[0] : live->state_values[0];
+    return (struct sm_store_cond){state.ptr == NULL ? SM_COND_ABSENT : SM_COND_EQUALS,
+                                  foreign ? SM_FAMILY_OCSP : SM_FAMILY_STATE, live->keys[0], state};
+}
+
 static void on_presigned(sm_ocsp_presign *p)
 {
     struct sm_ocsp_live *live = p->ctx;
@@ -71,11 +82,14 @@ static void on_presigned(sm_ocsp_presign *p)
         fail(live, SM_OCSP_TRY_LATER);
         return;
     }
-    if (live->of_nobody) {
+    if (live->of_nobody && p->said.status != SM_OCSP_GOOD) {
         sm_ocsp_cache_put_unknown(cache, &q->key, &p->kept, q->unknown_epoch);
     } else {
         sm_ocsp_cache_put(cache, p->signer, &q->key, &p->kept, q->epoch);
-        sm_ocsp_keep(q->loop, p, live->state_values[0]);
+    }
+    if (!live->of_nobody) { /* who asks for what does not exist fills no store */
+        const struct sm_store_cond so_far = made_of(live);
+        sm_ocsp_keep(q->loop, p, &so_far);
     }
     finish(live);
 }
@@ -95,7 +109,8 @@ static sm_err sign_to_keep(struct sm_ocsp_live *live, int64_t now)
         .ctx = live,
     };
     sm_ocsp_times(q->responder, q->signer, now, &live->presign.said);
-    if (live->of_nobody && live->presign.said.next_update > now + SM_OCSP_UNKNOWN_VALIDITY_S) {
+    if (live->of_nobody && s->status != SM_OCSP_GOOD &&
+        live->presign.said.next_update > now + SM_OCSP_UNKNOWN_VALIDITY_S) {
         live->presign.said.next_update = now + SM_OCSP_UNKNOWN_VALIDITY_S;
     }
     return sm_ocsp_presign_start(&live->presign, sm_api_loop_batcher(q->loop), 0);
@@ -160,9 +175,10 @@ static sm_err sign_for_one(struct sm_ocsp_live *live, int64_t now)
 /* Never issued by this issuer: serial numbers of others say nothing (RFC 6960 2.2). */
 static void say_of_nobody(struct sm_ocsp_live *live, struct sm_ocsp_single *s)
 {
+    enum sm_ocsp_of_nobody how = live->q->responder->rules.of_nobody;
     live->of_nobody = true;
-    s->status = SM_OCSP_UNKNOWN;
-    if (live->q->responder->rules.of_nobody == SM_OCSP_SAY_REVOKED) { /* RFC 6960 2.2 */
+    s->status = how == SM_OCSP_SAY_GOOD ? SM_OCSP_GOOD : SM_OCSP_UNKNOWN;
+    if (how == SM_OCSP_SAY_REVOKED) { /* RFC 6960 2.2 */
         s->status = SM_OCSP_REVOKED;
         s->reason = SEALMILL__V1__REVOCATION_REASON__REVOCATION_REASON_CERTIFICATE_HOLD;
         s->revoked_at = 0;
@@ -192,12 +208,47 @@ static bool read_state(sm_slice value, struct sm_ocsp_single *s)
     return true;
 }
 
-static bool fill_single(struct sm_ocsp_live *live, size_t i, int64_t now)
+static void note_expiry(struct sm_ocsp_live *live, struct sm_ocsp_single *s, int64_t not_after,
+                        int64_t now)
+{
+    live->not_after = not_after;
+    if (not_after <= now) {
+        live->expired = true;
+        s->archive_cutoff = now - live->q->responder->rules.keep_expired_s;
+    }
+}
+
+/* Of a CA that sealmill does not run. What is forgotten is never good. */
+static bool fill_imported(struct sm_ocsp_live *live, size_t i, int64_t now)
+{
+    struct sm_ocsp_single *s = &live->singles[i];
+    struct sm_ocsp_imported cert;
+    if (live->cert_values[i].ptr == NULL) {
+        say_of_nobody(live, s);
+        return true;
+    }
+    if (!sm_ok(sm_ocsp_imported_unpack(live->cert_values[i], &cert))) {
+        return false;
+    }
+    if (cert.not_after != 0 && cert.not_after + live->q->responder->rules.keep_expired_s <= now) {
+        say_of_nobody(live, s);
+        s->status = s->status == SM_OCSP_GOOD ? SM_OCSP_UNKNOWN : s->status;
+        return true;
+    }
+    if (cert.not_after != 0) {
+        note_expiry(live, s, cert.not_after, now);
+    }
+    s->status = cert.state == SM_OCSP_IMPORTED_VALID ? SM_OCSP_GOOD : SM_OCSP_REVOKED;
+    s->revoked_at = cert.revoked_at;
+    s->reason = s->status == SM_OCSP_GOOD ? -1 : cert.reason;
+    return true;
+}
+
+static bool fill_issued(struct sm_ocsp_live *live, size_t i, int64_t now)
 {
     const struct sm_ocsp_responder *responder = live->q->responder;
     struct sm_ocsp_single *s = &live->singles[i];
     struct sm_record_brief cert;
-    *s = (struct sm_ocsp_single){.status = SM_OCSP_UNKNOWN, .reason = -1};
     if (live->cert_values[i].ptr == NULL) {
         say_of_nobody(live, s);
         return true;
@@ -211,12 +262,14 @@ static bool fill_single(struct sm_ocsp_live *live, size_t i, int64_t now)
         say_of_nobody(live, s);
         return true;
     }
-    live->not_after = cert.not_after;
-    if (cert.not_after <= now) {
-        live->expired = true;
-        s->archive_cutoff = now - responder->rules.keep_expired_s;
-    }
+    note_expiry(live, s, cert.not_after, now);
     return read_state(live->state_values[i], s);
+}
+
+static bool fill_single(struct sm_ocsp_live *live, size_t i, int64_t now)
+{
+    live->singles[i] = (struct sm_ocsp_single){.status = SM_OCSP_UNKNOWN, .reason = -1};
+    return live->q->responder->foreign ? fill_imported(live, i, now) : fill_issued(live, i, now);
 }
 
 /* Whether answers about serial numbers of nobody are within their rate. */
@@ -240,7 +293,8 @@ static enum sm_ocsp_error decide(struct sm_ocsp_live *live)
     if (live->of_nobody && q->responder->rules.of_nobody == SM_OCSP_SAY_UNAUTHORIZED) {
         return SM_OCSP_UNAUTHORIZED;
     }
-    if (live->of_nobody && !may_say_unknown(q)) {
+    if (live->of_nobody && q->responder->rules.of_nobody != SM_OCSP_SAY_GOOD &&
+        !may_say_unknown(q)) {
         sm_metric_inc(refused);
         return SM_OCSP_TRY_LATER;
     }
@@ -252,18 +306,26 @@ static enum sm_ocsp_error decide(struct sm_ocsp_live *live)
                : SM_OCSP_TRY_LATER;
 }
 
-static void on_states(sm_store_read *read)
+static void conclude(struct sm_ocsp_live *live, sm_err err)
 {
-    struct sm_ocsp_live *live = SM_CONTAINER_OF(read, struct sm_ocsp_live, states);
-    enum sm_ocsp_error error = sm_ok(read->err) ? decide(live) : SM_OCSP_TRY_LATER;
+    enum sm_ocsp_error error = sm_ok(err) ? decide(live) : SM_OCSP_TRY_LATER;
     if (error != 0) {
         fail(live, error);
     }
 }
 
+static void on_states(sm_store_read *read)
+{
+    conclude(SM_CONTAINER_OF(read, struct sm_ocsp_live, states), read->err);
+}
+
 static void on_certs(sm_store_read *read)
 {
     struct sm_ocsp_live *live = SM_CONTAINER_OF(read, struct sm_ocsp_live, certs);
+    if (live->q->responder->foreign) { /* a row says all */
+        conclude(live, read->err);
+        return;
+    }
     sm_err err = read->err;
     if (sm_ok(err)) {
         err = sm_store_submit_read(sm_api_store(sm_api_of(live->q->loop)), &live->states);
@@ -275,12 +337,26 @@ static void on_certs(sm_store_read *read)
 
 /* ---- the start ---- */
 
+static void make_keys(struct sm_ocsp_live *live)
+{
+    const sm_ocsp_query *q = live->q;
+    const struct sm_ocsp_issuer *issuer = &q->responder->issuer;
+    for (size_t i = 0; i < q->request.count; i++) {
+        live->keys[i] = q->request.certs[i].serial;
+        if (q->responder->foreign) { /* of an impossible serial number: no row */
+            size_t len = sm_ocsp_imported_key(issuer->ca_id, issuer->generation, live->keys[i],
+                                              live->row_keys[i]);
+            live->keys[i] = len == 0 ? SM_LIT("i") : sm_slice_of(live->row_keys[i], len);
+        }
+    }
+}
+
 static sm_store_read make_read(struct sm_ocsp_live *live, enum sm_store_family family,
                                sm_slice *values, void (*done)(sm_store_read *op))
 {
     return (sm_store_read){.home = sm_api_loop_home(live->q->loop),
                            .family = family,
-                           .keys = live->serials,
+                           .keys = live->keys,
                            .count = live->q->request.count,
                            .done = done,
                            .bytes = sm_buf_init(READ_BYTES),
@@ -317,10 +393,9 @@ bool sm_ocsp_live_start(sm_ocsp_query *q)
     }
     live->q = q;
     live->data = sm_buf_init(1U << 20);
-    for (size_t i = 0; i < q->request.count; i++) {
-        live->serials[i] = q->request.certs[i].serial;
-    }
-    live->certs = make_read(live, SM_FAMILY_CERT, live->cert_values, on_certs);
+    make_keys(live);
+    live->certs = make_read(live, q->responder->foreign ? SM_FAMILY_OCSP : SM_FAMILY_CERT,
+                            live->cert_values, on_certs);
     live->states = make_read(live, SM_FAMILY_STATE, live->state_values, on_states);
     if (!sm_ok(sm_store_submit_read(sm_api_store(sm_api_of(q->loop)), &live->certs))) {
         return sm_ocsp_query_fail(q, SM_OCSP_TRY_LATER);

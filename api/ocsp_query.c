@@ -33,6 +33,11 @@ static void register_metrics(void)
                                         "Unsigned OCSP error answers", NULL);
 }
 
+void sm_ocsp_query_count(const sm_ocsp_query *q)
+{
+    sm_metric_inc(metrics.said[q->said.status]);
+}
+
 /* ---- the end ---- */
 
 static void leave(sm_ocsp_query *q)
@@ -189,6 +194,11 @@ static const struct sm_ca_generation *find_generation(const sm_world *w,
     return NULL;
 }
 
+static bool can_answer(const struct sm_ocsp_responder *r)
+{
+    return r != NULL && (r->signer_count > 0 || r->offline);
+}
+
 /* Not ours, or of several CAs at once: 0 says neither. */
 static enum sm_ocsp_error choose_responder(sm_ocsp_query *q)
 {
@@ -200,7 +210,7 @@ static enum sm_ocsp_error choose_responder(sm_ocsp_query *q)
     }
     q->responder = g->ocsp;
     q->ca_id = g->ca_id;
-    return q->responder->signer_count == 0 ? SM_OCSP_TRY_LATER : 0;
+    return can_answer(q->responder) ? 0 : SM_OCSP_TRY_LATER;
 }
 
 /* RFC 9654 2.1 leaves those that are short or long to the responder. */
@@ -215,6 +225,9 @@ static void judge_nonce(sm_ocsp_query *q)
 
 static bool go(sm_ocsp_query *q)
 {
+    if (q->responder->offline) {
+        return sm_ocsp_loaded_start(q);
+    }
     q->signer = &q->responder->signers[0];
     bool kept_may_do = q->request.count == 1 && q->request.nonce.ptr == NULL;
     return kept_may_do ? sm_ocsp_query_kept(q) : sm_ocsp_live_start(q);
@@ -230,6 +243,7 @@ static void begin(sm_ocsp_query *q)
     q->live = NULL;
     q->key = (struct sm_ocsp_key){0, 0, SM_OCSP_OTHER, SM_SLICE_NONE};
     q->row_key_slice = SM_SLICE_NONE;
+    q->row_value = SM_SLICE_NONE;
     q->row.bytes = sm_buf_init(0);
     q->world = sm_world_attach(sm_api_of(q->loop));
 }
@@ -272,8 +286,7 @@ bool sm_ocsp_query_start_for(sm_ocsp_query *q, const struct sm_ca_generation *g,
     q->request.certs[0] = (struct sm_ocsp_cert_id){.hash = hash, .serial = serial};
     q->responder = g->ocsp;
     q->ca_id = g->ca_id;
-    if (q->responder == NULL || q->responder->signer_count == 0 ||
-        !sm_ok(write_cert_id(q, &q->request.certs[0]))) {
+    if (!can_answer(q->responder) || !sm_ok(write_cert_id(q, &q->request.certs[0]))) {
         return end_if(q, sm_ocsp_query_fail(q, SM_OCSP_TRY_LATER));
     }
     return end_if(q, go(q));

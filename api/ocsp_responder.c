@@ -208,7 +208,18 @@ static sm_err add_past(struct sm_ocsp_responder *r,
     return SM_NO_ERR;
 }
 
+/* Its own key is not ours, and its certificates are not issued here. */
+static void be_foreign(struct sm_ocsp_responder *r, const Sealmill__Record__V1__ForeignCa *foreign)
+{
+    r->foreign = true;
+    r->offline = foreign->offline;
+    r->rules.ca_signs = false;
+    r->rules.eager = false;
+    r->rules.of_nobody = foreign->unknown_is_good ? SM_OCSP_SAY_GOOD : r->rules.of_nobody;
+}
+
 sm_err sm_ocsp_responder_make(const Sealmill__Config__V1__Config *config, const char *ca_name,
+                              const Sealmill__Record__V1__ForeignCa *foreign,
                               const Sealmill__Record__V1__CaGeneration *record,
                               const struct sm_ca_generation *g, sm_arena *arena,
                               struct sm_ocsp_responder **out)
@@ -222,6 +233,9 @@ sm_err sm_ocsp_responder_make(const Sealmill__Config__V1__Config *config, const 
         return SM_ERR(NO_MEMORY);
     }
     fill_rules(config, ca_name, &r->rules);
+    if (foreign != NULL) {
+        be_foreign(r, foreign);
+    }
     sm_ocsp_issuer_init(&r->issuer, g->ca_id, g->number, g->name_sha1, g->key_sha1, g->name_sha256,
                         g->key_sha256);
     if (r->rules.ca_signs) {
@@ -230,7 +244,8 @@ sm_err sm_ocsp_responder_make(const Sealmill__Config__V1__Config *config, const 
     if (g->ocsp_cert.der.len > 0) {
         SM_TRY(add_signer(r, &g->ocsp_cert, false, g->ocsp_key, arena));
     }
-    if (!r->rules.ca_signs && r->signer_count > 0) { /* what the CA signed itself before */
+    if (!r->rules.ca_signs && !r->foreign &&
+        r->signer_count > 0) { /* what the CA signed itself before */
         SM_TRY(add_signer(r, &g->cert, true, NULL, arena));
     }
     SM_TRY(add_past(r, record, sm_clock_wall_s(), arena));

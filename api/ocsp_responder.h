@@ -15,7 +15,12 @@
 /* Responders of before that are still told: more could only come of validities of minutes. */
 #define SM_OCSP_PAST_MAX 16
 
-enum sm_ocsp_of_nobody { SM_OCSP_SAY_UNKNOWN, SM_OCSP_SAY_REVOKED, SM_OCSP_SAY_UNAUTHORIZED };
+enum sm_ocsp_of_nobody {
+    SM_OCSP_SAY_UNKNOWN,
+    SM_OCSP_SAY_REVOKED,
+    SM_OCSP_SAY_UNAUTHORIZED,
+    SM_OCSP_SAY_GOOD /* of CAs that sealmill does not run, where that was said */
+};
 
 struct sm_ocsp_rules {
     int64_t validity_s; /* nextUpdate - now */
@@ -33,11 +38,14 @@ struct sm_ocsp_responder {
     struct sm_ocsp_rules rules;
     struct sm_ocsp_signer signers[1 + SM_OCSP_PAST_MAX]; /* the first one signs */
     size_t signer_count;                                 /* 0: nobody answers */
+    bool foreign; /* sealmill does not run the CA: see ocsp-cache/ocsp_foreign.h */
+    bool offline; /* nor signs for it: answers are loaded */
 };
 
-/* Makes it, in the world's arena. A generation without a certificate has none (`*out` NULL). Errors:
+/* Makes it, in the world's arena. `foreign` NULL: one of ours. A generation without a certificate has none (`*out` NULL). Errors:
  * NO_MEMORY, CRYPTO; MALFORMED for certificates in the record that are none. */
 SM_FALLIBLE sm_ocsp_responder_make(const Sealmill__Config__V1__Config *config, const char *ca_name,
+                                   const Sealmill__Record__V1__ForeignCa *foreign,
                                    const Sealmill__Record__V1__CaGeneration *record,
                                    const struct sm_ca_generation *g, sm_arena *arena,
                                    struct sm_ocsp_responder **out);

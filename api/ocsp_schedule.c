@@ -41,7 +41,8 @@ static void detach(void *ctx)
     sm_world_detach(&held->world);
 }
 
-/* The next generation that has a responder. */
+/* The next generation that has a responder, of a CA of ours: what is so of a foreign CA's certificates is not in
+ * STATE. */
 static const struct sm_ocsp_responder *next_responder(struct held *h)
 {
     while (h->ca < h->world->ca_count) {
@@ -52,7 +53,7 @@ static const struct sm_ocsp_responder *next_responder(struct held *h)
             continue;
         }
         const struct sm_ca_generation *g = &ca->generations[h->generation++];
-        if (g->ocsp != NULL) {
+        if (g->ocsp != NULL && !g->ocsp->foreign) {
             return g->ocsp;
         }
     }

@@ -152,6 +152,7 @@ static void start_batch(sm_call *call, const ProtobufCMessage *request)
 /* ---- rows ---- */
 
 #define SERVICE .service = "sealmill.v1.StatusService", .roles = SM_ROLE_ANY
+#define WRITING .service = "sealmill.v1.StatusService", .roles = SM_ROLE_ADMIN | SM_ROLE_OPERATOR
 
 const struct sm_method sm_status_methods[] = {
     {SERVICE, .name = "Check", .request = &sealmill__v1__check_status_request__descriptor,
@@ -167,5 +168,13 @@ const struct sm_method sm_status_methods[] = {
      .server_streaming = true, .start = sm_status_stream_start,
      .on_message = sm_status_stream_message, .on_half_close = sm_status_stream_half_close,
      .on_writable = sm_status_stream_writable},
+    {WRITING, .name = "Import", .request = &sealmill__v1__import_statuses_request__descriptor,
+     .response = &sealmill__v1__import_statuses_response__descriptor, .client_streaming = true,
+     .server_streaming = true, .start = sm_status_import_start,
+     .on_message = sm_status_import_message, .on_half_close = sm_status_import_half_close,
+     .on_end = sm_status_import_end},
+    {WRITING, .name = "LoadResponses", .request = &sealmill__v1__load_responses_request__descriptor,
+     .response = &sealmill__v1__load_responses_response__descriptor, .http_method = "POST",
+     .http_path = "/v1/status:loadResponses", .body = true, .work = sm_work_load_responses},
 };
 const size_t sm_status_method_count = SM_ARRAY_LEN(sm_status_methods);

@@ -169,7 +169,8 @@ static sm_err add_generation(struct builder *b, struct sm_ca *ca,
         sm_slice_equal(last.subject, last.issuer)) {
         g->chain_sent--; /* relying parties have their own (RFC 8446 4.4.2) */
     }
-    return sm_ocsp_responder_make(b->world->config, ca->name, from, g, &b->world->arena, &g->ocsp);
+    return sm_ocsp_responder_make(b->world->config, ca->name, ca->record->foreign, from, g,
+                                  &b->world->arena, &g->ocsp);
 }
 
 static sm_err add_ca(struct builder *b, sm_slice key, sm_slice value)

@@ -152,7 +152,8 @@ def check_index():
 def proto_messages():
     """Message's name -> {field: type}, of every .proto; inner enums are left out."""
     found = {}
-    for path in glob.glob("proto/sealmill/v1/*.proto"):
+    # The configuration's last: where another package has a message of the same name, the configuration's is meant.
+    for path in sorted(glob.glob("proto/sealmill/v1/*.proto"), key=lambda p: p.endswith("/config.proto")):
         text = re.sub(r"//.*", "", read(path))
         text = re.sub(r"enum \w+ \{[^}]*\}", "", text)
         text = re.sub(r"oneof \w+ \{([^}]*)\}", r"\1", text)
