@@ -251,6 +251,23 @@ static bool is_responder_due(const struct sm_ca_generation *g, int64_t now)
     return now > g->ocsp_cert.not_after - early && g->ocsp_cert.not_after < g->cert.not_after;
 }
 
+/* Of a CA that sealmill does not run: nobody here can renew it. */
+static void look_at_foreign(const struct sm_ca *ca)
+{
+    const struct sm_ca_generation *g = sm_ca_current(ca);
+    const struct sm_cert *cert = &g->ocsp_cert;
+    if (g->ocsp->offline) {
+        return;
+    }
+    if (cert->der.len == 0) {
+        sm_log(SM_LOG_WARN, "responder_has_no_certificate", SM_KS("ca", ca->name), SM_KEND);
+    } else if (sm_clock_wall_s() > cert->not_after - (cert->not_after - cert->not_before) / 4) {
+        sm_log(SM_LOG_WARN, "responder_certificate_ends", SM_KS("ca", ca->name),
+               SM_KI("not_after", cert->not_after),
+               SM_KS("so", "have its request signed again, see `ocsp certificate`"), SM_KEND);
+    }
+}
+
 static sm_err renew_one(struct sm_ca_operation *op, const struct sm_ca *ca)
 {
     const struct sm_admin *a = op->a;
@@ -258,6 +275,10 @@ static sm_err renew_one(struct sm_ca_operation *op, const struct sm_ca *ca)
     sm_slice old;
     bool changed = false;
     int64_t now = sm_clock_wall_s();
+    if (ca->record->foreign != NULL) {
+        look_at_foreign(ca);
+        return SM_NO_ERR;
+    }
     SM_TRY(sm_ca_record_load(a, ca->name, &record, &old));
     for (size_t i = 0; i < ca->generation_count; i++) {
         const struct sm_ca_generation *g = &ca->generations[i];

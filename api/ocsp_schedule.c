@@ -41,8 +41,7 @@ static void detach(void *ctx)
     sm_world_detach(&held->world);
 }
 
-/* The next generation that has a responder, of a CA of ours: what is so of a foreign CA's certificates is not in
- * STATE. */
+/* The next generation that has a responder which signs here. */
 static const struct sm_ocsp_responder *next_responder(struct held *h)
 {
     while (h->ca < h->world->ca_count) {
@@ -53,7 +52,7 @@ static const struct sm_ocsp_responder *next_responder(struct held *h)
             continue;
         }
         const struct sm_ca_generation *g = &ca->generations[h->generation++];
-        if (g->ocsp != NULL && !g->ocsp->foreign) {
+        if (g->ocsp != NULL && !g->ocsp->offline) {
             return g->ocsp;
         }
     }
@@ -80,7 +79,8 @@ static bool issuer(void *ctx, size_t at, struct sm_ocsp_refresh_issuer *out)
                                            .signer_count = r->signer_count,
                                            .validity_s = r->rules.validity_s,
                                            .backdate_s = r->rules.backdate_s,
-                                           .eager = r->rules.eager};
+                                           .eager = r->rules.eager,
+                                           .foreign = r->foreign};
     return true;
 }
 

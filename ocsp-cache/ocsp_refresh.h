@@ -13,7 +13,7 @@
  * Threads:   one of its own at low priority; new, start, stop and free from one thread, turn from one
  *            at a time, status and missing from any.
  * Limits:    share percent of a core, measured over each step with its sleep; SM_OCSP_STEP_MAX rows.
- * Security:  says of a certificate what its state record says. What cannot be read is left as it is, and
+ * Security:  says of a certificate what its state record says (or its row, of a foreign CA). What cannot be read is left as it is, and
  *            goes stale.
  * Standards: RFC 6960 2.4, 4.2.2.1.
  */
@@ -36,7 +36,8 @@ struct sm_ocsp_refresh_issuer {
     size_t signer_count;
     int64_t validity_s;
     int64_t backdate_s;
-    bool eager; /* each certificate is to have an answer */
+    bool eager;   /* each certificate is to have an answer */
+    bool foreign; /* what is so of its certificates is in rows of its own (ocsp_foreign.h) */
 };
 
 struct sm_ocsp_refresh_settings {

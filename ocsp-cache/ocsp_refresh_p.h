@@ -116,7 +116,8 @@ struct row {
     struct sm_ocsp_key key; /* the serial number is in `row_key` */
     sm_slice row_key;
     int64_t not_after;
-    sm_slice state; /* STATE's octets; ptr NULL: none */
+    sm_slice state_key; /* of the row that says its state: STATE's, or OCSP's of a foreign CA */
+    sm_slice state;     /* its octets; ptr NULL: none */
     struct sm_ocsp_said said;
     struct sm_ocsp_kept kept;
     sm_slice value;
@@ -146,6 +147,8 @@ SM_FALLIBLE sm_ocsp_run_add(struct run *run, sm_slice row_key, const struct sm_o
 /* Reads what is so of all rows (ascending by serial number, of one hash): what they will say. Errors: DISK,
  * CORRUPT, NO_MEMORY. */
 SM_FALLIBLE sm_ocsp_run_read_states(struct run *run);
+/* Where the rows are that say certificates' states. */
+enum sm_store_family sm_ocsp_run_state_family(const struct run *run);
 /* Signs; rows up to the first that could not be are signed then, the rest is cut off (`count`). Errors: of that
  * one. */
 SM_FALLIBLE sm_ocsp_run_sign(struct run *run);

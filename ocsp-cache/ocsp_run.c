@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "gen/sealmill/v1/certificate.pb-c.h"
 #include "gen/sealmill/v1/record.pb-c.h"
+#include "ocsp-cache/ocsp_foreign.h"
 #include "ocsp-cache/ocsp_refresh_p.h"
 
 #define STATE_VERSION 1
@@ -40,6 +41,7 @@ sm_err sm_ocsp_run_add(struct run *run, sm_slice row_key, const struct sm_ocsp_k
     *row = (struct row){.key = *key, .is_good = true};
     SM_TRY(sm_arena_copy(&run->arena, row_key, &row->row_key));
     row->key.serial = sm_slice_from(row->row_key, row_key.len - key->serial.len);
+    row->state_key = row->key.serial;
     run->count++;
     *out = row;
     return SM_NO_ERR;
@@ -75,8 +77,8 @@ static bool on_state(void *ctx, sm_slice serial, sm_slice value)
 static sm_err look_up_state(struct run *run, struct row *row)
 {
     sm_buf value = sm_buf_init(STATE_MAX);
-    sm_err err = sm_store_get_sync(run->refresh->config.store, SM_FAMILY_STATE, row->key.serial,
-                                   &value);
+    sm_err err = sm_store_get_sync(run->refresh->config.store, sm_ocsp_run_state_family(run),
+                                   row->state_key, &value);
     if (sm_ok(err)) {
         err = sm_arena_copy(&run->arena, sm_buf_slice(&value), &row->state);
     } else if (sm_err_is(err, SM_E_NOT_FOUND)) {
@@ -84,6 +86,25 @@ static sm_err look_up_state(struct run *run, struct row *row)
     }
     sm_buf_deinit(&value);
     return err;
+}
+
+enum sm_store_family sm_ocsp_run_state_family(const struct run *run)
+{
+    return run->issuer->foreign ? SM_FAMILY_OCSP : SM_FAMILY_STATE;
+}
+
+/* Each certificate of a foreign CA has a row, and only those that were asked about have an answer. */
+static sm_err load_foreign(struct run *run)
+{
+    for (size_t i = 0; i < run->count; i++) {
+        struct row *row = &run->rows[i];
+        uint8_t key[SM_OCSP_FOREIGN_KEY_MAX];
+        size_t len = sm_ocsp_imported_key(row->key.ca_id, row->key.generation, row->key.serial,
+                                          key);
+        SM_TRY(sm_arena_copy(&run->arena, sm_slice_of(key, len), &row->state_key));
+        SM_TRY(look_up_state(run, row));
+    }
+    return SM_NO_ERR;
 }
 
 /* State records are few beside certificates: reading along them finds those of all rows at once. */
@@ -122,6 +143,21 @@ static bool say_state(struct row *row)
     return good;
 }
 
+static bool say_foreign(struct row *row)
+{
+    struct sm_ocsp_imported cert;
+    if (row->state.ptr == NULL || !sm_ok(sm_ocsp_imported_unpack(row->state, &cert))) {
+        return false;
+    }
+    row->said = (struct sm_ocsp_said){.status = SM_OCSP_GOOD, .reason = -1};
+    if (cert.state != SM_OCSP_IMPORTED_VALID) {
+        row->said.status = SM_OCSP_REVOKED;
+        row->said.reason = cert.reason;
+        row->said.revoked_at = cert.revoked_at;
+    }
+    return true;
+}
+
 static void set_times(struct run *run, struct row *row)
 {
     int64_t next = run->now + run->issuer->validity_s;
@@ -138,10 +174,10 @@ sm_err sm_ocsp_run_read_states(struct run *run)
     if (run->count == 0) {
         return SM_NO_ERR;
     }
-    SM_TRY(load_states(run));
+    SM_TRY(run->issuer->foreign ? load_foreign(run) : load_states(run));
     for (size_t i = 0; i < run->count; i++) {
         struct row *row = &run->rows[i];
-        if (row->what == ROW_SIGN && !say_state(row)) {
+        if (row->what == ROW_SIGN && !(run->issuer->foreign ? say_foreign(row) : say_state(row))) {
             row->what = ROW_LEAVE;
             sm_metric_inc(r->metrics.failed);
         }

@@ -164,14 +164,14 @@ struct writing {
     struct sm_store_cond *conds;
 };
 
-static size_t conditions(const struct row *row, struct sm_store_cond *out)
+static size_t conditions(const struct run *run, const struct row *row, struct sm_store_cond *out)
 {
     size_t n = 0;
     if (row->what == ROW_REMOVE) {
         return 0;
     }
     out[n++] = (struct sm_store_cond){row->state.ptr == NULL ? SM_COND_ABSENT : SM_COND_EQUALS,
-                                      SM_FAMILY_STATE, row->key.serial, row->state};
+                                      sm_ocsp_run_state_family(run), row->state_key, row->state};
     if (row->fresh) {
         out[n++] = (struct sm_store_cond){SM_COND_ABSENT, SM_FAMILY_OCSP, row->row_key,
                                           SM_SLICE_NONE};
@@ -182,6 +182,12 @@ static size_t conditions(const struct row *row, struct sm_store_cond *out)
 static bool is_overtaken(sm_err err)
 {
     return sm_err_is(err, SM_E_EXISTS) || sm_err_is(err, SM_E_CONFLICT);
+}
+
+/* Rows that must be absent, and states that have no family of their own whose version would tell of changes. */
+static bool by_each(const struct run *run)
+{
+    return run->of_new || run->issuer->foreign;
 }
 
 /* All of them or none, on condition that no state at all has changed, which costs one look. */
@@ -198,7 +204,7 @@ static sm_err write_each_state(struct writing *w, size_t from, size_t count)
 {
     size_t n = 0;
     for (size_t i = 0; i < count; i++) {
-        n += conditions(w->rows[from + i], w->conds + n);
+        n += conditions(w->run, w->rows[from + i], w->conds + n);
     }
     sm_store_write op = {
         .puts = w->puts + from, .put_count = count, .conds = w->conds, .cond_count = n};
@@ -223,7 +229,7 @@ static sm_err write_singly(struct writing *w, size_t from, size_t count)
 
 static sm_err write_some(struct writing *w, size_t from, size_t count)
 {
-    sm_err err = w->run->of_new ? SM_ERR(CONFLICT) : write_unchanged(w, from, count, false);
+    sm_err err = by_each(w->run) ? SM_ERR(CONFLICT) : write_unchanged(w, from, count, false);
     if (is_overtaken(err)) {
         err = write_each_state(w, from, count);
     }
@@ -279,7 +285,7 @@ sm_err sm_ocsp_run_write(struct run *run)
 {
     struct writing w = {.run = run};
     SM_TRY(fill_writing(run, &w));
-    if (w.count >= RUN_TABLE_ROWS && !run->of_new && !run->refresh->no_tables) {
+    if (w.count >= RUN_TABLE_ROWS && !by_each(run) && !run->refresh->no_tables) {
         sm_err err = write_table(&w);
         bool other_way = is_overtaken(err) || sm_err_is(err, SM_E_EXHAUSTED) ||
                          sm_err_is(err, SM_E_UNSUPPORTED);

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Foreign CAs: what their sources make of OCSP's answers, in every order; what streams and CRLs are refused for. */
 #include "api/api_p.h"
+#include "api/ocsp_schedule.h"
 #include "api/status_import.h"
 #include "api/status_p.h"
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/text.h"
 #include "gen/sealmill/v1/status.pb-c.h"
+#include "ocsp-cache/ocsp_record.h"
 #include "proto/grpc.h"
 #include "tests/support/api_server.h"
 #include "tests/support/grpc_raw.h"
@@ -302,6 +304,80 @@ static void import__races_end_revoked(void **state)
     assert_says("foreign", "2000", "REVOKED");
     assert_says("foreign", "2257", "REVOKED");
     assert_says("foreign", "21ff", "REVOKED");
+}
+
+/* ---- signing anew ---- */
+
+static bool kept(const char *ca, const char *serial, struct sm_ocsp_row *out)
+{
+    uint8_t octets[2];
+    uint8_t key[SM_OCSP_ROW_KEY_MAX];
+    sm_buf text = sm_buf_init(2);
+    sm_buf row = sm_buf_init(SM_OCSP_ROW_MAX);
+    sm_world *w = sm_world_attach(server.api);
+    uint32_t ca_id = sm_world_ca(w, ca)->id;
+    sm_world_detach(&w);
+    assert_sm_ok(sm_hex_decode(&text, sm_slice_str(serial), false));
+    memcpy(octets, text.ptr, 2);
+    const struct sm_ocsp_key k = {ca_id, 1, SM_OCSP_SHA1, sm_slice_of(octets, 2)};
+    size_t len = sm_ocsp_row_key(&k, key);
+    bool found = sm_ok(sm_store_get_sync(server.store, SM_FAMILY_OCSP, sm_slice_of(key, len),
+                                         &row)) &&
+                 sm_ok(sm_ocsp_row_unpack(sm_buf_slice(&row), out));
+    sm_buf_deinit(&text);
+    sm_buf_deinit(&row);
+    return found;
+}
+
+static void wait_kept(const char *ca, const char *serial, struct sm_ocsp_row *out)
+{
+    for (int i = 0; i < 5000 && !kept(ca, serial, out); i++) {
+        (void)usleep(1000); /* it is written behind the answer */
+    }
+    assert_true(kept(ca, serial, out));
+}
+
+static void turn_all(void)
+{
+    uint64_t wait_ns;
+    for (int i = 0; i < 1000 && sm_ocsp_refresh_turn(server.api->ocsp_refresh, &wait_ns); i++) {
+    }
+}
+
+/* What OCSP says of foreign certificates is renewed from their rows, not from the inventory's states; what nobody
+ * has issued has no row. */
+static void refresh__renews_foreign_answers(void **state)
+{
+    (void)state;
+    uint8_t serials[2][2] = {{0x60, 1}, {0x60, 2}};
+    struct sm_ocsp_row good;
+    struct sm_ocsp_row revoked;
+    struct sm_ocsp_row nobody;
+    const struct sm_import_entry all[] = {entry(serials[0], GOOD, -1),
+                                          entry(serials[1], REVOKED, 4)};
+    (void)apply("lenient", all, 2);
+    assert_says("lenient", "6001", "GOOD");
+    assert_says("lenient", "6002", "REVOKED");
+    assert_says("lenient", "6003", "GOOD");
+    wait_kept("lenient", "6001", &good);
+    wait_kept("lenient", "6002", &revoked);
+    assert_sm_ok(sm_ocsp_schedule_new(server.api, NULL));
+    turn_all();
+    int64_t first = good.kept.said.next_update;
+    for (int64_t offset = 0; offset < 11 * 3600; offset += 600) {
+        sm_clock_set_offset_s(offset);
+        turn_all();
+    }
+    wait_kept("lenient", "6001", &good);
+    wait_kept("lenient", "6002", &revoked);
+    assert_true(good.kept.said.next_update > first);
+    assert_int_equal(good.kept.said.status, SM_OCSP_GOOD);
+    assert_true(revoked.kept.said.next_update > first);
+    assert_int_equal(revoked.kept.said.status, SM_OCSP_REVOKED);
+    assert_int_equal(revoked.kept.said.reason, 4);
+    assert_int_equal(revoked.kept.said.revoked_at, 1767225600);
+    assert_false(kept("lenient", "6003", &nobody));
+    sm_clock_set_offset_s(0);
 }
 
 /* ---- CRLs ---- */
@@ -602,6 +678,7 @@ int main(void)
         cmocka_unit_test(import__revokes_what_was_good_without_being_known),
         cmocka_unit_test(import__takes_a_serial_number_that_comes_twice),
         cmocka_unit_test(import__races_end_revoked),
+        cmocka_unit_test(refresh__renews_foreign_answers),
         cmocka_unit_test(crl__ends_holds_and_never_goes_back),
         cmocka_unit_test(crl__deltas_need_their_base),
         cmocka_unit_test(crl__of_many_entries_goes_in_steps),
