@@ -9,7 +9,7 @@
 #include "proto/message.h"
 #include "sign/alg.h"
 #include "sign/name.h"
-#include "tools/client.h"
+#include "tools/command_work.h"
 #include "tools/commands.h"
 
 #include <stdio.h>
@@ -17,46 +17,6 @@
 
 #define CA_SERVICE "/sealmill.v1.CaService/"
 #define CALLER_SERVICE "/sealmill.v1.CallerService/"
-
-struct work {
-    const struct cli_args *args;
-    sm_arena arena;
-    sm_diag diag;
-    struct client_target target;
-};
-
-static void begin(struct work *w, const struct cli_args *args)
-{
-    w->args = args;
-    w->diag.field[0] = '\0';
-    w->diag.reason[0] = '\0';
-    sm_arena_init(&w->arena, 64U << 20);
-    client_target_from(args, true, &w->target);
-}
-
-static int end(struct work *w, sm_err err)
-{
-    int rc = sm_ok(err) ? 0 : cli_fail(err, &w->diag);
-    sm_arena_deinit(&w->arena);
-    return rc;
-}
-
-static char *text(struct work *w, const char *s)
-{
-    char *z = sm_arena_strdup(&w->arena, sm_slice_str(s == NULL ? "" : s));
-    if (z == NULL) {
-        cli_usage("out of memory");
-    }
-    return z;
-}
-
-static char *name_word(struct work *w)
-{
-    if (w->args->word_count != 1) {
-        cli_usage("a CA's name is needed");
-    }
-    return text(w, w->args->words[0]);
-}
 
 static void print_ca(const Sealmill__V1__Ca *ca)
 {
@@ -69,7 +29,7 @@ static void print_ca(const Sealmill__V1__Ca *ca)
                  ca->subject);
 }
 
-static sm_err show(struct work *w, const ProtobufCMessage *m)
+static sm_err show(struct command_work *w, const ProtobufCMessage *m)
 {
     if (cli_has(w->args, "json")) {
         return client_print_json(m);
@@ -86,7 +46,7 @@ static sm_err show(struct work *w, const ProtobufCMessage *m)
 }
 
 /* "O=Acme,CN=Issuing CA" as a message. */
-static sm_err parse_subject(struct work *w, const char *subject, Sealmill__V1__Name *out)
+static sm_err parse_subject(struct command_work *w, const char *subject, Sealmill__V1__Name *out)
 {
     struct sm_name name;
     SM_TRY(sm_name_from_text(sm_slice_str(subject), &w->arena, &name, &w->diag));
@@ -99,7 +59,7 @@ static sm_err parse_subject(struct work *w, const char *subject, Sealmill__V1__N
         }
         const char *type = sm_attribute_short_name(name.at[i].oid);
         sealmill__v1__name_attribute__init(a);
-        a->type = text(w, type == NULL ? "?" : type);
+        a->type = command_text(w, type == NULL ? "?" : type);
         a->value = sm_arena_strdup(&w->arena, name.at[i].value);
         out->attributes[out->n_attributes++] = a;
     }
@@ -108,15 +68,15 @@ static sm_err parse_subject(struct work *w, const char *subject, Sealmill__V1__N
 
 static int run_create(struct cli_args *args)
 {
-    struct work w;
+    struct command_work w;
     Sealmill__V1__CreateCaRequest r;
     Sealmill__V1__Name subject;
     ProtobufCMessage *m;
     const char *type = cli_get(args, "key-type");
     const char *validity = cli_get(args, "validity");
-    begin(&w, args);
+    command_begin(&w, args, true);
     sealmill__v1__create_ca_request__init(&r);
-    r.name = name_word(&w);
+    r.name = command_word(&w, "a CA's name");
     if (!cli_has(args, "subject")) {
         cli_usage("--subject is needed, such as \"O=Acme,CN=Acme issuing\"");
     }
@@ -130,9 +90,9 @@ static int run_create(struct cli_args *args)
         !sm_ok(sm_duration_parse(sm_slice_str(validity), &r.validity_seconds))) {
         cli_usage("--validity wants a duration such as 10y");
     }
-    r.parent = text(&w, cli_get(args, "parent"));
+    r.parent = command_text(&w, cli_get(args, "parent"));
     r.self_signed = cli_has(args, "root");
-    r.key_uri = text(&w, cli_get(args, "key-uri"));
+    r.key_uri = command_text(&w, cli_get(args, "key-uri"));
     r.use_existing_key = cli_has(args, "existing-key");
     if (cli_has(args, "path-length")) {
         r.path_length_set = 1;
@@ -144,7 +104,7 @@ static int run_create(struct cli_args *args)
                                    &sealmill__v1__ca__descriptor, &w.arena, &m, &w.diag)
                      : err;
     err = sm_ok(err) ? show(&w, m) : err;
-    return end(&w, err);
+    return command_end(&w, err);
 }
 
 static const struct cli_option create_options[] = {
@@ -177,12 +137,12 @@ const struct cli_command command_ca_create = {
 
 static int run_csr(struct cli_args *args)
 {
-    struct work w;
+    struct command_work w;
     Sealmill__V1__GetCaCsrRequest r;
     ProtobufCMessage *m;
-    begin(&w, args);
+    command_begin(&w, args, true);
     sealmill__v1__get_ca_csr_request__init(&r);
-    r.name = name_word(&w);
+    r.name = command_word(&w, "a CA's name");
     sm_err err = client_call(&w.target, CA_SERVICE "GetCsr", &r.base,
                              &sealmill__v1__get_ca_csr_response__descriptor, &w.arena, &m, &w.diag);
     if (sm_ok(err)) {
@@ -193,7 +153,7 @@ static int run_csr(struct cli_args *args)
         (void)printf("%.*s", (int)pem.len, (const char *)pem.ptr);
         sm_buf_deinit(&pem);
     }
-    return end(&w, err);
+    return command_end(&w, err);
 }
 
 static const struct cli_option plain_options[] = {
@@ -209,7 +169,7 @@ const struct cli_command command_ca_csr = {
 };
 
 /* The first PEM block is the certificate, those behind it its chain. */
-static sm_err read_chain(struct work *w, Sealmill__V1__ImportCaCertificateRequest *r)
+static sm_err read_chain(struct command_work *w, Sealmill__V1__ImportCaCertificateRequest *r)
 {
     sm_buf file = sm_buf_init(4U << 20);
     SM_TRY(sm_file_read(cli_get(w->args, "cert-file"), &file, &w->diag));
@@ -242,12 +202,12 @@ static sm_err read_chain(struct work *w, Sealmill__V1__ImportCaCertificateReques
 
 static int run_import(struct cli_args *args)
 {
-    struct work w;
+    struct command_work w;
     Sealmill__V1__ImportCaCertificateRequest r;
     ProtobufCMessage *m;
-    begin(&w, args);
+    command_begin(&w, args, true);
     sealmill__v1__import_ca_certificate_request__init(&r);
-    r.name = name_word(&w);
+    r.name = command_word(&w, "a CA's name");
     if (!cli_has(args, "cert-file")) {
         cli_usage("--cert-file is needed: PEM, the CA's certificate first, then its chain");
     }
@@ -256,7 +216,7 @@ static int run_import(struct cli_args *args)
                                    &sealmill__v1__ca__descriptor, &w.arena, &m, &w.diag)
                      : err;
     err = sm_ok(err) ? show(&w, m) : err;
-    return end(&w, err);
+    return command_end(&w, err);
 }
 
 static const struct cli_option import_options[] = {
@@ -277,10 +237,10 @@ const struct cli_command command_ca_import = {
 
 static int run_ca_list(struct cli_args *args)
 {
-    struct work w;
+    struct command_work w;
     Sealmill__V1__ListCasRequest r;
     ProtobufCMessage *m;
-    begin(&w, args);
+    command_begin(&w, args, true);
     sealmill__v1__list_cas_request__init(&r);
     sm_err err = client_call(&w.target, CA_SERVICE "List", &r.base,
                              &sealmill__v1__list_cas_response__descriptor, &w.arena, &m, &w.diag);
@@ -293,7 +253,7 @@ static int run_ca_list(struct cli_args *args)
             print_ca(list->cas[i]);
         }
     }
-    return end(&w, err);
+    return command_end(&w, err);
 }
 
 const struct cli_command command_ca_list = {
@@ -302,16 +262,16 @@ const struct cli_command command_ca_list = {
 
 static int run_ca_show(struct cli_args *args)
 {
-    struct work w;
+    struct command_work w;
     Sealmill__V1__GetCaRequest r;
     ProtobufCMessage *m;
-    begin(&w, args);
+    command_begin(&w, args, true);
     sealmill__v1__get_ca_request__init(&r);
-    r.name = name_word(&w);
+    r.name = command_word(&w, "a CA's name");
     sm_err err = client_call(&w.target, CA_SERVICE "Get", &r.base, &sealmill__v1__ca__descriptor,
                              &w.arena, &m, &w.diag);
     err = sm_ok(err) ? show(&w, m) : err;
-    return end(&w, err);
+    return command_end(&w, err);
 }
 
 const struct cli_command command_ca_show = {
@@ -323,7 +283,7 @@ const struct cli_command command_ca_show = {
 
 static int run_token(struct cli_args *args)
 {
-    struct work w;
+    struct command_work w;
     Sealmill__V1__CreateTokenRequest r;
     Sealmill__V1__Grant grant;
     Sealmill__V1__Grant *grants[] = {&grant};
@@ -332,7 +292,7 @@ static int run_token(struct cli_args *args)
     char role[40];
     char *cas[CLI_VALUES_MAX];
     char *profiles[CLI_VALUES_MAX];
-    begin(&w, args);
+    command_begin(&w, args, true);
     if (!cli_has(args, "name") || !cli_has(args, "role")) {
         cli_usage("--name and --role are needed");
     }
@@ -345,14 +305,14 @@ static int run_token(struct cli_args *args)
     sm_err err = sm_message_set_text(&grant.base, SM_LIT("role"), sm_slice_str(role), &w.arena,
                                      &w.diag);
     for (size_t i = 0; i < cli_count(args, "ca"); i++) {
-        cas[grant.n_cas++] = text(&w, cli_at(args, "ca", i));
+        cas[grant.n_cas++] = command_text(&w, cli_at(args, "ca", i));
     }
     for (size_t i = 0; i < cli_count(args, "profile"); i++) {
-        profiles[grant.n_profiles++] = text(&w, cli_at(args, "profile", i));
+        profiles[grant.n_profiles++] = command_text(&w, cli_at(args, "profile", i));
     }
     grant.cas = cas;
     grant.profiles = profiles;
-    r.name = text(&w, cli_get(args, "name"));
+    r.name = command_text(&w, cli_get(args, "name"));
     r.n_grants = 1;
     r.grants = grants;
     if (validity != NULL &&
@@ -368,7 +328,7 @@ static int run_token(struct cli_args *args)
     } else if (sm_ok(err)) {
         (void)printf("%s\n", ((const Sealmill__V1__CreateTokenResponse *)(void *)m)->secret);
     }
-    return end(&w, err);
+    return command_end(&w, err);
 }
 
 static const struct cli_option token_options[] = {

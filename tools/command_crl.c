@@ -2,33 +2,12 @@
 /* crl list, make. */
 #include "base/clock.h"
 #include "gen/sealmill/v1/crl.pb-c.h"
-#include "tools/client.h"
+#include "tools/command_work.h"
 #include "tools/commands.h"
 
 #include <stdio.h>
 
 #define CRL_SERVICE "/sealmill.v1.CrlService/"
-
-struct work {
-    sm_arena arena;
-    sm_diag diag;
-    struct client_target target;
-};
-
-static void begin(struct work *w, const struct cli_args *args)
-{
-    w->diag.field[0] = '\0';
-    w->diag.reason[0] = '\0';
-    sm_arena_init(&w->arena, 64U << 20);
-    client_target_from(args, true, &w->target);
-}
-
-static int end(struct work *w, sm_err err)
-{
-    int rc = sm_ok(err) ? 0 : cli_fail(err, &w->diag);
-    sm_arena_deinit(&w->arena);
-    return rc;
-}
 
 static void print_crl(const Sealmill__V1__Crl *c)
 {
@@ -42,10 +21,10 @@ static void print_crl(const Sealmill__V1__Crl *c)
 
 static int run_list(struct cli_args *args)
 {
-    struct work w;
+    struct command_work w;
     Sealmill__V1__ListCrlsRequest r;
     ProtobufCMessage *m;
-    begin(&w, args);
+    command_begin(&w, args, true);
     sealmill__v1__list_crls_request__init(&r);
     sm_err err = client_call(&w.target, CRL_SERVICE "List", &r.base,
                              &sealmill__v1__list_crls_response__descriptor, &w.arena, &m, &w.diag);
@@ -57,7 +36,7 @@ static int run_list(struct cli_args *args)
             print_crl(l->crls[i]);
         }
     }
-    return end(&w, err);
+    return command_end(&w, err);
 }
 
 static const struct cli_option list_options[] = {CLIENT_OPTIONS, {NULL, NULL, NULL}};
@@ -69,13 +48,13 @@ const struct cli_command command_crl_list = {
 
 static int run_make(struct cli_args *args)
 {
-    struct work w;
+    struct command_work w;
     Sealmill__V1__MakeCrlRequest r;
     ProtobufCMessage *m;
     if (args->word_count != 1) {
         cli_usage("a CA's name is needed");
     }
-    begin(&w, args);
+    command_begin(&w, args, true);
     sealmill__v1__make_crl_request__init(&r);
     r.ca = sm_arena_strdup(&w.arena, sm_slice_str(args->words[0]));
     r.generation = (int32_t)cli_number(args, "generation", 0, 0, 1000000);
@@ -88,7 +67,7 @@ static int run_make(struct cli_args *args)
     } else if (sm_ok(err)) {
         print_crl((const Sealmill__V1__Crl *)(void *)m);
     }
-    return end(&w, err);
+    return command_end(&w, err);
 }
 
 static const struct cli_option make_options[] = {

@@ -4,7 +4,7 @@
 #include "base/mem.h"
 #include "gen/sealmill/v1/otp.pb-c.h"
 #include "sign/password.h"
-#include "tools/client.h"
+#include "tools/command_work.h"
 #include "tools/commands.h"
 
 #include <stdio.h>
@@ -14,40 +14,10 @@
 #define OTP_SERVICE "/sealmill.v1.OtpService/"
 #define ENTITIES_MAX 1000
 
-struct work {
-    sm_arena arena;
-    sm_diag diag;
-    struct client_target target;
-};
-
-static void begin(struct work *w, const struct cli_args *args)
-{
-    w->diag.field[0] = '\0';
-    w->diag.reason[0] = '\0';
-    sm_arena_init(&w->arena, 64U << 20);
-    client_target_from(args, true, &w->target);
-}
-
-static int end(struct work *w, sm_err err)
-{
-    int rc = sm_ok(err) ? 0 : cli_fail(err, &w->diag);
-    sm_arena_deinit(&w->arena);
-    return rc;
-}
-
-static char *text(struct work *w, const char *s)
-{
-    char *z = sm_arena_strdup(&w->arena, sm_slice_str(s == NULL ? "" : s));
-    if (z == NULL) {
-        cli_usage("out of memory");
-    }
-    return z;
-}
-
 /* ---- otp create ---- */
 
 /* One entity a line of standard input, where no word names any. */
-static void read_entities(struct work *w, Sealmill__V1__CreateOtpsRequest *r)
+static void read_entities(struct command_work *w, Sealmill__V1__CreateOtpsRequest *r)
 {
     char line[512];
     while (fgets(line, sizeof(line), stdin) != NULL) {
@@ -58,11 +28,11 @@ static void read_entities(struct work *w, Sealmill__V1__CreateOtpsRequest *r)
         if (r->n_entity_ids == ENTITIES_MAX) {
             cli_usage("more than %d entities at a time", ENTITIES_MAX);
         }
-        r->entity_ids[r->n_entity_ids++] = text(w, line);
+        r->entity_ids[r->n_entity_ids++] = command_text(w, line);
     }
 }
 
-static void fill_create(struct work *w, const struct cli_args *args,
+static void fill_create(struct command_work *w, const struct cli_args *args,
                         Sealmill__V1__CreateOtpsRequest *r)
 {
     const char *validity = cli_get(args, "validity");
@@ -72,13 +42,13 @@ static void fill_create(struct work *w, const struct cli_args *args,
         cli_usage("out of memory");
     }
     for (size_t i = 0; i < args->word_count; i++) {
-        r->entity_ids[r->n_entity_ids++] = text(w, args->words[i]);
+        r->entity_ids[r->n_entity_ids++] = command_text(w, args->words[i]);
     }
     if (args->word_count == 0) {
         read_entities(w, r);
     }
-    r->label = text(w, cli_get(args, "label"));
-    r->subject = text(w, cli_get(args, "subject"));
+    r->label = command_text(w, cli_get(args, "label"));
+    r->subject = command_text(w, cli_get(args, "subject"));
     r->uses = (uint32_t)cli_number(args, "uses", 1, 1, 1000);
     r->length = (uint32_t)cli_number(args, "length", 0, 0, 64);
     if (validity != NULL &&
@@ -89,10 +59,10 @@ static void fill_create(struct work *w, const struct cli_args *args,
 
 static int run_create(struct cli_args *args)
 {
-    struct work w;
+    struct command_work w;
     Sealmill__V1__CreateOtpsRequest r;
     ProtobufCMessage *m;
-    begin(&w, args);
+    command_begin(&w, args, true);
     fill_create(&w, args, &r);
     sm_err err = client_call(&w.target, OTP_SERVICE "Create", &r.base,
                              &sealmill__v1__create_otps_response__descriptor, &w.arena, &m,
@@ -106,7 +76,7 @@ static int run_create(struct cli_args *args)
             (void)printf("%s:%s\n", list->otps[i]->otp->entity_id, list->otps[i]->password);
         }
     }
-    return end(&w, err);
+    return command_end(&w, err);
 }
 
 static const struct cli_option create_options[] = {
@@ -141,13 +111,13 @@ static void print_otp(const Sealmill__V1__Otp *o)
 
 static int run_list(struct cli_args *args)
 {
-    struct work w;
+    struct command_work w;
     Sealmill__V1__ListOtpsRequest r;
     ProtobufCMessage *m;
     sm_err err;
-    begin(&w, args);
+    command_begin(&w, args, true);
     sealmill__v1__list_otps_request__init(&r);
-    r.entity_id = text(&w, cli_get(args, "entity"));
+    r.entity_id = command_text(&w, cli_get(args, "entity"));
     r.page_size = ENTITIES_MAX;
     do {
         err = client_call(&w.target, OTP_SERVICE "List", &r.base,
@@ -165,7 +135,7 @@ static int run_list(struct cli_args *args)
         }
         r.page_token = page->next_page_token;
     } while (sm_ok(err) && r.page_token[0] != '\0');
-    return end(&w, err);
+    return command_end(&w, err);
 }
 
 static const struct cli_option list_options[] = {
@@ -185,18 +155,18 @@ const struct cli_command command_otp_list = {
 
 static int run_revoke(struct cli_args *args)
 {
-    struct work w;
+    struct command_work w;
     Sealmill__V1__RevokeOtpRequest r;
     ProtobufCMessage *m;
     if (args->word_count != 1) {
         cli_usage("an id is needed: otp list shows them");
     }
-    begin(&w, args);
+    command_begin(&w, args, true);
     sealmill__v1__revoke_otp_request__init(&r);
-    r.id = text(&w, args->words[0]);
+    r.id = command_text(&w, args->words[0]);
     sm_err err = client_call(&w.target, OTP_SERVICE "Revoke", &r.base,
                              &sealmill__v1__revoke_otp_response__descriptor, &w.arena, &m, &w.diag);
-    return end(&w, err);
+    return command_end(&w, err);
 }
 
 static const struct cli_option revoke_options[] = {CLIENT_OPTIONS, {NULL, NULL, NULL}};

@@ -5,7 +5,7 @@
 #include "base/text.h"
 #include "gen/sealmill/v1/ca.pb-c.h"
 #include "sign/alg.h"
-#include "tools/client.h"
+#include "tools/command_work.h"
 #include "tools/commands.h"
 
 #include <stdio.h>
@@ -14,47 +14,7 @@
 #define SERVICE "/sealmill.v1.CaService/"
 #define CHAIN_MAX 16
 
-struct work {
-    const struct cli_args *args;
-    sm_arena arena;
-    sm_diag diag;
-    struct client_target target;
-};
-
-static void begin(struct work *w, const struct cli_args *args)
-{
-    w->args = args;
-    w->diag.field[0] = '\0';
-    w->diag.reason[0] = '\0';
-    sm_arena_init(&w->arena, 64U << 20);
-    client_target_from(args, true, &w->target);
-}
-
-static int end(struct work *w, sm_err err)
-{
-    int rc = sm_ok(err) ? 0 : cli_fail(err, &w->diag);
-    sm_arena_deinit(&w->arena);
-    return rc;
-}
-
-static char *text(struct work *w, const char *s)
-{
-    char *z = sm_arena_strdup(&w->arena, sm_slice_str(s == NULL ? "" : s));
-    if (z == NULL) {
-        cli_usage("out of memory");
-    }
-    return z;
-}
-
-static char *name_word(struct work *w)
-{
-    if (w->args->word_count != 1) {
-        cli_usage("a CA's name is needed");
-    }
-    return text(w, w->args->words[0]);
-}
-
-static sm_err keep(struct work *w, sm_slice der, ProtobufCBinaryData *out)
+static sm_err keep(struct command_work *w, sm_slice der, ProtobufCBinaryData *out)
 {
     sm_slice copy;
     SM_TRY(sm_arena_copy(&w->arena, der, &copy));
@@ -67,7 +27,7 @@ static sm_err keep(struct work *w, sm_slice der, ProtobufCBinaryData *out)
 }
 
 /* A file's certificates: PEM blocks, or one in DER. */
-static sm_err read_certificates(struct work *w, const char *path, ProtobufCBinaryData *out,
+static sm_err read_certificates(struct command_work *w, const char *path, ProtobufCBinaryData *out,
                                 size_t *count)
 {
     sm_buf file = sm_buf_init(4U << 20);
@@ -95,7 +55,7 @@ static sm_err read_certificates(struct work *w, const char *path, ProtobufCBinar
                        : err;
 }
 
-static sm_err show(struct work *w, const ProtobufCMessage *m)
+static sm_err show(struct command_work *w, const ProtobufCMessage *m)
 {
     const Sealmill__V1__Ca *ca = (const Sealmill__V1__Ca *)(const void *)m;
     if (cli_has(w->args, "json")) {
@@ -107,7 +67,7 @@ static sm_err show(struct work *w, const ProtobufCMessage *m)
 
 /* ---- create ---- */
 
-static sm_err fill_files(struct work *w, Sealmill__V1__CreateResponderRequest *r)
+static sm_err fill_files(struct command_work *w, Sealmill__V1__CreateResponderRequest *r)
 {
     static ProtobufCBinaryData certificates[CHAIN_MAX];
     static ProtobufCBinaryData responder[CHAIN_MAX];
@@ -125,14 +85,14 @@ static sm_err fill_files(struct work *w, Sealmill__V1__CreateResponderRequest *r
 
 static int run_create(struct cli_args *args)
 {
-    struct work w;
+    struct command_work w;
     Sealmill__V1__CreateResponderRequest r;
     ProtobufCMessage *m;
     const char *type = cli_get(args, "key-type");
     const char *unknown = cli_get(args, "unknown");
-    begin(&w, args);
+    command_begin(&w, args, true);
     sealmill__v1__create_responder_request__init(&r);
-    r.name = name_word(&w);
+    r.name = command_word(&w, "a CA's name");
     if (!cli_has(args, "cert-file")) {
         cli_usage("--cert-file is needed: PEM or DER, the CA's certificate first, then its chain");
     }
@@ -141,7 +101,7 @@ static int run_create(struct cli_args *args)
     }
     r.unknown_is_good = unknown != NULL && strcmp(unknown, "good") == 0;
     r.offline = cli_has(args, "offline");
-    r.key_uri = text(&w, cli_get(args, "key-uri"));
+    r.key_uri = command_text(&w, cli_get(args, "key-uri"));
     r.use_existing_key = cli_has(args, "existing-key");
     r.key_type = type == NULL ? 0 : (Sealmill__V1__KeyType)sm_key_type_parse(sm_slice_str(type));
     if (type != NULL && r.key_type == 0) {
@@ -152,7 +112,7 @@ static int run_create(struct cli_args *args)
                                    &sealmill__v1__ca__descriptor, &w.arena, &m, &w.diag)
                      : err;
     err = sm_ok(err) ? show(&w, m) : err;
-    return end(&w, err);
+    return command_end(&w, err);
 }
 
 static const struct cli_option create_options[] = {
@@ -181,12 +141,12 @@ const struct cli_command command_ocsp_create = {
 
 static int run_csr(struct cli_args *args)
 {
-    struct work w;
+    struct command_work w;
     Sealmill__V1__GetResponderCsrRequest r;
     ProtobufCMessage *m;
-    begin(&w, args);
+    command_begin(&w, args, true);
     sealmill__v1__get_responder_csr_request__init(&r);
-    r.name = name_word(&w);
+    r.name = command_word(&w, "a CA's name");
     sm_err err = client_call(&w.target, SERVICE "GetResponderCsr", &r.base,
                              &sealmill__v1__get_ca_csr_response__descriptor, &w.arena, &m, &w.diag);
     if (sm_ok(err)) {
@@ -197,7 +157,7 @@ static int run_csr(struct cli_args *args)
         (void)printf("%.*s", (int)pem.len, (const char *)pem.ptr);
         sm_buf_deinit(&pem);
     }
-    return end(&w, err);
+    return command_end(&w, err);
 }
 
 static const struct cli_option plain_options[] = {CLIENT_OPTIONS, {NULL, NULL, NULL}};
@@ -213,14 +173,14 @@ const struct cli_command command_ocsp_csr = {
 
 static int run_certificate(struct cli_args *args)
 {
-    struct work w;
+    struct command_work w;
     Sealmill__V1__ImportResponderCertificateRequest r;
     ProtobufCBinaryData certificates[CHAIN_MAX];
     ProtobufCMessage *m;
     size_t count;
-    begin(&w, args);
+    command_begin(&w, args, true);
     sealmill__v1__import_responder_certificate_request__init(&r);
-    r.name = name_word(&w);
+    r.name = command_word(&w, "a CA's name");
     if (!cli_has(args, "cert-file")) {
         cli_usage("--cert-file is needed: the responder's certificate");
     }
@@ -231,7 +191,7 @@ static int run_certificate(struct cli_args *args)
                           &sealmill__v1__ca__descriptor, &w.arena, &m, &w.diag);
     }
     err = sm_ok(err) ? show(&w, m) : err;
-    return end(&w, err);
+    return command_end(&w, err);
 }
 
 static const struct cli_option certificate_options[] = {
