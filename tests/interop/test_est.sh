@@ -118,11 +118,11 @@ code 401 "${tls[@]}" -u "dev9:$password" $(post "$est/simpleenroll" two.line)
 
 if command -v pki >/dev/null && pki --help 2>&1 | grep -q -- --est; then
     cd "$dir"
-    pki --estca --url "https://localhost:$((base + 1))" --cacert "$SEALMILL_CA_FILE" --caout strong --outform pem --force >/dev/null 2>strong.log || fail "pki --estca: $(cat strong.log)"
+    pki --estca --url "https://127.0.0.1:$((base + 1))" --cacert "$SEALMILL_CA_FILE" --caout strong --outform pem --force >/dev/null 2>strong.log || fail "pki --estca: $(cat strong.log)"
     checks=$((checks + 1))
     password=$(otp '{"entityIds":["strong1"]}')
     openssl req -in "$dir/two.csr" -outform DER -out strong.der
-    pki --est --url "https://localhost:$((base + 1))" --in strong.der --cacert "$SEALMILL_CA_FILE" --cacert "$dir/ca/pki/issuing.pem" \
+    pki --est --url "https://127.0.0.1:$((base + 1))" --in strong.der --cacert "$SEALMILL_CA_FILE" --cacert "$dir/ca/pki/issuing.pem" \
         --userpass "strong1:$password" --outform pem >strong.pem 2>strong.log || fail "pki --est: $(cat strong.log)"
     check openssl x509 -in strong.pem -noout
 else
