@@ -2,6 +2,7 @@
 #include "tools/serve.h"
 
 #include "api/ca.h"
+#include "api/crl_adopt.h"
 #include "api/grpc_server.h"
 #include "api/health.h"
 #include "api/indexer.h"
@@ -446,6 +447,7 @@ static sm_err start(struct server *s, const char *path, sm_diag *diag)
     }
     SM_TRY(open_core(s, diag));
     SM_TRY(renew_responders(s, diag));
+    SM_TRY(sm_crl_adopt(s->store));
     SM_TRY(start_loops(s, diag));
     SM_TRY(start_crls(s, diag));
     return sm_ocsp_schedule_start(s->api, s->pool);
