@@ -156,6 +156,14 @@ static sm_err authenticate_new(sm_enrolment *e, bool *later)
     return by_token(e, authorization);
 }
 
+/* The certificate in memory of our own: the connection, which has it, may end while a service thread looks. */
+static sm_err keep_peer(sm_enrolment *e)
+{
+    sm_slice der;
+    SM_TRY(sm_arena_copy(e->arena, e->peer.cert.der, &der));
+    return sm_cert_parse(der, &e->peer.cert, &e->diag);
+}
+
 /* A re-enrolment is of the client certificate, whatever else is shown. */
 static sm_err authenticate_again(sm_enrolment *e)
 {
@@ -169,7 +177,7 @@ static sm_err authenticate_again(sm_enrolment *e)
     }
     e->caller = e->peer.caller;
     take_label_rights(e);
-    return SM_NO_ERR;
+    return keep_peer(e);
 }
 
 static sm_err authenticate(sm_enrolment *e, bool *later)
