@@ -435,6 +435,7 @@ static int run_dev(struct cli_args *args)
         cli_usage("--dir is needed: the folder to keep everything in");
     }
     d.base = cli_number(args, "port-base", PORT_BASE_DEFAULT, 1, 65530);
+    serve_take_signals();
     sm_arena_init(&d.arena, 64U << 20);
     sm_err err = sm_file_mkdirs(dir, 0755, &d.diag);
     char real[PATH_MAX];

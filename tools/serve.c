@@ -453,17 +453,29 @@ static sm_err start(struct server *s, const char *path, sm_diag *diag)
     return sm_ocsp_schedule_start(s->api, s->pool);
 }
 
-int serve_run(const char *config_path, void (*on_ready)(void *ctx), void *ctx)
+static sigset_t own_signals(void)
 {
-    static struct server s;
-    sm_diag diag = {.reason = ""};
     sigset_t signals;
     (void)sigemptyset(&signals);
     (void)sigaddset(&signals, SIGTERM);
     (void)sigaddset(&signals, SIGINT);
     (void)sigaddset(&signals, SIGHUP);
+    return signals;
+}
+
+void serve_take_signals(void)
+{
+    sigset_t signals = own_signals();
     (void)pthread_sigmask(SIG_BLOCK, &signals, NULL);
     (void)signal(SIGPIPE, SIG_IGN);
+}
+
+int serve_run(const char *config_path, void (*on_ready)(void *ctx), void *ctx)
+{
+    static struct server s;
+    sm_diag diag = {.reason = ""};
+    sigset_t signals = own_signals();
+    serve_take_signals();
     sm_err err = start(&s, config_path, &diag);
     if (sm_ok(err)) {
         log_listeners(&s);

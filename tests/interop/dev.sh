@@ -25,7 +25,7 @@ start() {
     fail "the server is not ready after 30 s"
 }
 
-stop() { [ -z "$server" ] || { kill "$server" 2>/dev/null || true; wait "$server" || fail "the server ended with an error"; server=; }; }
+stop() { [ -z "$server" ] || { kill "$server" 2>/dev/null || true; wait "$server" || fail "the server ended with status $?"; server=; }; }
 end() {
     code=$?
     [ -z "$server" ] || { kill -9 "$server" 2>/dev/null || true; wait "$server" 2>/dev/null || true; }
