@@ -36,6 +36,11 @@ void sm_thread_join(sm_thread *thread)
     SM_CHECK(pthread_join(thread->id, NULL) == 0);
 }
 
+void sm_thread_leave(sm_thread *thread)
+{
+    SM_CHECK(pthread_detach(thread->id) == 0);
+}
+
 void sm_thread_lower_priority(void)
 {
     /* Linux: the nice value belongs to the thread. Failing is harmless. */

@@ -30,6 +30,9 @@ SM_FALLIBLE sm_thread_start(sm_thread *thread, const char *name, void (*main)(vo
 
 /* Waits for its end. */
 void sm_thread_join(sm_thread *thread);
+/* Nobody will wait for its end, nor can end it: `thread` is pinned until `main` is about to return, and may be freed
+ * by it. For calls into foreign code that do not come back. */
+void sm_thread_leave(sm_thread *thread);
 
 /* Gives the calling thread low scheduling priority (nice 10), for work that may lag. Best effort.
  */

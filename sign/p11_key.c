@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Keys on tokens: found or made by URI, and given to the pool. */
-#include "base/clock.h"
 #include "base/mem.h"
 #include "base/rand.h"
 #include "sign/key_p.h"
@@ -8,7 +7,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #define SPKI_MAX 2048
 #define NEW_ID_LEN 16
@@ -65,119 +63,6 @@ static sm_err new_key(sm_tokens *set, P11KitUri *uri, struct sm_token_key **out,
     return SM_NO_ERR;
 }
 
-/* ---- visiting a token, on the caller's thread ---- */
-
-struct visit {
-    struct sm_token *token;
-    CK_SESSION_HANDLE session;
-    struct p11_worker *lent; /* whose place it has; NULL: nobody's */
-};
-
-static sm_err token_err(CK_RV rv, const struct sm_token *token, sm_diag *diag)
-{
-    return sm_diag_set(diag, SM_ERR(TOKEN), "key_uri", "the token %s says %s", token->name,
-                       sm_p11_name(rv));
-}
-
-static void leave_token(struct sm_token *token)
-{
-    (void)pthread_mutex_lock(&token->set->lock);
-    token->visitors--;
-    (void)pthread_mutex_unlock(&token->set->lock);
-}
-
-/* Every session that the token gives is the pool's: one of them makes room, when its call is over.
- * NULL: none did in time. */
-static struct p11_worker *borrow(struct sm_token *token)
-{
-    const struct timespec pause = {.tv_nsec = 1000000};
-    uint64_t end = sm_clock_mono_ns() + token->timeout_ns;
-    struct p11_worker *lent = NULL;
-    (void)pthread_mutex_lock(&token->set->lock);
-    token->wanting++;
-    while (lent == NULL && sm_clock_mono_ns() < end) {
-        (void)sm_p11_rouse(token);
-        (void)pthread_mutex_unlock(&token->set->lock);
-        (void)nanosleep(&pause, NULL);
-        (void)pthread_mutex_lock(&token->set->lock);
-        lent = token->lent;
-        token->lent = NULL;
-    }
-    token->wanting -= lent == NULL;
-    (void)pthread_mutex_unlock(&token->set->lock);
-    return lent;
-}
-
-static void give_back(struct p11_worker *lent)
-{
-    struct sm_token *token = lent->token;
-    (void)pthread_mutex_lock(&token->set->lock);
-    lent->idle = true;
-    token->idle++;
-    (void)sm_p11_rouse(token); /* for what has come meanwhile */
-    (void)pthread_mutex_unlock(&token->set->lock);
-}
-
-static CK_RV open_session(struct visit *v, CK_SLOT_ID slot, bool writable)
-{
-    CK_RV rv = sm_p11_session_open(v->token, slot, writable, &v->session);
-    if (rv != CKR_SESSION_COUNT || (v->lent = borrow(v->token)) == NULL) {
-        return rv;
-    }
-    sm_p11_worker_close(v->lent);
-    rv = sm_p11_session_open(v->token, slot, writable, &v->session);
-    if (rv != CKR_OK) {
-        give_back(v->lent);
-    }
-    return rv;
-}
-
-static sm_err enter(struct sm_token *token, bool writable, struct visit *v, sm_diag *diag)
-{
-    (void)pthread_mutex_lock(&token->set->lock);
-    bool up = token->state == TOKEN_UP;
-    token->visitors += up;
-    CK_SLOT_ID slot = token->slot;
-    const char *why = token->why;
-    (void)pthread_mutex_unlock(&token->set->lock);
-    if (!up) {
-        return sm_diag_set(diag, SM_ERR(UNAVAILABLE), "key_uri", "the token %s is not there: %s",
-                           token->name, why);
-    }
-    *v = (struct visit){.token = token};
-    CK_RV rv = open_session(v, slot, writable);
-    if (rv != CKR_OK) {
-        leave_token(token);
-        return token_err(rv, token, diag);
-    }
-    return SM_NO_ERR;
-}
-
-static void leave(struct visit *v)
-{
-    sm_p11_session_close(v->token, v->session);
-    if (v->lent != NULL) {
-        give_back(v->lent);
-    }
-    leave_token(v->token);
-}
-
-static sm_err check_found(const struct p11_found *found, const struct sm_token *token,
-                          sm_diag *diag)
-{
-    if (found->handle == 0) {
-        return sm_diag_set(diag, SM_ERR(NOT_FOUND), "key_uri",
-                           "the token %s has no such private key", token->name);
-    }
-    if (found->open && !token->allow_extractable) {
-        return sm_diag_set(diag, SM_ERR(POLICY), "key_uri",
-                           "the token %s would give the key out (extractable or not sensitive): "
-                           "allow_extractable allows it",
-                           token->name);
-    }
-    return SM_NO_ERR;
-}
-
 static void note(struct sm_token_key *key, const struct sm_token *token,
                  const struct sm_token_says *says)
 {
@@ -205,34 +90,18 @@ void sm_key_token_facts(const sm_key *key, size_t at, struct sm_key_on_token *ou
     (void)pthread_mutex_unlock(&k->set->lock);
 }
 
-static sm_err look(struct visit *v, struct sm_token_key *key, sm_buf *spki, sm_diag *diag)
-{
-    struct p11_found found;
-    CK_RV rv = sm_p11_find_key(v->token, v->session, key->match, &found);
-    if (rv == CKR_TEMPLATE_INCONSISTENT) {
-        return sm_diag_set(diag, SM_ERR(INVALID), "key_uri",
-                           "several keys of the token %s match: say their id", v->token->name);
-    }
-    if (rv != CKR_OK) {
-        return token_err(rv, v->token, diag);
-    }
-    SM_TRY(check_found(&found, v->token, diag));
-    key->always_authenticate = found.says.always_authenticate;
-    note(key, v->token, &found.says);
-    return sm_p11_read_public(v->token, v->session, found.handle, spki, diag);
-}
-
 /* The public key, from the first token that shows it. */
 static sm_err find_public(struct sm_token_key *key, sm_buf *spki, sm_diag *diag)
 {
     sm_err err = SM_ERR(UNAVAILABLE);
     for (size_t i = 0; i < key->holder_count; i++) {
-        struct visit v;
+        struct sm_token *token = key->holders[i].token;
+        struct sm_token_says says;
         sm_buf_reset(spki);
-        err = enter(key->holders[i].token, false, &v, diag);
+        err = sm_p11_look(token, &key->match, spki, &says, diag);
         if (sm_ok(err)) {
-            err = look(&v, key, spki, diag);
-            leave(&v);
+            key->always_authenticate = says.always_authenticate;
+            note(key, token, &says);
         }
         if (sm_ok(err) || sm_err_is(err, SM_E_POLICY) || sm_err_is(err, SM_E_INVALID)) {
             return err;
@@ -290,31 +159,6 @@ sm_err sm_tokens_load(sm_tokens *tokens, const char *text, sm_key **out, sm_diag
 
 /* ---- making ---- */
 
-static sm_err generate(struct sm_token *token, enum sm_key_type type, const struct p11_match *match,
-                       sm_diag *diag)
-{
-    struct visit v;
-    struct p11_found found;
-    const struct p11_match same_label = {.id_len = 0};
-    struct p11_match by_label = same_label;
-    memcpy(by_label.label, match->label, sizeof(by_label.label));
-    SM_TRY(enter(token, true, &v, diag));
-    CK_RV rv = sm_p11_find_key(token, v.session, by_label, &found);
-    sm_err err = SM_NO_ERR;
-    if (rv == CKR_TEMPLATE_INCONSISTENT || (rv == CKR_OK && found.handle != 0)) {
-        err = sm_diag_set(diag, SM_ERR(EXISTS), "key_uri",
-                          "the token %s has a key %s: use_existing_key takes it", token->name,
-                          match->label);
-    } else if (rv != CKR_OK) {
-        err = token_err(rv, token, diag);
-    } else {
-        rv = sm_p11_generate(token, v.session, type, *match);
-        err = rv == CKR_OK ? SM_NO_ERR : token_err(rv, token, diag);
-    }
-    leave(&v);
-    return err;
-}
-
 /* What finds the new key again. */
 static void write_uri(const struct sm_token *token, const struct p11_match *match, char **out)
 {
@@ -358,7 +202,7 @@ static sm_err create(sm_tokens *set, P11KitUri *uri, const char *name, enum sm_k
         sm_rand_bytes(match.id, NEW_ID_LEN);
         match.id_len = NEW_ID_LEN;
     }
-    SM_TRY(generate(token, type, &match, diag));
+    SM_TRY(sm_p11_make(token, type, &match, diag));
     char *text = NULL;
     write_uri(token, &match, &text);
     sm_err err = text == NULL ? SM_ERR(NO_MEMORY) : sm_tokens_load(set, text, out, diag);

@@ -74,21 +74,24 @@ sm_err sm_p11_module_load(const char *path, bool one_thread, struct p11_module *
     m->one_thread = one_thread;
     m->path = sm_strdup(path);
     sm_err err = m->path == NULL ? SM_ERR(NO_MEMORY) : open_library(m, diag);
-    CK_RV rv = sm_ok(err) ? sm_p11_module_initialize(m) : CKR_OK;
-    if (rv != CKR_OK) {
-        m->f = NULL;
-        err = sm_diag_set(diag, SM_ERR(TOKEN), "pkcs11", "%.160s: C_Initialize says %s", path,
-                          sm_p11_name(rv));
-    }
     if (!sm_ok(err)) {
         sm_p11_module_unload(&m);
         return err;
     }
-    if (m->one_thread) {
-        sm_log(SM_LOG_WARN, "pkcs11_one_thread", SM_KS("module", path), SM_KEND);
-    }
     *out = m;
     return SM_NO_ERR;
+}
+
+CK_RV sm_p11_module_begin(struct p11_module *m)
+{
+    (void)pthread_mutex_lock(&m->start);
+    CK_RV rv = m->begun ? CKR_OK : initialize(m);
+    if (rv == CKR_OK && !m->begun && m->one_thread) {
+        sm_log(SM_LOG_WARN, "pkcs11_one_thread", SM_KS("module", m->path), SM_KEND);
+    }
+    m->begun = rv == CKR_OK;
+    (void)pthread_mutex_unlock(&m->start);
+    return rv;
 }
 
 void sm_p11_module_unload(struct p11_module **module)
@@ -98,7 +101,7 @@ void sm_p11_module_unload(struct p11_module **module)
     if (m == NULL) {
         return;
     }
-    if (m->f != NULL) {
+    if (m->begun) {
         (void)m->f->C_Finalize(NULL);
     }
     if (m->library != NULL) {

@@ -24,17 +24,20 @@ struct p11_module {
     char *path;
     void *library;
     CK_FUNCTION_LIST *f;
-    bool one_thread;       /* constant after loading */
+    bool one_thread;       /* constant once it is begun */
     pthread_mutex_t lane;  /* the one call at a time, with one_thread */
-    pthread_mutex_t start; /* one C_Initialize at a time */
+    pthread_mutex_t start; /* one C_Initialize at a time; covers begun */
+    bool begun;            /* C_Initialize was called, and came back in order */
     unsigned refs;         /* of the token set that owns it */
     struct p11_module *next;
 };
 
-/* Loads and initialises. `one_thread`: even if it claims to lock. Errors: NOT_FOUND, TOKEN,
- * NO_MEMORY. Given. */
+/* Loads the library, and calls nothing of it that reaches a token. `one_thread`: even if it claims to lock. Errors:
+ * NOT_FOUND, TOKEN, NO_MEMORY. Given. */
 SM_FALLIBLE sm_p11_module_load(const char *path, bool one_thread, struct p11_module **out,
                                sm_diag *diag);
+/* C_Initialize, before any other call, unless it was called already. May block for as long as the module likes. */
+CK_RV sm_p11_module_begin(struct p11_module *module);
 /* C_Finalize, and unloads. */
 void sm_p11_module_unload(struct p11_module **module);
 /* C_Initialize again, after the module said that it is not initialised. */

@@ -136,6 +136,7 @@ struct sm_token_key {
 struct sm_tokens {
     pthread_mutex_t lock;
     pthread_cond_t wake; /* of the watch */
+    pthread_cond_t came; /* an attempt came back */
     sm_thread watch;
     bool watching;
     struct p11_module *modules; /* constant after the start */
@@ -145,6 +146,7 @@ struct sm_tokens {
     /* ---- under lock ---- */
     sm_list keys;
     size_t outstanding; /* requests that were taken and not answered */
+    size_t attempts;    /* under way, left ones too */
     uint64_t epoch;
     unsigned turn; /* of tokens, among equals */
     bool stopping;
@@ -160,6 +162,29 @@ bool sm_p11_uri_allows(P11KitUri *key, const struct sm_token *token);
 /* The PIN from where the configuration or the URI says. Errors: those of passphrases. */
 SM_FALLIBLE sm_p11_pin_read(const struct sm_token_config *config, P11KitUri *uri, sm_buf *pin,
                             sm_diag *diag);
+
+/* ---- p11_attempt.c ---- */
+/* The first member of what `run` works on and `late` frees: allocated by itself, since it may outlive the wait. */
+struct p11_attempt {
+    sm_tokens *set;
+    void (*run)(struct p11_attempt *a); /* the calls, on the attempt's thread, without the lock */
+    void (*late)(
+        struct p11_attempt *a); /* there, after `run`, if nobody waited for it: frees `a` */
+    sm_thread thread;
+    /* ---- under the set's lock ---- */
+    bool done;
+    bool left;
+};
+/* Errors: OS; then `a` is still the caller's. */
+SM_FALLIBLE sm_p11_attempt_start(struct p11_attempt *a);
+/* After start. True: it has come back, and `a` is the caller's again. False: not by `until_ns` of the monotonic clock;
+ * `a` is its own thread's, and gone when that likes. */
+bool sm_p11_attempt_wait(struct p11_attempt *a, uint64_t until_ns);
+
+/* ---- p11_start.c ---- */
+/* C_Initialize, the slot, a session and its login: of all tokens at once, each for as long as one call may take. A
+ * token that does not come back in time is down, and comes up when it does. Errors: TOKEN, NO_MEMORY, OS. */
+SM_FALLIBLE sm_p11_first_contact(sm_tokens *set, sm_diag *diag);
 
 /* ---- p11_token.c: blocking calls on one token ---- */
 /* Finds the slot that holds the token. */
@@ -265,6 +290,16 @@ uint64_t sm_p11_pause_ns(unsigned failures);
 /* ---- p11_watch.c ---- */
 SM_FALLIBLE sm_p11_watch_start(sm_tokens *set);
 void sm_p11_watch_stop(sm_tokens *set);
+
+/* ---- p11_visit.c: on any thread that may wait; the calls run on another ---- */
+/* The public key of the one private key that matches, and what the token says of it. Errors: NOT_FOUND, INVALID
+ * (several), POLICY (extractable), TOKEN, UNSUPPORTED, UNAVAILABLE (the token is down, or did not answer in time and
+ * is down now), NO_MEMORY, OS. */
+SM_FALLIBLE sm_p11_look(struct sm_token *token, const struct p11_match *match, sm_buf *spki,
+                        struct sm_token_says *says, sm_diag *diag);
+/* Makes a pair. Errors: EXISTS (a key of that label), otherwise as look; after UNAVAILABLE the token may still make it. */
+SM_FALLIBLE sm_p11_make(struct sm_token *token, enum sm_key_type type,
+                        const struct p11_match *match, sm_diag *diag);
 
 /* ---- p11_key.c ---- */
 /* Finds the key that the URI names, reads its public half. Blocks. Errors: NOT_FOUND, INVALID,

@@ -82,52 +82,6 @@ static void register_metrics(struct sm_token *t)
 
 /* ---- one token ---- */
 
-static unsigned choose_sessions(const struct sm_token *t, const CK_TOKEN_INFO *info)
-{
-    CK_ULONG max = info == NULL ? CK_UNAVAILABLE_INFORMATION : info->ulMaxSessionCount;
-    bool limited = max != CK_UNAVAILABLE_INFORMATION && max != CK_EFFECTIVELY_INFINITE;
-    unsigned n = t->sessions_wanted != 0 ? t->sessions_wanted : SM_TOKEN_SESSIONS_DEFAULT;
-    n = limited && max < n ? (unsigned)max : n;
-    n = t->module->one_thread ? 1 : n; /* more would only wait for each other, as if it hung */
-    return n == 0 ? 1 : n > SM_TOKEN_SESSIONS_MAX ? SM_TOKEN_SESSIONS_MAX : n;
-}
-
-static sm_err start_workers(struct sm_token *t, unsigned count)
-{
-    t->workers = sm_calloc(count, sizeof(*t->workers));
-    if (t->workers == NULL) {
-        return SM_ERR(NO_MEMORY);
-    }
-    for (unsigned i = 0; i < count; i++) {
-        struct p11_worker *w = &t->workers[i];
-        w->token = t;
-        w->wake.run = sm_p11_work;
-        w->input = sm_buf_init(2U << 20);
-        w->idle = true;
-        SM_TRY(sm_worker_start(&w->thread, "token", NULL, NULL));
-        (void)pthread_mutex_lock(&t->set->lock);
-        t->worker_count++;
-        t->idle++;
-        (void)pthread_mutex_unlock(&t->set->lock);
-    }
-    return SM_NO_ERR;
-}
-
-/* Looks whether the token is there and takes the PIN; how many sessions it gives. */
-static CK_RV first_contact(struct sm_token *t, CK_SLOT_ID *slot, CK_TOKEN_INFO *info)
-{
-    CK_SESSION_HANDLE session;
-    CK_RV rv = sm_p11_find_slot(t, slot, info);
-    if (rv != CKR_OK) {
-        return rv;
-    }
-    rv = sm_p11_session_open(t, *slot, false, &session);
-    if (rv == CKR_OK) {
-        sm_p11_session_close(t, session);
-    }
-    return rv;
-}
-
 static sm_err configure(struct sm_token *t, const struct sm_token_config *c, sm_diag *diag)
 {
     SM_TRY(sm_p11_uri_parse(c->uri, &t->uri, diag));
@@ -151,21 +105,6 @@ static sm_err configure(struct sm_token *t, const struct sm_token_config *c, sm_
     return SM_NO_ERR;
 }
 
-static void say_first(struct sm_token *t, CK_RV rv, CK_SLOT_ID slot)
-{
-    (void)pthread_mutex_lock(&t->set->lock);
-    if (rv == CKR_OK) {
-        sm_p11_token_up(t, slot);
-    } else if (sm_p11_trouble(rv) == P11_REFUSED) {
-        sm_p11_token_refused(t, sm_p11_name(rv));
-    } else {
-        sm_p11_token_rests(t, sm_p11_name(rv));
-        sm_log(SM_LOG_ERROR, "token_missing", SM_KS("token", t->name),
-               SM_KS("reason", sm_p11_name(rv)), SM_KEND);
-    }
-    (void)pthread_mutex_unlock(&t->set->lock);
-}
-
 static sm_err add_token(sm_tokens *set, const struct sm_token_config *c, sm_diag *diag)
 {
     struct sm_token *t = sm_calloc(1, sizeof(*t));
@@ -179,11 +118,6 @@ static sm_err add_token(sm_tokens *set, const struct sm_token_config *c, sm_diag
     set->tokens[set->token_count++] = t;
     SM_TRY(configure(t, c, diag));
     register_metrics(t);
-    CK_TOKEN_INFO info;
-    CK_SLOT_ID slot = 0;
-    CK_RV rv = first_contact(t, &slot, &info);
-    SM_TRY(start_workers(t, choose_sessions(t, rv == CKR_OK ? &info : NULL)));
-    say_first(t, rv, slot);
     return SM_NO_ERR;
 }
 
@@ -203,6 +137,7 @@ sm_err sm_tokens_new(const struct sm_token_config *configs, size_t count, sm_tok
     (void)pthread_condattr_init(&attr);
     (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     (void)pthread_cond_init(&set->wake, &attr);
+    (void)pthread_cond_init(&set->came, &attr);
     (void)pthread_condattr_destroy(&attr);
     (void)pthread_mutex_init(&set->lock, NULL);
     sm_list_init(&set->keys);
@@ -212,6 +147,7 @@ sm_err sm_tokens_new(const struct sm_token_config *configs, size_t count, sm_tok
     for (size_t i = 0; i < count && sm_ok(err); i++) {
         err = add_token(set, &configs[i], diag);
     }
+    err = sm_ok(err) ? sm_p11_first_contact(set, diag) : err;
     err = sm_ok(err) ? sm_p11_watch_start(set) : err;
     if (!sm_ok(err)) {
         sm_tokens_free(&set);
@@ -221,11 +157,11 @@ sm_err sm_tokens_new(const struct sm_token_config *configs, size_t count, sm_tok
     return SM_NO_ERR;
 }
 
-/* Whether every worker has come back. */
+/* Whether every call has come back. */
 static bool is_still(sm_tokens *set)
 {
-    bool still = true;
     (void)pthread_mutex_lock(&set->lock);
+    bool still = set->attempts == 0;
     for (size_t i = 0; i < set->token_count; i++) {
         const struct sm_token *t = set->tokens[i];
         for (unsigned j = 0; j < t->worker_count; j++) {
@@ -290,6 +226,7 @@ void sm_tokens_free(sm_tokens **tokens)
         sm_p11_module_unload(&m);
     }
     (void)pthread_cond_destroy(&set->wake);
+    (void)pthread_cond_destroy(&set->came);
     (void)pthread_mutex_destroy(&set->lock);
     sm_free(set);
 }

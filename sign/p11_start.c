@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The first contact with each token, all at once: a module may block in any of these calls, and the start does not
+ * wait for it longer than one call may take. */
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "sign/p11_pool_p.h"
+
+struct contact {
+    struct p11_attempt attempt;
+    struct sm_token *token;
+    uint64_t until_ns;
+    CK_RV began; /* what C_Initialize says */
+    CK_RV rv;    /* what the rest says; CKR_OK: slot and info are known */
+    CK_SLOT_ID slot;
+    CK_TOKEN_INFO info;
+};
+
+static unsigned choose_sessions(const struct sm_token *t, const CK_TOKEN_INFO *info)
+{
+    CK_ULONG max = info == NULL ? CK_UNAVAILABLE_INFORMATION : info->ulMaxSessionCount;
+    bool limited = max != CK_UNAVAILABLE_INFORMATION && max != CK_EFFECTIVELY_INFINITE;
+    unsigned n = t->sessions_wanted != 0 ? t->sessions_wanted : SM_TOKEN_SESSIONS_DEFAULT;
+    n = limited && max < n ? (unsigned)max : n;
+    n = t->module->one_thread ? 1 : n; /* more would only wait for each other, as if it hung */
+    return n == 0 ? 1 : n > SM_TOKEN_SESSIONS_MAX ? SM_TOKEN_SESSIONS_MAX : n;
+}
+
+static sm_err start_workers(struct sm_token *t, unsigned count)
+{
+    t->workers = sm_calloc(count, sizeof(*t->workers));
+    if (t->workers == NULL) {
+        return SM_ERR(NO_MEMORY);
+    }
+    for (unsigned i = 0; i < count; i++) {
+        struct p11_worker *w = &t->workers[i];
+        w->token = t;
+        w->wake.run = sm_p11_work;
+        w->input = sm_buf_init(2U << 20);
+        w->idle = true;
+        SM_TRY(sm_worker_start(&w->thread, "token", NULL, NULL));
+        (void)pthread_mutex_lock(&t->set->lock);
+        t->worker_count++;
+        t->idle++;
+        (void)pthread_mutex_unlock(&t->set->lock);
+    }
+    return SM_NO_ERR;
+}
+
+/* Looks whether the token is there and takes the PIN; how many sessions it gives. */
+static CK_RV look(struct contact *c)
+{
+    CK_SESSION_HANDLE session;
+    CK_RV rv = sm_p11_find_slot(c->token, &c->slot, &c->info);
+    if (rv != CKR_OK) {
+        return rv;
+    }
+    rv = sm_p11_session_open(c->token, c->slot, false, &session);
+    if (rv == CKR_OK) {
+        sm_p11_session_close(c->token, session);
+    }
+    return rv;
+}
+
+static void call(struct p11_attempt *a)
+{
+    struct contact *c = SM_CONTAINER_OF(a, struct contact, attempt);
+    c->began = sm_p11_module_begin(c->token->module);
+    c->rv = c->began == CKR_OK ? look(c) : c->began;
+}
+
+/* Under the lock. */
+static void say(struct sm_token *t, CK_RV rv, CK_SLOT_ID slot)
+{
+    t->reviving = false;
+    if (rv == CKR_OK) {
+        sm_p11_token_up(t, slot);
+    } else if (sm_p11_trouble(rv) == P11_REFUSED) {
+        sm_p11_token_refused(t, sm_p11_name(rv));
+    } else {
+        sm_p11_token_rests(t, sm_p11_name(rv));
+        sm_log(SM_LOG_ERROR, "token_missing", SM_KS("token", t->name),
+               SM_KS("reason", sm_p11_name(rv)), SM_KEND);
+    }
+}
+
+/* How many sessions it is to have is known only now. */
+static sm_err begin(struct contact *c)
+{
+    struct sm_token *t = c->token;
+    SM_TRY(start_workers(t, choose_sessions(t, c->rv == CKR_OK ? &c->info : NULL)));
+    (void)pthread_mutex_lock(&t->set->lock);
+    say(t, c->rv, c->slot);
+    (void)pthread_mutex_unlock(&t->set->lock);
+    return SM_NO_ERR;
+}
+
+static void come_late(struct p11_attempt *a)
+{
+    struct contact *c = SM_CONTAINER_OF(a, struct contact, attempt);
+    sm_err err = begin(c);
+    if (!sm_ok(err)) { /* it stays down: its requests end in UNAVAILABLE */
+        sm_log(SM_LOG_ERROR, "token_not_started", SM_KS("token", c->token->name),
+               SM_KE("error", err), SM_KEND);
+    }
+    sm_free(c);
+}
+
+/* Down until it comes; nobody else is to try meanwhile. */
+static void leave_waiting(struct sm_token *t)
+{
+    (void)pthread_mutex_lock(&t->set->lock);
+    if (t->worker_count == 0) { /* it may have come just now */
+        t->why = "a call does not come back";
+        sm_log(SM_LOG_ERROR, "token_missing", SM_KS("token", t->name), SM_KS("reason", t->why),
+               SM_KEND);
+    }
+    (void)pthread_mutex_unlock(&t->set->lock);
+}
+
+static sm_err start(struct sm_token *t, struct contact **out)
+{
+    struct contact *c = sm_calloc(1, sizeof(*c));
+    if (c == NULL) {
+        return SM_ERR(NO_MEMORY);
+    }
+    c->attempt = (struct p11_attempt){.set = t->set, .run = call, .late = come_late};
+    c->token = t;
+    c->until_ns = sm_clock_mono_ns() + t->call_timeout_ns;
+    t->reviving = true;
+    sm_err err = sm_p11_attempt_start(&c->attempt);
+    if (!sm_ok(err)) {
+        sm_free(c);
+        return err;
+    }
+    *out = c;
+    return SM_NO_ERR;
+}
+
+static sm_err finish(struct contact *c, sm_diag *diag)
+{
+    struct sm_token *t = c->token;
+    if (!sm_p11_attempt_wait(&c->attempt, c->until_ns)) {
+        leave_waiting(t);
+        return SM_NO_ERR;
+    }
+    sm_err err = c->began == CKR_OK
+                     ? begin(c)
+                     : sm_diag_set(diag, SM_ERR(TOKEN), "pkcs11", "%.160s: C_Initialize says %s",
+                                   t->module->path, sm_p11_name(c->began));
+    sm_free(c);
+    return err;
+}
+
+sm_err sm_p11_first_contact(sm_tokens *set, sm_diag *diag)
+{
+    struct contact *contacts[SM_TOKENS_MAX];
+    sm_err err = SM_NO_ERR;
+    size_t started = 0;
+    while (started < set->token_count && sm_ok(err)) {
+        err = start(set->tokens[started], &contacts[started]);
+        started += sm_ok(err);
+    }
+    for (size_t i = 0; i < started; i++) {
+        sm_err one = finish(contacts[i], diag);
+        err = sm_ok(err) ? one : err;
+    }
+    return err;
+}
