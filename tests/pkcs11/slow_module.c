@@ -4,8 +4,8 @@
  * a set time, a set number of them at once:
  *     SM_P11_LATENCY_US    what one C_Sign takes at least, microseconds; the default is 1000
  *     SM_P11_CONCURRENCY   how many C_Sign at once; more wait; 0, the default: no bound
- *     SM_P11_DEVICE_CPU    the processor that the wrapped module's own work is done on, since an HSM has one of its own:
- *                          the caller's thread goes there for it and comes back; the default: wherever the caller is
+ *     SM_P11_DEVICE_CPU    the processor that signs, since an HSM has one of its own: see slow_device.h; the default: the
+ *                          caller's. Keys that are made under it are extractable: the device takes them out
  * The time is slept, not spun, and the wrapped module's own work counts towards it, so that n busy
  * sessions of a token with c places make at most min(n, c) / latency signatures a second: 32,000/s
  * at 1 ms and 32.
@@ -15,10 +15,9 @@
  * Security:  for tests alone.
  * Standards: PKCS#11 v2.40 5.11.
  */
-#include "wrap.h"
+#include "slow_device.h"
 
 #include <pthread.h>
-#include <sched.h>
 #include <sys/prctl.h>
 #include <time.h>
 
@@ -81,25 +80,52 @@ static struct timespec later(unsigned long us)
     return t;
 }
 
-/* The wrapped module's work, on the device's processor. */
-static CK_RV sign_on_device(CK_SESSION_HANDLE session, CK_BYTE *data, CK_ULONG len, CK_BYTE *sig,
-                            CK_ULONG *sig_len, const struct timespec *until)
+static CK_RV sign_here(CK_SESSION_HANDLE session, CK_BYTE *data, CK_ULONG len, CK_BYTE *sig,
+                       CK_ULONG *sig_len)
 {
-    cpu_set_t home;
-    cpu_set_t device;
-    bool away = device_cpu < NOWHERE && sched_getaffinity(0, sizeof(home), &home) == 0;
-    if (away) {
-        CPU_ZERO(&device);
-        CPU_SET(device_cpu, &device);
-        away = sched_setaffinity(0, sizeof(device), &device) == 0;
-    }
+    take_place();
+    struct timespec until = later(latency_us);
     CK_RV rv = sm_wrap_real->C_Sign(session, data, len, sig, sig_len);
-    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, until, NULL) != 0) {
+    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) != 0) {
     }
-    if (away) {
-        (void)sched_setaffinity(0, sizeof(home), &home);
-    }
+    give_place();
     return rv;
+}
+
+static CK_RV slow_sign_init(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism,
+                            CK_OBJECT_HANDLE key)
+{
+    struct sm_wrap_call call = {.fn = FN_C_SignInit, .has_session = true, .session = session};
+    CK_RV rv = sm_wrap_enter(&call);
+    if (rv == CKR_OK) {
+        rv = device_cpu < NOWHERE ? sm_device_sign_init(session, mechanism, key)
+                                  : sm_wrap_real->C_SignInit(session, mechanism, key);
+    }
+    return sm_wrap_leave(&call, rv);
+}
+
+/* The device holds the keys that it makes: the wrapped module is to let them out. */
+static CK_RV slow_generate(CK_SESSION_HANDLE session, CK_MECHANISM *mechanism, CK_ATTRIBUTE *pub,
+                           CK_ULONG pubs, CK_ATTRIBUTE *priv, CK_ULONG privs,
+                           CK_OBJECT_HANDLE *public_key, CK_OBJECT_HANDLE *private_key)
+{
+    static CK_BBOOL yes = CK_TRUE;
+    static CK_BBOOL no = CK_FALSE;
+    struct sm_wrap_call call = {
+        .fn = FN_C_GenerateKeyPair, .has_session = true, .session = session};
+    CK_RV rv = sm_wrap_enter(&call);
+    for (CK_ULONG i = 0; device_cpu < NOWHERE && i < privs; i++) {
+        if (priv[i].type == CKA_SENSITIVE) {
+            priv[i].pValue = &no;
+        } else if (priv[i].type == CKA_EXTRACTABLE) {
+            priv[i].pValue = &yes;
+        }
+    }
+    if (rv == CKR_OK) {
+        rv = sm_wrap_real->C_GenerateKeyPair(session, mechanism, pub, pubs, priv, privs, public_key,
+                                             private_key);
+    }
+    return sm_wrap_leave(&call, rv);
 }
 
 /* A question for the length alone (no `sig`) is answered by the driver, not by the device. */
@@ -111,20 +137,20 @@ static CK_RV slow_sign(CK_SESSION_HANDLE session, CK_BYTE *data, CK_ULONG len, C
     if (rv != CKR_OK) {
         return sm_wrap_leave(&call, rv);
     }
-    if (sig == NULL) {
+    if (sig == NULL && device_cpu == NOWHERE) {
         return sm_wrap_leave(&call, sm_wrap_real->C_Sign(session, data, len, sig, sig_len));
     }
     wake_sharply();
-    take_place();
-    struct timespec until = later(latency_us);
-    rv = sign_on_device(session, data, len, sig, sig_len, &until);
-    give_place();
+    rv = device_cpu < NOWHERE ? sm_device_sign(session, data, len, sig, sig_len)
+                              : sign_here(session, data, len, sig, sig_len);
     return sm_wrap_leave(&call, rv);
 }
 
 void sm_wrap_on_load(void)
 {
+    sm_wrap_table.C_SignInit = slow_sign_init;
     sm_wrap_table.C_Sign = slow_sign;
+    sm_wrap_table.C_GenerateKeyPair = slow_generate;
 }
 
 CK_RV sm_wrap_on_initialize(const CK_C_INITIALIZE_ARGS *args)
@@ -134,7 +160,11 @@ CK_RV sm_wrap_on_initialize(const CK_C_INITIALIZE_ARGS *args)
     device_cpu = sm_wrap_setting_number("SM_P11_DEVICE_CPU", NOWHERE);
     (void)pthread_mutex_lock(&token.lock);
     token.places = sm_wrap_setting_number("SM_P11_CONCURRENCY", 0);
+    unsigned long places = token.places;
     (void)pthread_mutex_unlock(&token.lock);
+    if (device_cpu < NOWHERE) {
+        sm_device_start(device_cpu, places == 0 ? DEVICE_PLACES_MAX : places, latency_us);
+    }
     return CKR_OK;
 }
 
