@@ -3,9 +3,9 @@
 
 #include "base/file.h"
 #include "base/mem.h"
-#include "base/rand.h"
 #include "base/text.h"
 #include "sign/key_p.h"
+#include "sign/key_seal.h"
 #include "sign/p11_pool_p.h"
 #include "sign/passphrase.h"
 
@@ -15,22 +15,15 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
-#include <openssl/pkcs12.h>
 #include <openssl/x509.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* scrypt (RFC 7914) with OpenSSL's own defaults: 16 MiB and about 40 ms a key. 2^15 would need just
- * over the 32 MiB that OpenSSL allows a file to ask for, so that nothing could read it back. */
-#define SCRYPT_N 16384
-#define SCRYPT_R 8
-#define SCRYPT_P 1
-#define SALT_LEN 16
-
 struct sm_keystore {
     char dir[PATH_MAX - 128];
     sm_buf passphrase; /* secret */
+    sm_key_sealer *sealer;
     bool plain;        /* tests: keys are stored without encryption */
     sm_tokens *tokens; /* NULL: none */
 };
@@ -50,6 +43,9 @@ sm_err sm_keystore_open(const struct sm_keystore_config *config, sm_keystore **o
     if (sm_ok(err) && !store->plain) {
         err = sm_passphrase_read(config, &store->passphrase, diag);
     }
+    if (sm_ok(err)) {
+        err = sm_key_sealer_new(sm_buf_slice(&store->passphrase), &store->sealer);
+    }
     if (sm_ok(err) && config->token_count > 0) {
         err = sm_tokens_new(config->tokens, config->token_count, &store->tokens, diag);
     }
@@ -67,6 +63,7 @@ void sm_keystore_close(sm_keystore **store)
         return;
     }
     sm_tokens_free(&(*store)->tokens);
+    sm_key_sealer_free(&(*store)->sealer);
     sm_buf_deinit(&(*store)->passphrase);
     sm_free(*store);
     *store = NULL;
@@ -114,26 +111,6 @@ static sm_err path_of(const sm_keystore *store, const char *uri, char out[PATH_M
     return SM_NO_ERR;
 }
 
-/* PKCS#8 EncryptedPrivateKeyInfo: PBES2 with scrypt and AES-256-CBC (RFC 8018 6.2, RFC 7914). */
-static X509_SIG *encrypt(const sm_keystore *store, EVP_PKEY *pkey)
-{
-    unsigned char salt[SALT_LEN];
-    sm_rand_bytes(salt, sizeof(salt));
-    PKCS8_PRIV_KEY_INFO *plain = EVP_PKEY2PKCS8(pkey);
-    X509_ALGOR *pbe = PKCS5_pbe2_set_scrypt(EVP_aes_256_cbc(), salt, sizeof(salt), NULL, SCRYPT_N,
-                                            SCRYPT_R, SCRYPT_P);
-    X509_SIG *sealed = NULL;
-    if (plain != NULL && pbe != NULL) {
-        sealed = PKCS8_set0_pbe((const char *)store->passphrase.ptr, (int)store->passphrase.len,
-                                plain, pbe);
-    }
-    if (sealed == NULL) {
-        X509_ALGOR_free(pbe);
-    }
-    PKCS8_PRIV_KEY_INFO_free(plain);
-    return sealed;
-}
-
 static sm_err write_key(const sm_keystore *store, EVP_PKEY *pkey, const char *path, sm_diag *diag)
 {
     BIO *bio = BIO_new(BIO_s_secmem());
@@ -141,7 +118,7 @@ static sm_err write_key(const sm_keystore *store, EVP_PKEY *pkey, const char *pa
     if (bio != NULL && store->plain) {
         good = PEM_write_bio_PKCS8PrivateKey(bio, pkey, NULL, NULL, 0, NULL, NULL);
     } else if (bio != NULL) {
-        X509_SIG *sealed = encrypt(store, pkey);
+        X509_SIG *sealed = sm_key_seal(store->sealer, pkey);
         good = sealed != NULL && PEM_write_bio_PKCS8(bio, sealed);
         X509_SIG_free(sealed);
     }
@@ -231,7 +208,7 @@ static sm_err decrypt(const sm_keystore *store, const char *path, sm_slice der,
         X509_SIG_free(sealed);
         return malformed(diag, path, "is damaged: its EncryptedPrivateKeyInfo is not well-formed");
     }
-    *out = PKCS8_decrypt(sealed, (const char *)store->passphrase.ptr, (int)store->passphrase.len);
+    *out = sm_key_unseal(store->sealer, sealed);
     X509_SIG_free(sealed);
     /* A damaged ciphertext cannot be told from a wrong passphrase. */
     return *out != NULL

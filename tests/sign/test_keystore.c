@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tests/sign/keys.h"
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/text.h"
 #include "sign/key_p.h"
+#include "sign/key_seal.h"
 #include "sign/passphrase.h"
 
 #include <openssl/pem.h>
+#include <openssl/pkcs12.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -118,6 +121,108 @@ static void create__file_is_private_and_encrypted(void **state)
     sm_buf_deinit(&der);
     sm_buf_deinit(&text);
     sm_key_detach(&key);
+}
+
+/* The salt and the initialisation vector of a file, and that OpenSSL opens it by itself. */
+static void read_sealed(const struct fixture *f, const char *name, uint8_t salt[16], uint8_t iv[16])
+{
+    char path[400];
+    key_path(f, name, path);
+    BIO *bio = BIO_new_file(path, "r");
+    X509_SIG *sealed = PEM_read_bio_PKCS8(bio, NULL, NULL, NULL);
+    const X509_ALGOR *alg;
+    assert_non_null(sealed);
+    X509_SIG_get0(sealed, &alg, NULL);
+    PBE2PARAM *pbe = ASN1_TYPE_unpack_sequence(ASN1_ITEM_rptr(PBE2PARAM), alg->parameter);
+    SCRYPT_PARAMS *kdf = ASN1_TYPE_unpack_sequence(ASN1_ITEM_rptr(SCRYPT_PARAMS),
+                                                   pbe->keyfunc->parameter);
+    assert_int_equal(kdf->salt->length, 16);
+    memcpy(salt, kdf->salt->data, 16);
+    assert_int_equal(pbe->encryption->parameter->value.octet_string->length, 16);
+    memcpy(iv, pbe->encryption->parameter->value.octet_string->data, 16);
+    PKCS8_PRIV_KEY_INFO *info = PKCS8_decrypt(sealed, "correct horse", 13);
+    assert_non_null(info);
+    PKCS8_PRIV_KEY_INFO_free(info);
+    SCRYPT_PARAMS_free(kdf);
+    PBE2PARAM_free(pbe);
+    X509_SIG_free(sealed);
+    BIO_free(bio);
+}
+
+static void make(sm_keystore *store, const char *name)
+{
+    sm_key *key;
+    assert_sm_ok(sm_keystore_create(store, name, "", SM_KEY_P256, &key, NULL));
+    sm_key_detach(&key);
+}
+
+static void load_well(sm_keystore *store, const char *uri)
+{
+    sm_key *key;
+    assert_sm_ok(sm_keystore_load(store, uri, &key, NULL));
+    sm_key_detach(&key);
+}
+
+/* So that one derivation opens them all; OpenSSL's own reader, which knows nothing of that, opens each. */
+static void create__files_of_a_folder_share_the_salt_alone(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t salt[3][16];
+    uint8_t iv[3][16];
+    make(f->store, "a");
+    make(f->store, "b");
+    sm_keystore_close(&f->store);
+    assert_sm_ok(open_store(f, &f->store));
+    load_well(f->store, "file:b");
+    make(f->store, "c");
+    read_sealed(f, "a", salt[0], iv[0]);
+    read_sealed(f, "b", salt[1], iv[1]);
+    read_sealed(f, "c", salt[2], iv[2]);
+    assert_memory_equal(salt[0], salt[1], 16);
+    assert_memory_equal(salt[0], salt[2], 16);
+    assert_memory_not_equal(iv[0], iv[1], 16);
+    assert_memory_not_equal(iv[0], iv[2], 16);
+    assert_memory_not_equal(iv[1], iv[2], 16);
+}
+
+/* More salts than derived keys are kept, in turns: each opens whenever it is asked for. */
+static void load__files_with_salts_of_their_own(void **state)
+{
+    struct fixture *f = *state;
+    char name[SM_SEAL_KEPT + 2][16];
+    char uri[24];
+    for (int i = 0; i < SM_SEAL_KEPT + 2; i++) {
+        (void)snprintf(name[i], sizeof(name[i]), "s%d", i);
+        sm_keystore_close(&f->store); /* a new one has opened nothing, and takes a new salt */
+        assert_sm_ok(open_store(f, &f->store));
+        make(f->store, name[i]);
+    }
+    for (int i = 0; i < 2 * (SM_SEAL_KEPT + 2); i++) {
+        (void)snprintf(uri, sizeof(uri), "file:%s", name[i % (SM_SEAL_KEPT + 2)]);
+        load_well(f->store, uri);
+    }
+}
+
+/* Twenty files cost about one derivation, not twenty. */
+static void load__many_files_cost_one_derivation(void **state)
+{
+    struct fixture *f = *state;
+    char uri[24];
+    for (int i = 0; i < 20; i++) {
+        (void)snprintf(uri, sizeof(uri), "m%d", i);
+        make(f->store, uri);
+    }
+    sm_keystore_close(&f->store);
+    assert_sm_ok(open_store(f, &f->store));
+    uint64_t begun = sm_clock_mono_ns();
+    load_well(f->store, "file:m0");
+    uint64_t first = sm_clock_mono_ns() - begun;
+    begun = sm_clock_mono_ns();
+    for (int i = 1; i < 20; i++) {
+        (void)snprintf(uri, sizeof(uri), "file:m%d", i);
+        load_well(f->store, uri);
+    }
+    assert_true(sm_clock_mono_ns() - begun < 5 * first);
 }
 
 static void create__same_name_twice(void **state)
@@ -505,6 +610,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_STORE(create__every_type_loads_again),
         WITH_STORE(create__file_is_private_and_encrypted),
+        WITH_STORE(create__files_of_a_folder_share_the_salt_alone),
+        WITH_STORE(load__files_with_salts_of_their_own),
+        WITH_STORE(load__many_files_cost_one_derivation),
         WITH_STORE(create__same_name_twice),
         WITH_STORE(create__failure_leaves_nothing),
         WITH_STORE(names__are_plain),

@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sign/key_seal.h"
+
+#include "base/mem.h"
+#include "base/rand.h"
+
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/pkcs12.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* scrypt with OpenSSL's own defaults: 16 MiB and about 40 ms. 2^15 would need just over the 32 MiB that OpenSSL allows
+ * a file to ask for, so that nothing could read it back. */
+#define SCRYPT_N 16384
+#define SCRYPT_R 8
+#define SCRYPT_P 1
+#define SALT_LEN 16
+#define SALT_MAX 64
+#define KEY_LEN 32 /* AES-256 */
+#define IV_LEN 16
+
+struct derivation {
+    uint8_t salt[SALT_MAX];
+    size_t salt_len; /* 0: none */
+    uint64_t n, r, p;
+};
+
+struct kept {
+    struct derivation by;
+    uint8_t key[KEY_LEN]; /* secret */
+    uint64_t used;        /* when, in uses */
+};
+
+struct sm_key_sealer {
+    sm_slice passphrase;
+    pthread_mutex_t lock; /* covers what follows */
+    struct kept kept[SM_SEAL_KEPT];
+    uint64_t uses;
+};
+
+sm_err sm_key_sealer_new(sm_slice passphrase, sm_key_sealer **out)
+{
+    sm_key_sealer *s = sm_calloc(1, sizeof(*s));
+    if (s == NULL) {
+        return SM_ERR(NO_MEMORY);
+    }
+    s->passphrase = passphrase;
+    (void)pthread_mutex_init(&s->lock, NULL);
+    *out = s;
+    return SM_NO_ERR;
+}
+
+void sm_key_sealer_free(sm_key_sealer **sealer)
+{
+    sm_key_sealer *s = *sealer;
+    *sealer = NULL;
+    if (s != NULL) {
+        OPENSSL_cleanse(s->kept, sizeof(s->kept));
+        (void)pthread_mutex_destroy(&s->lock);
+        sm_free(s);
+    }
+}
+
+/* ---- derived keys ---- */
+
+static bool is_same(const struct derivation *a, const struct derivation *b)
+{
+    return a->salt_len == b->salt_len && memcmp(a->salt, b->salt, a->salt_len) == 0 &&
+           a->n == b->n && a->r == b->r && a->p == b->p;
+}
+
+static bool is_ours(const struct derivation *d)
+{
+    return d->salt_len == SALT_LEN && d->n == SCRYPT_N && d->r == SCRYPT_R && d->p == SCRYPT_P;
+}
+
+static struct kept *find(sm_key_sealer *s, const struct derivation *d)
+{
+    for (size_t i = 0; i < SM_SEAL_KEPT; i++) {
+        if (is_same(&s->kept[i].by, d)) {
+            return &s->kept[i];
+        }
+    }
+    return NULL;
+}
+
+/* The one that was not used for longest makes room. */
+static struct kept *make_room(sm_key_sealer *s)
+{
+    struct kept *oldest = &s->kept[0];
+    for (size_t i = 1; i < SM_SEAL_KEPT; i++) {
+        oldest = s->kept[i].used < oldest->used ? &s->kept[i] : oldest;
+    }
+    OPENSSL_cleanse(oldest, sizeof(*oldest));
+    return oldest;
+}
+
+/* Under the lock: whoever wants the same waits for it instead of deriving it too. */
+static struct kept *derive_locked(sm_key_sealer *s, const struct derivation *d)
+{
+    struct kept *k = find(s, d);
+    if (k == NULL) {
+        uint8_t key[KEY_LEN];
+        if (EVP_PBE_scrypt((const char *)s->passphrase.ptr, s->passphrase.len, d->salt, d->salt_len,
+                           d->n, d->r, d->p, 0, key, sizeof(key)) != 1) {
+            return NULL;
+        }
+        k = make_room(s);
+        k->by = *d;
+        memcpy(k->key, key, sizeof(key));
+        OPENSSL_cleanse(key, sizeof(key));
+    }
+    k->used = ++s->uses;
+    return k;
+}
+
+static bool derive(sm_key_sealer *s, const struct derivation *d, uint8_t key[KEY_LEN])
+{
+    (void)pthread_mutex_lock(&s->lock);
+    const struct kept *k = derive_locked(s, d);
+    if (k != NULL) {
+        memcpy(key, k->key, KEY_LEN);
+    }
+    (void)pthread_mutex_unlock(&s->lock);
+    return k != NULL;
+}
+
+/* The folder's: that of a file which was opened or made before, the last one if there are several. */
+static struct derivation choose(sm_key_sealer *s)
+{
+    struct derivation d = {.salt_len = SALT_LEN, .n = SCRYPT_N, .r = SCRYPT_R, .p = SCRYPT_P};
+    uint64_t last = 0;
+    sm_rand_bytes(d.salt, SALT_LEN);
+    (void)pthread_mutex_lock(&s->lock);
+    for (size_t i = 0; i < SM_SEAL_KEPT; i++) {
+        if (is_ours(&s->kept[i].by) && s->kept[i].used > last) {
+            last = s->kept[i].used;
+            d = s->kept[i].by;
+        }
+    }
+    (void)pthread_mutex_unlock(&s->lock);
+    return d;
+}
+
+/* ---- AES-256-CBC ---- */
+
+/* `out` has room for a block more than `in`. Returns the length, 0 when it fails. */
+static size_t run_cipher(bool encrypt, const uint8_t key[KEY_LEN], const uint8_t *iv, sm_slice in,
+                         uint8_t *out)
+{
+    EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+    int head = 0;
+    int tail = 0;
+    bool ok = ctx != NULL &&
+              EVP_CipherInit_ex(ctx, EVP_aes_256_cbc(), NULL, key, iv, encrypt ? 1 : 0) == 1 &&
+              EVP_CipherUpdate(ctx, out, &head, in.ptr, (int)in.len) == 1 &&
+              EVP_CipherFinal_ex(ctx, out + head, &tail) == 1;
+    EVP_CIPHER_CTX_free(ctx);
+    return ok ? (size_t)(head + tail) : 0;
+}
+
+/* ---- sealing ---- */
+
+static X509_SIG *pack(X509_ALGOR *pbe, const uint8_t *bytes, size_t len)
+{
+    X509_SIG *sealed = X509_SIG_new();
+    X509_ALGOR *alg = NULL;
+    ASN1_OCTET_STRING *octets = NULL;
+    if (sealed == NULL) {
+        return NULL;
+    }
+    X509_SIG_getm(sealed, &alg, &octets);
+    if (X509_ALGOR_copy(alg, pbe) != 1 || ASN1_OCTET_STRING_set(octets, bytes, (int)len) != 1) {
+        X509_SIG_free(sealed);
+        return NULL;
+    }
+    return sealed;
+}
+
+static X509_SIG *seal(sm_key_sealer *s, sm_slice plain, uint8_t *room)
+{
+    struct derivation d = choose(s);
+    uint8_t key[KEY_LEN];
+    uint8_t iv[IV_LEN];
+    sm_rand_bytes(iv, sizeof(iv));
+    X509_ALGOR *pbe = PKCS5_pbe2_set_scrypt(EVP_aes_256_cbc(), d.salt, (int)d.salt_len, iv, d.n,
+                                            d.r, d.p);
+    size_t len = pbe != NULL && derive(s, &d, key) ? run_cipher(true, key, iv, plain, room) : 0;
+    X509_SIG *sealed = len > 0 ? pack(pbe, room, len) : NULL;
+    OPENSSL_cleanse(key, sizeof(key));
+    X509_ALGOR_free(pbe);
+    return sealed;
+}
+
+X509_SIG *sm_key_seal(sm_key_sealer *s, EVP_PKEY *pkey)
+{
+    PKCS8_PRIV_KEY_INFO *info = EVP_PKEY2PKCS8(pkey);
+    unsigned char *der = NULL;
+    int len = info == NULL ? 0 : i2d_PKCS8_PRIV_KEY_INFO(info, &der);
+    uint8_t *room = len > 0 ? sm_malloc((size_t)len + EVP_MAX_BLOCK_LENGTH) : NULL;
+    X509_SIG *sealed = room == NULL ? NULL : seal(s, sm_slice_of(der, (size_t)len), room);
+    sm_free(room);
+    OPENSSL_clear_free(der, len > 0 ? (size_t)len : 0);
+    PKCS8_PRIV_KEY_INFO_free(info);
+    return sealed;
+}
+
+/* ---- opening ---- */
+
+static bool read_number(const ASN1_INTEGER *from, uint64_t *out)
+{
+    return ASN1_INTEGER_get_uint64(out, from) == 1;
+}
+
+static bool read_scrypt(const X509_ALGOR *kdf, struct derivation *d)
+{
+    SCRYPT_PARAMS *p = OBJ_obj2nid(kdf->algorithm) == NID_id_scrypt
+                           ? ASN1_TYPE_unpack_sequence(ASN1_ITEM_rptr(SCRYPT_PARAMS),
+                                                       kdf->parameter)
+                           : NULL;
+    bool ok = p != NULL && p->salt->length > 0 && p->salt->length <= SALT_MAX &&
+              read_number(p->costParameter, &d->n) && read_number(p->blockSize, &d->r) &&
+              read_number(p->parallelizationParameter, &d->p) && p->keyLength == NULL;
+    if (ok) {
+        d->salt_len = (size_t)p->salt->length;
+        memcpy(d->salt, p->salt->data, d->salt_len);
+    }
+    SCRYPT_PARAMS_free(p);
+    return ok;
+}
+
+static bool read_iv(const X509_ALGOR *cipher, uint8_t iv[IV_LEN])
+{
+    bool ok = OBJ_obj2nid(cipher->algorithm) == NID_aes_256_cbc && cipher->parameter != NULL &&
+              cipher->parameter->type == V_ASN1_OCTET_STRING &&
+              cipher->parameter->value.octet_string->length == IV_LEN;
+    if (ok) {
+        memcpy(iv, cipher->parameter->value.octet_string->data, IV_LEN);
+    }
+    return ok;
+}
+
+/* Whether it is one of the kind that we make. */
+static bool read_algorithm(const X509_ALGOR *alg, struct derivation *d, uint8_t iv[IV_LEN])
+{
+    PBE2PARAM *p = OBJ_obj2nid(alg->algorithm) == NID_pbes2
+                       ? ASN1_TYPE_unpack_sequence(ASN1_ITEM_rptr(PBE2PARAM), alg->parameter)
+                       : NULL;
+    bool ok = p != NULL && read_scrypt(p->keyfunc, d) && read_iv(p->encryption, iv);
+    PBE2PARAM_free(p);
+    return ok;
+}
+
+static PKCS8_PRIV_KEY_INFO *unseal(const uint8_t key[KEY_LEN], const uint8_t *iv, sm_slice sealed)
+{
+    uint8_t *room = sm_malloc(sealed.len + EVP_MAX_BLOCK_LENGTH);
+    size_t len = room == NULL ? 0 : run_cipher(false, key, iv, sealed, room);
+    const unsigned char *at = room;
+    PKCS8_PRIV_KEY_INFO *info = len == 0 ? NULL : d2i_PKCS8_PRIV_KEY_INFO(NULL, &at, (long)len);
+    if (room != NULL) {
+        OPENSSL_cleanse(room, sealed.len + EVP_MAX_BLOCK_LENGTH);
+    }
+    sm_free(room);
+    return info;
+}
+
+PKCS8_PRIV_KEY_INFO *sm_key_unseal(sm_key_sealer *s, const X509_SIG *sealed)
+{
+    const X509_ALGOR *alg;
+    const ASN1_OCTET_STRING *octets;
+    struct derivation d = {.salt_len = 0};
+    uint8_t iv[IV_LEN];
+    uint8_t key[KEY_LEN];
+    X509_SIG_get0(sealed, &alg, &octets);
+    if (!read_algorithm(alg, &d, iv)) {
+        return PKCS8_decrypt(sealed, (const char *)s->passphrase.ptr, (int)s->passphrase.len);
+    }
+    PKCS8_PRIV_KEY_INFO *info = derive(s, &d, key)
+                                    ? unseal(key, iv,
+                                             sm_slice_of(octets->data, (size_t)octets->length))
+                                    : NULL;
+    OPENSSL_cleanse(key, sizeof(key));
+    return info;
+}
