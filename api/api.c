@@ -11,9 +11,10 @@
 
 #include <stdio.h>
 
-/* Keys in memory: SM_CAS_MAX CAs with seven generations each, a responder's key beside each, and
- * SM_SIGNING_KEYS_MAX. */
-#define KEYS_MAX 4096
+/* Keys in memory: SM_CAS_MAX CAs with three generations each, a responder's key beside each, and SM_SIGNING_KEYS_MAX.
+ * A key takes about 3 KiB. */
+#define RATES_MAX 4096 /* of signing keys that were, too */
+#define KEYS_MAX (6 * SM_CAS_MAX + SM_SIGNING_KEYS_MAX)
 
 sm_err sm_api_load_key(sm_api *api, const char *uri, sm_key **out, sm_diag *diag)
 {
@@ -141,7 +142,7 @@ sm_err sm_api_new(const struct sm_api_config *config, sm_api **out, sm_diag *dia
     sm_err err = sm_lockout_init(&api->lockout) ? SM_NO_ERR : SM_ERR(NO_MEMORY);
     err = sm_ok(err) && !sm_rate_table_init(&api->issue_rates) ? SM_ERR(NO_MEMORY) : err;
     err = sm_ok(err) ? sm_map_new(KEYS_MAX, &api->keys) : err;
-    err = sm_ok(err) ? sm_map_new(KEYS_MAX, &api->rates) : err;
+    err = sm_ok(err) ? sm_map_new(RATES_MAX, &api->rates) : err;
     err = sm_ok(err) ? start_clock(api) : err;
     err = sm_ok(err) ? sm_ocsp_cache_new(ocsp_memory(config->config), &api->ocsp_cache) : err;
     if (sm_ok(err)) {

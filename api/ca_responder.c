@@ -24,17 +24,14 @@ static sm_err read_certificate(const struct sm_admin *a, const ProtobufCBinaryDa
 static sm_err check_is_new(const struct sm_admin *a, const struct sm_cert *cert)
 {
     const sm_world *w = a->api->world;
-    for (size_t i = 0; i < w->ca_count; i++) {
-        for (size_t j = 0; j < w->cas[i].generation_count; j++) {
-            const struct sm_cert *other = &w->cas[i].generations[j].cert;
-            if (other->der.len > 0 && sm_slice_equal(other->subject, cert->subject) &&
-                sm_slice_equal(other->spki, cert->spki)) {
-                return sm_diag_set(a->diag, SM_ERR(EXISTS), "certificate",
-                                   "CA %s has this name and key", w->cas[i].name);
-            }
-        }
+    const struct sm_ca_generation *g = sm_world_by_subject(w, cert->subject);
+    while (g != NULL && !sm_slice_equal(g->cert.spki, cert->spki)) {
+        g = g->same_subject;
     }
-    return SM_NO_ERR;
+    return g == NULL
+               ? SM_NO_ERR
+               : sm_diag_set(a->diag, SM_ERR(EXISTS), "certificate", "CA %s has this name and key",
+                             sm_world_ca_by_id(w, g->ca_id)->name);
 }
 
 static sm_err check_request(const struct sm_admin *a, const Sealmill__V1__CreateResponderRequest *r)

@@ -8,6 +8,11 @@
 #include "base/check.h"
 
 #include <stdio.h>
+#include <string.h>
+
+#define PAGE_DEFAULT 100
+#define PAGE_MAX 1000
+#define PAGE_BYTES (3U << 20) /* a gRPC client takes 4 MiB, unless it was told otherwise */
 
 static struct sm_admin admin_of(sm_call *call)
 {
@@ -41,21 +46,52 @@ static Sealmill__V1__Ca *show(sm_call *call, const struct sm_ca *ca)
     return m;
 }
 
+/* The first CA of the page: they stand in the order of their names. */
+static size_t first_of_page(const sm_world *w, const char *token)
+{
+    size_t low = 0;
+    size_t high = w->ca_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (strcmp(w->cas[middle].name, token) < 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
 static sm_err list(sm_call *call, const ProtobufCMessage *request, ProtobufCMessage **response)
 {
-    (void)request;
+    const Sealmill__V1__ListCasRequest *q = (const Sealmill__V1__ListCasRequest *)(const void *)
+        request;
+    const sm_world *w = call->world;
+    if (q->page_size < 0 || q->page_size > PAGE_MAX) {
+        return sm_diag_set(&call->diag, SM_ERR(OUT_OF_RANGE), "page_size", "1 to %d", PAGE_MAX);
+    }
+    size_t wanted = q->page_size == 0 ? PAGE_DEFAULT : (size_t)q->page_size;
+    size_t bytes = 0;
     Sealmill__V1__ListCasResponse *r = SM_ARENA_NEW(&call->arena, Sealmill__V1__ListCasResponse);
     if (r == NULL) {
         return SM_ERR(NO_MEMORY);
     }
     sealmill__v1__list_cas_response__init(r);
-    r->cas = sm_arena_alloc(&call->arena, (call->world->ca_count + 1) * sizeof(*r->cas));
-    for (size_t i = 0; i < call->world->ca_count && r->cas != NULL; i++) {
-        Sealmill__V1__Ca *ca = show(call, &call->world->cas[i]);
+    r->cas = sm_arena_alloc(&call->arena, wanted * sizeof(*r->cas));
+    for (size_t i = first_of_page(w, q->page_token); i < w->ca_count && r->cas != NULL; i++) {
+        Sealmill__V1__Ca *ca = show(call, &w->cas[i]);
         if (ca == NULL) {
             return SM_ERR(NO_MEMORY);
         }
+        bytes += protobuf_c_message_get_packed_size(&ca->base);
+        if (r->n_cas == wanted || (r->n_cas > 0 && bytes > PAGE_BYTES)) {
+            r->next_page_token = ca->name;
+            break;
+        }
         r->cas[r->n_cas++] = ca;
+    }
+    if (r->cas == NULL) {
+        return SM_ERR(NO_MEMORY);
     }
     *response = &r->base;
     return SM_NO_ERR;

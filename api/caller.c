@@ -126,18 +126,6 @@ static bool rule_matches(const Sealmill__Config__V1__ClientCertificate *rule,
     return any;
 }
 
-static bool is_ours(const sm_world *world, const struct sm_cert *cert)
-{
-    for (size_t i = 0; i < world->ca_count; i++) {
-        for (size_t j = 0; j < world->cas[i].generation_count; j++) {
-            if (sm_slice_equal(world->cas[i].generations[j].cert.subject, cert->issuer)) {
-                return true;
-            }
-        }
-    }
-    return false;
-}
-
 static sm_err read_state(sm_store *store, sm_slice serial, sm_buf *out)
 {
     sm_err err = sm_store_try_get(store, SM_FAMILY_STATE, serial, out);
@@ -152,7 +140,7 @@ static sm_err check_standing(const sm_world *world, const struct sm_cert *cert, 
     if (!expired && cert->not_after < sm_clock_wall_s()) {
         return sm_diag_set(diag, SM_ERR(UNAUTHENTICATED), "", "the client certificate has expired");
     }
-    if (store == NULL || !is_ours(world, cert)) {
+    if (store == NULL || sm_world_by_subject(world, cert->issuer) == NULL) {
         return SM_NO_ERR;
     }
     sm_buf bytes = sm_buf_init(4096);

@@ -64,16 +64,11 @@ static sm_err choose_ca(sm_issue *issue)
                                  : sm_diag_set(&issue->diag, SM_ERR(NOT_FOUND), "ca",
                                                "there is no CA %.60s", name);
     }
-    for (size_t i = 0; i < issue->world->ca_count; i++) {
-        struct sm_ca *ca = &issue->world->cas[i];
-        if (!ca->active || ca->record->ca->root || ca->templates[issue->profile->index] == NULL) {
-            continue;
-        }
-        if (issue->ca != NULL) {
-            return sm_diag_set(&issue->diag, SM_ERR(INVALID), "ca",
-                               "it is needed: several CAs issue this profile");
-        }
-        issue->ca = ca;
+    bool several;
+    issue->ca = sm_world_sole_ca(issue->world, issue->profile, &several);
+    if (several) {
+        return sm_diag_set(&issue->diag, SM_ERR(INVALID), "ca",
+                           "it is needed: several CAs issue this profile");
     }
     return issue->ca != NULL
                ? SM_NO_ERR
@@ -91,11 +86,11 @@ static sm_err check_ca(sm_issue *issue)
         return sm_diag_set(&issue->diag, SM_ERR(UNAVAILABLE), "ca", "the key of %s is not at hand",
                            issue->ca->name);
     }
-    if (issue->ca->templates[issue->profile->index] == NULL) {
-        return sm_diag_set(&issue->diag, SM_ERR(POLICY), "profile", "%s is not issued by %s",
-                           issue->profile->message->name, issue->ca->name);
-    }
-    return SM_NO_ERR;
+    sm_err err = sm_world_template(issue->world, issue->ca, issue->profile, &issue->template);
+    return sm_err_is(err, SM_E_POLICY)
+               ? sm_diag_set(&issue->diag, err, "profile", "%s is not issued by %s",
+                             issue->profile->message->name, issue->ca->name)
+               : err;
 }
 
 static sm_err check_request(sm_issue *issue)
@@ -314,7 +309,7 @@ static sm_err submit_signature(sm_issue *issue)
         return SM_ERR(CANCELLED);
     }
     const struct sm_ca_generation *g = sm_ca_current(issue->ca);
-    const sm_cert_template *t = issue->ca->templates[issue->profile->index];
+    const sm_cert_template *t = issue->template;
     SM_TRY(sm_cert_write_tbs(t, &issue->params, &issue->tbs));
     enum sm_sig_alg alg = sm_cert_template_sig_alg(t);
     size_t room = sm_sig_size_max(alg, sm_key_get_type(g->key));

@@ -60,6 +60,7 @@ struct sm_issue {
     sm_world *world;
     struct sm_ca *ca;
     const struct sm_profile *profile;
+    const sm_cert_template *template; /* of both */
     struct sm_csr csr;
     struct sm_cert_params params;
     uint8_t serial[SM_SERIAL_LEN];

@@ -164,28 +164,6 @@ static sm_err fill(struct sm_label *l, sm_arena *arena, sm_diag *diag)
     return SM_NO_ERR;
 }
 
-/* Every generation of every CA: what we issued chains to one of them. */
-static sm_err make_own_anchors(sm_world *world, sm_diag *diag)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < world->ca_count; i++) {
-        count += world->cas[i].generation_count;
-    }
-    sm_slice *ders = sm_arena_alloc(&world->arena, (count + 1) * sizeof(*ders));
-    if (ders == NULL) {
-        return SM_ERR(NO_MEMORY);
-    }
-    count = 0;
-    for (size_t i = 0; i < world->ca_count; i++) {
-        for (size_t j = 0; j < world->cas[i].generation_count; j++) {
-            if (world->cas[i].generations[j].cert.der.len > 0) {
-                ders[count++] = world->cas[i].generations[j].cert.der;
-            }
-        }
-    }
-    return sm_anchors_new(ders, count, &world->own_anchors, diag);
-}
-
 sm_err sm_labels_make(sm_world *world, sm_diag *diag)
 {
     const Sealmill__Config__V1__Enrolment *e = world->config->enrolment;
@@ -209,12 +187,11 @@ sm_err sm_labels_make(sm_world *world, sm_diag *diag)
         l->message = e->labels[i];
         SM_TRY(fill(l, &world->arena, diag));
     }
-    return world->label_count == 0 ? SM_NO_ERR : make_own_anchors(world, diag);
+    return SM_NO_ERR;
 }
 
 void sm_labels_free(sm_world *world)
 {
-    sm_anchors_free(&world->own_anchors);
     for (size_t i = 0; i < world->label_count; i++) {
         sm_anchors_free(&world->labels[i].anchors);
     }

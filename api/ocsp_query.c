@@ -167,31 +167,13 @@ bool sm_ocsp_query_kept(sm_ocsp_query *q)
 
 /* ---- the request ---- */
 
-static bool matches(const struct sm_ca_generation *g, const struct sm_ocsp_cert_id *id)
-{
-    if (g->ocsp == NULL) {
-        return false;
-    }
-    if (id->hash == SM_OCSP_SHA1) {
-        return sm_slice_equal(id->name_hash, sm_slice_of(g->name_sha1, 20)) &&
-               sm_slice_equal(id->key_hash, sm_slice_of(g->key_sha1, 20));
-    }
-    return id->hash == SM_OCSP_SHA256 &&
-           sm_slice_equal(id->name_hash, sm_slice_of(g->name_sha256, 32)) &&
-           sm_slice_equal(id->key_hash, sm_slice_of(g->key_sha256, 32));
-}
-
 static const struct sm_ca_generation *find_generation(const sm_world *w,
                                                       const struct sm_ocsp_cert_id *id)
 {
-    for (size_t i = 0; i < w->ca_count; i++) {
-        for (size_t j = 0; j < w->cas[i].generation_count; j++) {
-            if (matches(&w->cas[i].generations[j], id)) {
-                return &w->cas[i].generations[j];
-            }
-        }
-    }
-    return NULL;
+    size_t len = id->hash == SM_OCSP_SHA1 ? 20 : 32;
+    return id->hash == SM_OCSP_OTHER || id->name_hash.len != len || id->key_hash.len != len
+               ? NULL
+               : sm_world_by_cert_id(w, id->name_hash, id->key_hash);
 }
 
 static bool can_answer(const struct sm_ocsp_responder *r)

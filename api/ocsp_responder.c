@@ -280,21 +280,18 @@ void sm_ocsp_times(const struct sm_ocsp_responder *r, const struct sm_ocsp_signe
     said->next_update = next > signer->not_after ? signer->not_after : next;
 }
 
+/* Of its subject. */
 static bool is_issuer(const struct sm_ca_generation *g, const struct sm_cert *cert)
 {
-    return g->cert.der.len > 0 && sm_slice_equal(g->cert.subject, cert->issuer) &&
-           (cert->authority_key_id.len == 0 || g->cert.subject_key_id.len == 0 ||
-            sm_slice_equal(cert->authority_key_id, g->cert.subject_key_id));
+    return cert->authority_key_id.len == 0 || g->cert.subject_key_id.len == 0 ||
+           sm_slice_equal(cert->authority_key_id, g->cert.subject_key_id);
 }
 
 const struct sm_ca_generation *sm_ocsp_issuer_of(const sm_world *w, const struct sm_cert *cert)
 {
-    for (size_t i = 0; i < w->ca_count; i++) {
-        for (size_t j = w->cas[i].generation_count; j-- > 0;) {
-            if (is_issuer(&w->cas[i].generations[j], cert)) {
-                return &w->cas[i].generations[j];
-            }
-        }
+    const struct sm_ca_generation *g = sm_world_by_subject(w, cert->issuer);
+    while (g != NULL && !is_issuer(g, cert)) {
+        g = g->same_subject;
     }
-    return NULL;
+    return g;
 }

@@ -74,9 +74,24 @@ static sm_err describe_device(struct sm_peer *p, sm_arena *arena)
     return SM_NO_ERR;
 }
 
-static sm_err look(const struct sm_tls_info *tls, const sm_world *world,
-                   const struct sm_label *label, sm_store *store, sm_arena *arena,
-                   struct sm_peer *out)
+/* Whether a generation of a CA of ours issued it. */
+static bool is_own(const struct sm_tls_info *tls, const struct sm_cert *cert, sm_world *world,
+                   int64_t at)
+{
+    struct sm_ca_generation *g = sm_world_by_subject(world, cert->issuer);
+    for (; g != NULL; g = g->same_subject) {
+        const sm_anchors *anchors;
+        if (sm_ok(sm_world_anchors(world, g, &anchors)) &&
+            sm_ok(sm_chain_verify(anchors, tls->peer_certificate, tls->peer_chain,
+                                  tls->peer_chain_count, at, NULL))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static sm_err look(const struct sm_tls_info *tls, sm_world *world, const struct sm_label *label,
+                   sm_store *store, sm_arena *arena, struct sm_peer *out)
 {
     int64_t at;
     *out = (struct sm_peer){.sent = true, .reason = "the client certificate is not trusted here"};
@@ -88,8 +103,7 @@ static sm_err look(const struct sm_tls_info *tls, const sm_world *world,
         out->reason = "the client certificate has expired";
         return SM_NO_ERR;
     }
-    if (sm_ok(sm_chain_verify(world->own_anchors, tls->peer_certificate, tls->peer_chain,
-                              tls->peer_chain_count, at, NULL))) {
+    if (is_own(tls, &out->cert, world, at)) {
         out->kind = SM_PEER_OWN;
         return look_up_own(out, world, store, arena);
     }
@@ -137,7 +151,7 @@ static sm_err copy_name(struct sm_peer *p, sm_arena *arena)
     return p->caller.name == NULL ? SM_ERR(NO_MEMORY) : SM_NO_ERR;
 }
 
-sm_err sm_peer_identify(sm_http_exchange *x, const sm_world *world, const struct sm_label *label,
+sm_err sm_peer_identify(sm_http_exchange *x, sm_world *world, const struct sm_label *label,
                         sm_store *store, uint64_t state_changes, sm_arena *arena,
                         struct sm_peer *out)
 {

@@ -33,6 +33,6 @@ struct sm_peer {
 
 /* Looks at the exchange's client certificate as the label has it. Slices borrow from the connection, strings
  * from the connection or the arena: `out` is good for this request. Errors: NO_MEMORY, DISK. */
-SM_FALLIBLE sm_peer_identify(sm_http_exchange *x, const sm_world *world,
-                             const struct sm_label *label, sm_store *store, uint64_t state_changes,
-                             sm_arena *arena, struct sm_peer *out);
+SM_FALLIBLE sm_peer_identify(sm_http_exchange *x, sm_world *world, const struct sm_label *label,
+                             sm_store *store, uint64_t state_changes, sm_arena *arena,
+                             struct sm_peer *out);

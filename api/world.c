@@ -10,8 +10,8 @@
 #include "base/mem.h"
 #include "proto/message.h"
 
-#define LEFT_OUT_LOGGED 10        /* by name; the rest are counted */
-#define WORLD_MEMORY (256U << 20) /* what the limits take with P-256, three times over */
+#define LEFT_OUT_LOGGED 10               /* by name; the rest are counted */
+#define WORLD_MEMORY (UINT64_C(1) << 30) /* what the limits take with P-256, several times over */
 
 /* What is stored was accepted once: where it is over a limit now it is left out, so that one record
  * cannot keep the others from working. A change that is not stored yet is refused instead. */
@@ -49,26 +49,6 @@ static sm_err over_limit(struct builder *b, const char *what, const char *name, 
                SM_KS("reason", "over the limit"), SM_KI("limit", limit), SM_KEND);
     }
     return SM_NO_ERR;
-}
-
-struct sm_ca *sm_world_ca(const sm_world *world, const char *name)
-{
-    for (size_t i = 0; i < world->ca_count; i++) {
-        if (strcmp(world->cas[i].name, name) == 0) {
-            return &world->cas[i];
-        }
-    }
-    return NULL;
-}
-
-struct sm_ca *sm_world_ca_by_id(const sm_world *world, uint32_t id)
-{
-    for (size_t i = 0; i < world->ca_count; i++) {
-        if (world->cas[i].id == id) {
-            return &world->cas[i];
-        }
-    }
-    return NULL;
 }
 
 const struct sm_ca *sm_world_top(const sm_world *world, const struct sm_ca *ca)
@@ -449,13 +429,14 @@ static sm_err fill(struct builder *b)
     SM_TRY(each_row(b, "profile/", add_profile_row));
     SM_TRY(each_row(b, "token/", add_token));
     SM_TRY(each_row(b, "key/", add_key_row));
+    SM_TRY(sm_world_index_make(w));
     SM_TRY(check_key_files(b));
     if (b->left_out > LEFT_OUT_LOGGED) {
         sm_log(SM_LOG_ERROR, "records_left_out", SM_KI("count", b->left_out), SM_KEND);
     }
+    SM_TRY(sm_world_make_templates(w));
     SM_TRY(sm_labels_make(w, b->diag));
-    SM_TRY(gather_denied_keys(b));
-    return sm_world_make_templates(w);
+    return gather_denied_keys(b);
 }
 
 sm_err sm_world_build(sm_api *api, const struct sm_change *change, sm_world **out, sm_diag *diag)
@@ -466,6 +447,7 @@ sm_err sm_world_build(sm_api *api, const struct sm_change *change, sm_world **ou
     }
     static _Atomic uint64_t last_number;
     atomic_init(&w->refs, 1);
+    (void)pthread_mutex_init(&w->lazy_lock, NULL);
     w->number = atomic_fetch_add(&last_number, 1) + 1;
     sm_arena_init(&w->arena, WORLD_MEMORY);
     w->config = api->config.config;
@@ -487,9 +469,6 @@ static void free_ca(struct sm_ca *ca)
         sm_key_detach(&ca->generations[i].key);
         sm_key_detach(&ca->generations[i].ocsp_key);
     }
-    for (size_t i = 0; i < SM_PROFILES_MAX; i++) {
-        sm_cert_template_free(&ca->templates[i]);
-    }
 }
 
 void sm_world_detach(sm_world **world)
@@ -499,6 +478,8 @@ void sm_world_detach(sm_world **world)
     if (w == NULL || atomic_fetch_sub(&w->refs, 1) != 1) {
         return;
     }
+    sm_world_free_lazy(w);
+    sm_world_index_free(w);
     for (size_t i = 0; i < w->ca_count; i++) {
         free_ca(&w->cas[i]);
     }
@@ -511,6 +492,7 @@ void sm_world_detach(sm_world **world)
     sm_labels_free(w);
     sm_denied_keys_deinit(&w->denied);
     sm_map_free(&w->tokens);
+    (void)pthread_mutex_destroy(&w->lazy_lock);
     sm_arena_deinit(&w->arena);
     sm_free(w);
 }

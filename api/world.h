@@ -3,7 +3,8 @@
  * The world: CAs with their keys and certificates, compiled profiles, callers - one immutable
  * snapshot.
  *
- * Threads:   constant after it was built; shared by count.
+ * Threads:   constant after it was built, but for templates and anchors, which are made when they are first asked for;
+ *            shared by count.
  * Limits:    SM_CAS_MAX, SM_PROFILES_MAX, SM_BEARER_TOKENS_MAX, SM_SIGNING_KEYS_MAX. A change over
  *            a limit is refused; what is stored over one (by a release with other limits) is left
  *            out with a line in the log, and the rest works.
@@ -21,12 +22,14 @@
 #include "base/rate_table.h"
 #include "gen/sealmill/v1/record.pb-c.h"
 #include "sign/cert.h"
+#include "sign/chain.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 
-/* Each pair of a CA and a profile has a template; with 256 of both, a change of the world takes
- * 0.1 s and 100 MiB more. */
-#define SM_CAS_MAX 256
+/* Each change of the world reads them all again: see SM_CAS_MAX in docs/operations.md for what that takes. A fleet's
+ * operators have a CA for each of their customers; above that it is another deployment. */
+#define SM_CAS_MAX 16384
 #define SM_PROFILES_MAX 256
 /* Each change of the world reads them all again: 0.2 s and 65 MiB at the limit. */
 #define SM_BEARER_TOKENS_MAX 100000
@@ -57,7 +60,9 @@ struct sm_ca_generation {
     uint8_t key_sha1[20];
     uint8_t name_sha256[32];
     uint8_t key_sha256[32];
-    struct sm_ocsp_responder *ocsp; /* NULL while pending */
+    struct sm_ocsp_responder *ocsp;        /* NULL while pending */
+    struct sm_ca_generation *same_subject; /* the next of this subject, newer ones of a CA first */
+    _Atomic(sm_anchors *) anchors; /* its certificate, for clients' chains; NULL: not made yet */
 };
 
 struct sm_ca {
@@ -67,9 +72,10 @@ struct sm_ca {
     struct sm_ca_generation *generations; /* the last one issues */
     size_t generation_count;
     bool active;
-    /* By profile's index; NULL: not allowed, or no key. */
-    sm_cert_template *templates[SM_PROFILES_MAX];
+    _Atomic(sm_cert_template *) *templates; /* by profile's index; NULL: not made yet */
 };
+
+struct sm_world_index;
 
 struct sm_world {
     _Atomic uint32_t refs;
@@ -77,6 +83,9 @@ struct sm_world {
     sm_arena arena;
     struct sm_ca *cas;
     size_t ca_count;
+    struct sm_world_index *index;
+    pthread_mutex_t
+        lazy_lock; /* what is made when it is first asked for: one at a time; covers the arena once the world is built */
     struct sm_profile *profiles;
     size_t profile_count;
     uint32_t last_ca_id; /* the highest, of those left out too */
@@ -90,8 +99,6 @@ struct sm_world {
     size_t signing_key_count;
     struct sm_denied_keys denied;
     struct sm_label *labels; /* of enrolment */
-    struct sm_anchors
-        *own_anchors; /* our CAs' certificates, for clients' chains; NULL without labels */
     size_t label_count;
     bool keys_missing;  /* some could not be loaded: a token may not be there yet */
     size_t pending_max; /* issuances under way in a loop */
@@ -121,8 +128,31 @@ static inline struct sm_ca_generation *sm_ca_generation(const struct sm_ca *ca, 
     return NULL;
 }
 
-/* A template for each CA that can issue and each profile that allows it (part of the build). */
+/* The generation that a CertID means: by the hashes of its name and key, both SHA-1 or both SHA-256 (RFC 6960 4.1.1).
+ * NULL: none of ours. Any thread. */
+const struct sm_ca_generation *sm_world_by_cert_id(const sm_world *world, sm_slice name_hash,
+                                                   sm_slice key_hash);
+/* The first generation with this subject, the others by same_subject; NULL: none. Any thread. */
+struct sm_ca_generation *sm_world_by_subject(const sm_world *world, sm_slice subject);
+/* This generation as a trust anchor, made when it is first asked for; borrowed from the world. Any thread. Errors:
+ * NO_MEMORY, MALFORMED. */
+SM_FALLIBLE sm_world_anchors(sm_world *world, struct sm_ca_generation *g, const sm_anchors **out);
+/* The only CA that issues this profile: active, no root, its key at hand. NULL: none, or (`*several`) more than one. */
+struct sm_ca *sm_world_sole_ca(const sm_world *world, const struct sm_profile *profile,
+                               bool *several);
+/* Part of the build: what finds all of the above. Errors: NO_MEMORY. */
+SM_FALLIBLE sm_world_index_make(sm_world *world);
+void sm_world_index_free(sm_world *world);
+
+/* Whether this CA, as it is, can issue this profile, and the profile allows it. */
+bool sm_world_issues(const struct sm_ca *ca, const struct sm_profile *profile);
+/* The template of a CA and a profile, made when it is first asked for; borrowed from the world. Any thread.
+ * Errors: POLICY (not allowed, or the CA's key cannot sign so), NO_MEMORY. */
+SM_FALLIBLE sm_world_template(sm_world *world, const struct sm_ca *ca,
+                              const struct sm_profile *profile, const sm_cert_template **out);
+/* Part of the build: room for them, and the first one of each profile, which shows that the profile is good. */
 SM_FALLIBLE sm_world_make_templates(sm_world *world);
+void sm_world_free_lazy(sm_world *world);
 /* Builds a snapshot from the store and the configuration, as it would be with `change` (of a
  * record, see record.h; NULL: none) written. Errors: TOO_LARGE when the change is one too many, and
  * what makes its record none. */

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #define CA_SERVICE "/sealmill.v1.CaService/"
+#define CAS_PAGE 1000
 #define CALLER_SERVICE "/sealmill.v1.CallerService/"
 
 static void print_ca(const Sealmill__V1__Ca *ca)
@@ -235,23 +236,56 @@ const struct cli_command command_ca_import = {
     run_import,
 };
 
+/* Adds a page to what there is. */
+static sm_err add_page(struct command_work *w, const Sealmill__V1__ListCasResponse *page,
+                       Sealmill__V1__ListCasResponse *all)
+{
+    Sealmill__V1__Ca **both = sm_arena_alloc(&w->arena,
+                                             (all->n_cas + page->n_cas + 1) * sizeof(*both));
+    if (both == NULL) {
+        return SM_ERR(NO_MEMORY);
+    }
+    if (all->n_cas > 0) {
+        memcpy(both, all->cas, all->n_cas * sizeof(*both));
+    }
+    if (page->n_cas > 0) {
+        memcpy(both + all->n_cas, page->cas, page->n_cas * sizeof(*both));
+    }
+    all->cas = both;
+    all->n_cas += page->n_cas;
+    return SM_NO_ERR;
+}
+
+/* Page after page. */
+static sm_err list_cas(struct command_work *w, Sealmill__V1__ListCasResponse *all)
+{
+    Sealmill__V1__ListCasRequest r;
+    sealmill__v1__list_cas_request__init(&r);
+    r.page_size = CAS_PAGE;
+    do {
+        ProtobufCMessage *m;
+        SM_TRY(client_call(&w->target, CA_SERVICE "List", &r.base,
+                           &sealmill__v1__list_cas_response__descriptor, &w->arena, &m, &w->diag));
+        const Sealmill__V1__ListCasResponse *page = (const Sealmill__V1__ListCasResponse *)(void *)
+            m;
+        SM_TRY(add_page(w, page, all));
+        r.page_token = page->next_page_token;
+    } while (r.page_token[0] != '\0');
+    return SM_NO_ERR;
+}
+
 static int run_ca_list(struct cli_args *args)
 {
     struct command_work w;
-    Sealmill__V1__ListCasRequest r;
-    ProtobufCMessage *m;
+    Sealmill__V1__ListCasResponse all;
     command_begin(&w, args, true);
-    sealmill__v1__list_cas_request__init(&r);
-    sm_err err = client_call(&w.target, CA_SERVICE "List", &r.base,
-                             &sealmill__v1__list_cas_response__descriptor, &w.arena, &m, &w.diag);
+    sealmill__v1__list_cas_response__init(&all);
+    sm_err err = list_cas(&w, &all);
     if (sm_ok(err) && cli_has(args, "json")) {
-        err = client_print_json(m);
-    } else if (sm_ok(err)) {
-        const Sealmill__V1__ListCasResponse *list = (const Sealmill__V1__ListCasResponse *)(void *)
-            m;
-        for (size_t i = 0; i < list->n_cas; i++) {
-            print_ca(list->cas[i]);
-        }
+        err = client_print_json(&all.base);
+    }
+    for (size_t i = 0; sm_ok(err) && !cli_has(args, "json") && i < all.n_cas; i++) {
+        print_ca(all.cas[i]);
     }
     return command_end(&w, err);
 }
