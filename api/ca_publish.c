@@ -153,8 +153,10 @@ sm_err sm_ca_published(const sm_world *world, sm_slice file, sm_buf *out, sm_sli
 
 /* ---- URLs ---- */
 
+/* A URL that ends in /FOLDER/NAME.ENDING gets /FOLDER/NAME.N.NEW instead. */
 static const char *number_url(const char *url, const char *folder, const char *ending,
-                              const char *ca, uint32_t generation, sm_arena *arena)
+                              const char *becomes, const char *ca, uint32_t generation,
+                              sm_arena *arena)
 {
     char *own = sm_arena_printf(arena, "/%s/%s.%s", folder, ca, ending);
     if (own == NULL) {
@@ -166,17 +168,17 @@ static const char *number_url(const char *url, const char *folder, const char *e
         return url;
     }
     return sm_arena_printf(arena, "%.*s/%s/%s.%u.%s", (int)(len - own_len), url, folder, ca,
-                           generation, ending);
+                           generation, becomes);
 }
 
 const char *sm_ca_generation_url(const char *url, const char *ca, uint32_t generation,
                                  sm_arena *arena)
 {
-    return number_url(url, "ca", "cer", ca, generation, arena);
+    return number_url(url, "ca", "cer", "cer", ca, generation, arena);
 }
 
 const char *sm_crl_generation_url(const char *url, const char *ca, uint32_t generation,
-                                  sm_arena *arena)
+                                  bool partitioned, sm_arena *arena)
 {
-    return number_url(url, "crl", "crl", ca, generation, arena);
+    return number_url(url, "crl", "crl", partitioned ? "p0000.crl" : "crl", ca, generation, arena);
 }

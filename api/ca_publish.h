@@ -40,6 +40,7 @@ SM_FALLIBLE sm_ca_bundle(const sm_world *world, const struct sm_ca *ca, bool wit
  * Others are as they were. NULL without memory. */
 const char *sm_ca_generation_url(const char *url, const char *ca, uint32_t generation,
                                  sm_arena *arena);
-/* The same for one that ends in /crl/NAME.crl: a certificate is on its generation's CRL. */
+/* The same for one that ends in /crl/NAME.crl: a certificate is on its generation's CRL. `partitioned`: on that of a
+ * partition that is not known yet, with sm_crl_partition_slot's text at its end. */
 const char *sm_crl_generation_url(const char *url, const char *ca, uint32_t generation,
-                                  sm_arena *arena);
+                                  bool partitioned, sm_arena *arena);

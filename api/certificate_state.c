@@ -2,6 +2,7 @@
 /* CertificateService: Revoke and Release. */
 #include "api/api_p.h"
 #include "api/certificate_p.h"
+#include "api/crl_partition.h"
 #include "api/ocsp_presign.h"
 #include "api/record.h"
 #include "api/world.h"
@@ -16,9 +17,23 @@ struct transition {
     uint32_t old_state;
     uint32_t ca_id;
     uint32_t generation;
+    uint32_t partition; /* of its CRL; 0: none */
     int64_t not_after;
     char *profile;
 };
+
+/* The certificate says it; one that cannot be read has no CRL but the complete one. */
+static sm_err find_partition(struct transition *t, const struct sm_ca *ca, sm_slice der)
+{
+    struct sm_cert *cert = SM_ARENA_NEW(&t->call->arena, struct sm_cert);
+    if (cert == NULL) {
+        return SM_ERR(NO_MEMORY);
+    }
+    t->partition = ca != NULL && sm_ok(sm_cert_parse(der, cert, NULL))
+                       ? sm_crl_partition_of(cert, ca->name, t->generation)
+                       : 0;
+    return SM_NO_ERR;
+}
 
 static sm_err load(struct transition *t, const char *serial)
 {
@@ -39,6 +54,7 @@ static sm_err load(struct transition *t, const char *serial)
     t->ca_id = r->ca_id;
     t->generation = r->ca_generation;
     t->not_after = r->not_after;
+    SM_TRY(find_partition(t, ca, sm_slice_of(r->certificate.data, r->certificate.len)));
     t->profile = r->profile;
     if (r->profile[0] == '\0') { /* a CA's own, or its responder's */
         return sm_caller_require(&call->caller, SM_ROLE_ADMIN, &call->diag);
@@ -91,12 +107,13 @@ static void sign_answers(const struct transition *t, const Sealmill__Record__V1_
 /* What CRLs say of it. */
 static sm_err note_for_crls(const struct transition *t,
                             const Sealmill__Record__V1__StateRecord *state,
-                            struct sm_store_put *out)
+                            struct sm_store_put out[SM_CRL_ENTRY_PUTS], size_t *count)
 {
+    const struct sm_crl_scope scope = {t->ca_id, t->generation, t->partition};
     bool valid = state->state == SEALMILL__V1__CERTIFICATE_STATE__CERTIFICATE_STATE_VALID;
     const struct sm_crl_entry entry = {valid ? SM_CRL_RELEASED : SM_CRL_REVOKED, (int)state->reason,
                                        state->changed_at, state->invalidity_date, t->not_after};
-    return sm_crl_entry_put(t->ca_id, t->generation, t->serial, &entry, &t->call->arena, out);
+    return sm_crl_entry_put(&scope, t->serial, &entry, &t->call->arena, out, count);
 }
 
 /* Writes the new state if the old one still stands. */
@@ -125,16 +142,19 @@ static sm_err write_state(struct transition *t, const Sealmill__Record__V1__Stat
     if (ocsp == NULL) {
         return SM_ERR(NO_MEMORY);
     }
-    struct sm_store_put entry;
-    SM_TRY(note_for_crls(t, state, &entry));
+    struct sm_store_put puts[1 + SM_OCSP_HASHES + SM_CRL_ENTRY_PUTS] = {
+        {SM_PUT, SM_FAMILY_STATE, t->serial, value}};
+    size_t count = 1;
+    SM_TRY(note_for_crls(t, state, puts + count, &count));
     sign_answers(t, state, ocsp);
     SM_TRY(sm_ocsp_change_puts(ocsp));
-    const struct sm_store_put puts[2 + SM_OCSP_HASHES] = {
-        {SM_PUT, SM_FAMILY_STATE, t->serial, value}, entry, ocsp->puts[0], ocsp->puts[1]};
+    for (size_t i = 0; i < SM_OCSP_HASHES; i++) {
+        puts[count++] = ocsp->puts[i];
+    }
     sm_store_write op = {.conds = &cond,
                          .cond_count = 1,
                          .puts = puts,
-                         .put_count = sizeof(puts) / sizeof(puts[0]),
+                         .put_count = count,
                          .log = &log,
                          .log_count = 1};
     sm_api *api = sm_api_of(call->loop);

@@ -13,7 +13,7 @@
 struct adopting {
     sm_store *store;
     sm_arena arena; /* of one page */
-    struct sm_store_put puts[SM_CRL_ADOPT_ROWS];
+    struct sm_store_put puts[SM_CRL_ADOPT_ROWS + 1];
     size_t count;
     size_t rows; /* looked at in this page */
     uint8_t next[64];
@@ -49,10 +49,9 @@ static sm_err adopt(struct adopting *a, sm_slice serial, sm_slice value)
     SM_TRY(err);
     const struct sm_crl_entry entry = {SM_CRL_REVOKED, (int)s->reason, s->changed_at,
                                        s->invalidity_date, cert.not_after};
-    SM_TRY(sm_crl_entry_put(cert.ca_id, cert.generation, serial, &entry, &a->arena,
-                            &a->puts[a->count]));
-    a->count++;
-    return SM_NO_ERR;
+    const struct sm_crl_scope scope = {cert.ca_id, cert.generation,
+                                       0}; /* nothing was partitioned then */
+    return sm_crl_entry_put(&scope, serial, &entry, &a->arena, &a->puts[a->count], &a->count);
 }
 
 static bool on_state(void *ctx, sm_slice key, sm_slice value)

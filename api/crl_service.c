@@ -6,7 +6,9 @@
 #include "base/check.h"
 #include "gen/sealmill/v1/crl.pb-c.h"
 
-static sm_err describe(sm_call *call, const char *ca, uint32_t generation, bool delta,
+#define CRLS_MAX 10000 /* of one answer: 1.5 MB; a CA's own are asked for by its name */
+
+static sm_err describe(sm_call *call, const struct sm_crl_name *name,
                        const struct sm_crl_published *p, Sealmill__V1__Crl **out)
 {
     Sealmill__V1__Crl *c = SM_ARENA_NEW(&call->arena, Sealmill__V1__Crl);
@@ -14,60 +16,93 @@ static sm_err describe(sm_call *call, const char *ca, uint32_t generation, bool 
         return SM_ERR(NO_MEMORY);
     }
     sealmill__v1__crl__init(c);
-    c->ca = sm_text(&call->arena, sm_slice_str(ca));
-    c->generation = (int32_t)generation;
-    c->delta = delta;
+    c->ca = sm_text(&call->arena, sm_slice_str(name->ca->name));
+    c->generation = (int32_t)name->g->number;
+    c->partition = (int32_t)name->partition;
+    c->delta = name->delta;
     c->number = p->number;
     c->this_update = sm_timestamp(&call->arena, p->this_update);
     c->next_update = sm_timestamp(&call->arena, p->next_update);
     c->entries = p->entries;
     c->bytes = p->bytes;
-    c->file = sm_arena_printf(&call->arena, "%s.%u%s.crl", ca, generation, delta ? ".delta" : "");
+    const char *file = sm_crl_file(name, &call->arena);
+    c->file = file == NULL ? NULL : sm_text(&call->arena, sm_slice_str(file));
     *out = c;
     return c->file == NULL ? SM_ERR(NO_MEMORY) : SM_NO_ERR;
 }
 
 /* ---- List ---- */
 
-static sm_err add(sm_call *call, const struct sm_ca *ca, const struct sm_ca_generation *g,
+static sm_err add(sm_call *call, struct sm_crl_name *name, const struct sm_crl_published *p,
                   Sealmill__V1__ListCrlsResponse *r)
 {
-    struct sm_crl_state state;
-    SM_TRY(sm_crl_state_read(sm_api_store(sm_api_of(call->loop)), g->ca_id, g->number, &state));
-    if (state.full.number != 0) {
-        SM_TRY(describe(call, ca->name, g->number, false, &state.full, &r->crls[r->n_crls]));
-        r->n_crls++;
+    if (p->number == 0) {
+        return SM_NO_ERR;
     }
-    if (state.delta.number != 0) {
-        SM_TRY(describe(call, ca->name, g->number, true, &state.delta, &r->crls[r->n_crls]));
-        r->n_crls++;
+    if (r->n_crls == CRLS_MAX) {
+        return sm_diag_set(&call->diag, SM_ERR(TOO_LARGE), "ca",
+                           "there are more than %d CRLs: say which CA's", CRLS_MAX);
+    }
+    SM_TRY(describe(call, name, p, &r->crls[r->n_crls]));
+    r->n_crls++;
+    return SM_NO_ERR;
+}
+
+/* A scope's; how many partitions a generation has. */
+static sm_err add_scope(sm_call *call, struct sm_crl_name *name, uint32_t *partitions,
+                        Sealmill__V1__ListCrlsResponse *r)
+{
+    struct sm_crl_state state;
+    SM_TRY(sm_crls_state(sm_api_of(call->loop)->crls, name, &state));
+    *partitions = name->partition == 0 ? state.partitions : *partitions;
+    name->delta = false;
+    sm_err err = add(call, name, &state.full, r);
+    name->delta = true;
+    err = sm_ok(err) ? add(call, name, &state.delta, r) : err;
+    sm_crl_state_deinit(&state);
+    return err;
+}
+
+static sm_err add_ca(sm_call *call, const struct sm_ca *ca, Sealmill__V1__ListCrlsResponse *r)
+{
+    for (size_t i = 0; i < ca->generation_count; i++) {
+        struct sm_crl_name name = {.ca = ca, .g = &ca->generations[i]};
+        uint32_t partitions = 0;
+        for (; name.partition <= partitions; name.partition++) {
+            SM_TRY(add_scope(call, &name, &partitions, r));
+        }
     }
     return SM_NO_ERR;
 }
 
 static sm_err list(sm_call *call, const ProtobufCMessage *request, ProtobufCMessage **response)
 {
+    const Sealmill__V1__ListCrlsRequest *q = (const Sealmill__V1__ListCrlsRequest *)(const void *)
+        request;
     Sealmill__V1__ListCrlsResponse *r = SM_ARENA_NEW(&call->arena, Sealmill__V1__ListCrlsResponse);
     const sm_world *w = call->world;
-    size_t generations = 0;
-    (void)request;
-    for (size_t i = 0; i < w->ca_count; i++) {
-        generations += w->cas[i].generation_count;
+    const struct sm_ca *only = q->ca[0] == '\0' ? NULL : sm_world_ca(w, q->ca);
+    if (q->ca[0] != '\0' && only == NULL) {
+        return sm_diag_set(&call->diag, SM_ERR(NOT_FOUND), "ca", "there is no CA %.63s", q->ca);
+    }
+    if (sm_api_of(call->loop)->crls == NULL) {
+        return SM_ERR(UNAVAILABLE);
     }
     if (r == NULL) {
         return SM_ERR(NO_MEMORY);
     }
     sealmill__v1__list_crls_response__init(r);
-    r->crls = sm_arena_alloc(&call->arena, (2 * generations + 1) * sizeof(*r->crls));
+    r->crls = sm_arena_alloc(&call->arena, CRLS_MAX * sizeof(*r->crls));
     if (r->crls == NULL) {
         return SM_ERR(NO_MEMORY);
     }
-    for (size_t i = 0; i < w->ca_count; i++) {
-        for (size_t j = 0; j < w->cas[i].generation_count; j++) {
-            SM_TRY(add(call, &w->cas[i], &w->cas[i].generations[j], r));
-        }
-    }
     *response = &r->base;
+    if (only != NULL) {
+        return add_ca(call, only, r);
+    }
+    for (size_t i = 0; i < w->ca_count; i++) {
+        SM_TRY(add_ca(call, &w->cas[i], r));
+    }
     return SM_NO_ERR;
 }
 
@@ -96,7 +131,7 @@ static sm_err make(sm_call *call, const ProtobufCMessage *request, ProtobufCMess
     const struct sm_ca *ca = sm_world_ca(call->world, q->ca);
     const struct sm_ca_generation *g = NULL;
     sm_crls *crls = sm_api_of(call->loop)->crls;
-    struct sm_crl_state state;
+    struct sm_crl_published made;
     Sealmill__V1__Crl *c;
     if (ca != NULL) {
         g = q->generation == 0 ? sm_ca_current(ca) : sm_ca_generation(ca, (uint32_t)q->generation);
@@ -108,10 +143,13 @@ static sm_err make(sm_call *call, const ProtobufCMessage *request, ProtobufCMess
     if (crls == NULL) {
         return SM_ERR(UNAVAILABLE);
     }
-    SM_TRY(sm_crls_make(crls, ca->name, g, q->delta, &state, &call->diag));
+    if (q->partition < 0) {
+        return sm_diag_set(&call->diag, SM_ERR(OUT_OF_RANGE), "partition", "1 or more");
+    }
+    const struct sm_crl_name name = {ca, g, (uint32_t)q->partition, q->delta};
+    SM_TRY(sm_crls_make(crls, &name, &made, &call->diag));
     SM_TRY(record(call, ca, q->delta));
-    SM_TRY(
-        describe(call, ca->name, g->number, q->delta, q->delta ? &state.delta : &state.full, &c));
+    SM_TRY(describe(call, &name, &made, &c));
     *response = &c->base;
     return SM_NO_ERR;
 }

@@ -2,6 +2,7 @@
 #include "api/issue.h"
 
 #include "api/api_p.h"
+#include "api/crl_partition.h"
 #include "api/issue_ocsp.h"
 #include "api/issue_p.h"
 #include "api/record.h"
@@ -310,6 +311,11 @@ static sm_err submit_signature(sm_issue *issue)
     }
     const struct sm_ca_generation *g = sm_ca_current(issue->ca);
     const sm_cert_template *t = issue->template;
+    sm_slice slot = sm_cert_template_slot(t);
+    if (slot.len > 0) {
+        SM_TRY(sm_crl_partition_fill(slot, issue->params.serial, issue->world->crl_partitions,
+                                     issue->arena, &issue->params.slot));
+    }
     SM_TRY(sm_cert_write_tbs(t, &issue->params, &issue->tbs));
     enum sm_sig_alg alg = sm_cert_template_sig_alg(t);
     size_t room = sm_sig_size_max(alg, sm_key_get_type(g->key));

@@ -72,7 +72,7 @@ struct sm_issue {
     sm_buf tbs;
     sm_buf cert;
     sm_store_write write;
-    struct sm_store_put puts[10];
+    struct sm_store_put puts[12];
     struct sm_store_cond conds[5];
     size_t added_cond; /* which of them is `add`'s */
     sm_slice log[2];

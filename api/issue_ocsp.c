@@ -2,6 +2,7 @@
 #include "api/issue_ocsp.h"
 
 #include "api/api_p.h"
+#include "api/crl_partition.h"
 #include "api/ocsp_presign.h"
 #include "base/clock.h"
 
@@ -117,8 +118,12 @@ sm_err sm_issue_ocsp_puts(sm_issue *issue)
         const struct sm_crl_entry entry = {
             SM_CRL_REVOKED, SEALMILL__V1__REVOCATION_REASON__REVOCATION_REASON_SUPERSEDED,
             issue->revoked_at, 0, old->cert->not_after};
-        SM_TRY(sm_crl_entry_put(old->ca_id, old->generation, old->serial, &entry, issue->arena,
-                                &issue->puts[issue->write.put_count++]));
+        const struct sm_ca *ca = sm_world_ca_by_id(issue->world, old->ca_id);
+        const struct sm_crl_scope scope = {
+            old->ca_id, old->generation,
+            ca == NULL ? 0 : sm_crl_partition_of(old->cert, ca->name, old->generation)};
+        SM_TRY(sm_crl_entry_put(&scope, old->serial, &entry, issue->arena,
+                                &issue->puts[issue->write.put_count], &issue->write.put_count));
         o->old.is_signed = is_signed(o->old.answers);
         SM_TRY(sm_ocsp_change_puts(&o->old));
         for (int i = 0; i < SM_OCSP_HASHES; i++) {

@@ -453,6 +453,7 @@ sm_err sm_world_build(sm_api *api, const struct sm_change *change, sm_world **ou
     w->config = api->config.config;
     w->pending_max = pending_max(w->config);
     read_rates(w);
+    w->crl_partitions = w->config->crl == NULL ? 0 : w->config->crl->partitions;
     struct builder b = {.api = api, .world = w, .diag = diag, .change = change};
     sm_err err = fill(&b);
     if (!sm_ok(err)) {

@@ -104,6 +104,7 @@ struct sm_world {
     size_t pending_max; /* issuances under way in a loop */
     struct sm_rate_rule per_caller;
     struct sm_rate_rule per_subject;
+    uint32_t crl_partitions; /* that new certificates are in; 0: none */
 };
 
 struct sm_ca *sm_world_ca(const sm_world *world, const char *name);

@@ -2,6 +2,7 @@
 /* What a world makes when it is first asked for: certificate templates, of a CA and a profile, and CAs as trust anchors.
  * A world of many CAs and profiles has more pairs than anybody uses. */
 #include "api/ca_publish.h"
+#include "api/crl_partition.h"
 #include "api/world.h"
 #include "sign/oids.h"
 
@@ -37,12 +38,12 @@ static sm_err write_aia(sm_buf *out, const struct sm_ca *ca, const Sealmill__V1_
 
 /* The same for cRLDistributionPoints. */
 static sm_err write_crl_dp(sm_buf *out, const struct sm_ca *ca, const Sealmill__V1__Profile *m,
-                           sm_arena *arena)
+                           bool partitioned, sm_arena *arena)
 {
     sm_slice urls[SM_PROFILE_URLS_MAX];
     for (size_t i = 0; i < m->n_crl_urls; i++) {
         const char *url = sm_crl_generation_url(m->crl_urls[i], ca->name, sm_ca_current(ca)->number,
-                                                arena);
+                                                partitioned, arena);
         if (url == NULL) {
             return SM_ERR(NO_MEMORY);
         }
@@ -51,9 +52,12 @@ static sm_err write_crl_dp(sm_buf *out, const struct sm_ca *ca, const Sealmill__
     return sm_ext_crl_dp(out, urls, m->n_crl_urls);
 }
 
-static sm_err make_template(const struct sm_ca *ca, const struct sm_profile *p, sm_arena *arena,
+static sm_err make_template(sm_world *w, const struct sm_ca *ca, const struct sm_profile *p,
                             sm_cert_template **out)
 {
+    sm_arena *arena = &w->arena;
+    bool partitioned = w->crl_partitions > 0;
+    const char *slot = sm_crl_partition_slot(ca->name, sm_ca_current(ca)->number, arena);
     const struct sm_ca_generation *g = sm_ca_current(ca);
     struct sm_extension extensions[SM_PROFILE_EXTENSIONS_MAX];
     sm_buf aia = sm_buf_init(1U << 16);
@@ -64,6 +68,9 @@ static sm_err make_template(const struct sm_ca *ca, const struct sm_profile *p, 
     if (alg == SM_SIG_NONE) {
         return SM_ERR(UNSUPPORTED);
     }
+    if (slot == NULL) {
+        return SM_ERR(NO_MEMORY);
+    }
     for (size_t i = 0; i < p->extension_count; i++) {
         extensions[i] = p->extensions[i];
         if (p->message->n_ca_issuer_urls > 0 && sm_ok(err) &&
@@ -73,7 +80,7 @@ static sm_err make_template(const struct sm_ca *ca, const struct sm_profile *p, 
         }
         if (p->message->n_crl_urls > 0 && sm_ok(err) &&
             sm_slice_equal(extensions[i].oid, SM_OID_CRL_DP)) {
-            err = write_crl_dp(&crl_dp, ca, p->message, arena);
+            err = write_crl_dp(&crl_dp, ca, p->message, partitioned, arena);
             extensions[i].value = sm_buf_slice(&crl_dp);
         }
     }
@@ -84,6 +91,7 @@ static sm_err make_template(const struct sm_ca *ca, const struct sm_profile *p, 
         .subject_key_id = !p->message->no_subject_key_identifier,
         .extensions = extensions,
         .extension_count = p->extension_count,
+        .slot = partitioned ? sm_slice_str(slot) : SM_SLICE_NONE,
     };
     err = sm_ok(err) ? sm_cert_template_new(&config, out) : err;
     sm_buf_deinit(&aia);
@@ -106,7 +114,7 @@ static sm_err make_once(sm_world *w, const struct sm_ca *ca, const struct sm_pro
     _Atomic(sm_cert_template *) *at = &ca->templates[p->index];
     *out = atomic_load_explicit(at, memory_order_relaxed);
     if (*out == NULL) {
-        SM_TRY(make_template(ca, p, &w->arena, out));
+        SM_TRY(make_template(w, ca, p, out));
         atomic_store_explicit(at, *out, memory_order_release);
     }
     return SM_NO_ERR;

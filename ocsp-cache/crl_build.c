@@ -23,6 +23,7 @@ struct build {
     FILE *tbs;
     FILE *crl;
     char path[4096]; /* of the last */
+    size_t prefix;   /* octets of a key before the serial number */
     uint64_t entry_bytes;
     uint64_t count;
     uint64_t tbs_bytes;
@@ -92,7 +93,7 @@ static bool on_entry(void *ctx, sm_slice key, sm_slice value)
     }
     sm_buf_reset(&b->one);
     sm_der_block entry = sm_der_begin(&b->one, SM_DER_SEQUENCE);
-    sm_der_write_unsigned(&b->one, sm_slice_from(key, SM_CRL_PREFIX));
+    sm_der_write_unsigned(&b->one, sm_slice_from(key, b->prefix));
     sm_der_write_time(&b->one, e.changed_at);
     put_entry_extensions(&b->one, e.standing == SM_CRL_RELEASED ? REMOVE_FROM_CRL : e.reason,
                          e.invalidity_date);
@@ -109,12 +110,10 @@ static bool on_entry(void *ctx, sm_slice key, sm_slice value)
 
 static sm_err gather(struct build *b)
 {
-    uint8_t from[SM_CRL_PREFIX];
-    uint8_t to[SM_CRL_PREFIX];
-    sm_crl_prefix('c', b->order->ca_id, b->order->generation, from);
-    sm_crl_prefix('c', b->order->ca_id, b->order->generation + 1, to);
-    SM_TRY(sm_store_scan_sync(b->order->store, SM_FAMILY_OCSP, sm_slice_of(from, sizeof(from)),
-                              sm_slice_of(to, sizeof(to)), on_entry, b));
+    const struct sm_crl_range range = sm_crl_entries(&b->order->scope);
+    b->prefix = range.len;
+    SM_TRY(sm_store_scan_sync(b->order->store, SM_FAMILY_OCSP, sm_slice_of(range.from, range.len),
+                              sm_slice_of(range.to, range.len), on_entry, b));
     return b->err;
 }
 
@@ -137,7 +136,28 @@ static void put_freshest(sm_buf *out, sm_slice url)
     sm_buf_deinit(&value);
 }
 
-/* crlExtensions [0]: authorityKeyIdentifier, cRLNumber, deltaCRLIndicator, freshestCRL. */
+/* IssuingDistributionPoint ::= SEQUENCE { distributionPoint [0] { fullName [0] { uniformResourceIdentifier [6] ... } } },
+ * critical: the same names as in the certificates (RFC 5280 5.2.5). */
+static void put_own_urls(sm_buf *out, const struct sm_crl_order *o)
+{
+    if (o->own_url_count == 0) {
+        return;
+    }
+    sm_buf value = sm_buf_init(1U << 16);
+    sm_der_block idp = sm_der_begin(&value, SM_DER_SEQUENCE);
+    sm_der_block point = sm_der_begin(&value, SM_DER_CTX_CONS(0));
+    sm_der_block names = sm_der_begin(&value, SM_DER_CTX_CONS(0));
+    for (size_t i = 0; i < o->own_url_count; i++) {
+        sm_der_write(&value, SM_DER_CTX(6), o->own_urls[i]);
+    }
+    sm_der_end(&value, names);
+    sm_der_end(&value, point);
+    sm_der_end(&value, idp);
+    put_extension(out, SM_OID_ISSUING_DP, true, sm_buf_slice(&value));
+    sm_buf_deinit(&value);
+}
+
+/* crlExtensions [0]: authorityKeyIdentifier, cRLNumber, deltaCRLIndicator, issuingDistributionPoint, freshestCRL. */
 static void put_extensions(sm_buf *out, const struct sm_crl_order *o)
 {
     sm_der_block tagged = sm_der_begin(out, SM_DER_CTX_CONS(0));
@@ -151,6 +171,7 @@ static void put_extensions(sm_buf *out, const struct sm_crl_order *o)
         sm_buf_deinit(&value);
     }
     put_u64_extension(out, SM_OID_CRL_NUMBER, false, o->number);
+    put_own_urls(out, o);
     if (o->is_delta) {
         put_u64_extension(out, SM_OID_DELTA_CRL, true, o->base_number);
     } else {

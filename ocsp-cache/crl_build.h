@@ -10,7 +10,8 @@
  * Limits:    SM_CRL_BYTES_MAX.
  * Security:  the file is put in its place by a rename, whole. Whoever takes the number has made it durable
  *            before (crl_entry.h).
- * Standards: RFC 5280 5.1, 5.2.3 (cRLNumber), 5.2.4 (deltaCRLIndicator), 5.2.6 (freshestCRL), 5.3.
+ * Standards: RFC 5280 5.1, 5.2.3 (cRLNumber), 5.2.4 (deltaCRLIndicator), 5.2.5
+ *            (issuingDistributionPoint), 5.2.6 (freshestCRL), 5.3.
  */
 #pragma once
 
@@ -21,8 +22,7 @@
 
 struct sm_crl_order {
     sm_store *store;
-    uint32_t ca_id;
-    uint32_t generation;
+    struct sm_crl_scope scope;
     sm_slice issuer;           /* Name, DER */
     sm_slice authority_key_id; /* the CA's subjectKeyIdentifier; empty: none */
     sm_key *key;
@@ -36,7 +36,10 @@ struct sm_crl_order {
     /* Entries of certificates that had expired by then have been on a CRL since (RFC 5280 3.3); 0: none. */
     int64_t settled_at;
     sm_slice freshest_url; /* where the delta CRL is; empty: there is none */
-    const char *path;      /* where it goes */
+    /* Of a partition: where certificates say that it is, the first one at least. */
+    const sm_slice *own_urls;
+    size_t own_url_count;
+    const char *path; /* where it goes */
 };
 
 struct sm_crl_built {

@@ -5,6 +5,7 @@
 #include "gen/sealmill/v1/record.pb-c.h"
 
 #define ROW_VERSION 1
+#define STATE_MAX (SM_CRL_BASES_MAX * (SM_CRL_BASE_MAX + 8) + 1024)
 #define STATE_VALID 1 /* sealmill.v1.CertificateState */
 #define STATE_REVOKED 2
 
@@ -15,22 +16,26 @@ static void put_u32(uint8_t *out, uint32_t v)
     }
 }
 
-void sm_crl_prefix(char kind, uint32_t ca_id, uint32_t generation, uint8_t out[SM_CRL_PREFIX])
+/* `past`: of the scope after it, where its own keys end. */
+static size_t put_prefix(char whole, char part, const struct sm_crl_scope *s, uint32_t past,
+                         uint8_t out[SM_CRL_PREFIX_MAX])
 {
-    out[0] = (uint8_t)kind;
-    put_u32(out + 1, ca_id);
-    put_u32(out + 5, generation);
+    bool is_part = s->partition > 0;
+    out[0] = (uint8_t)(is_part ? part : whole);
+    put_u32(out + 1, s->ca_id);
+    put_u32(out + 5, s->generation + (is_part ? 0 : past));
+    if (is_part) {
+        put_u32(out + 9, s->partition + past);
+    }
+    return is_part ? SM_CRL_PREFIX_MAX : 9;
 }
 
-size_t sm_crl_entry_key(uint32_t ca_id, uint32_t generation, sm_slice serial,
-                        uint8_t out[SM_CRL_KEY_MAX])
+struct sm_crl_range sm_crl_entries(const struct sm_crl_scope *scope)
 {
-    if (serial.len == 0 || serial.len > SM_OCSP_SERIAL_MAX) {
-        return 0;
-    }
-    sm_crl_prefix('c', ca_id, generation, out);
-    memcpy(out + SM_CRL_PREFIX, serial.ptr, serial.len);
-    return SM_CRL_PREFIX + serial.len;
+    struct sm_crl_range r;
+    r.len = put_prefix('c', 'C', scope, 0, r.from);
+    (void)put_prefix('c', 'C', scope, 1, r.to);
+    return r;
 }
 
 static sm_err pack(const ProtobufCMessage *m, sm_arena *arena, sm_slice *out)
@@ -57,18 +62,32 @@ sm_err sm_crl_entry_pack(const struct sm_crl_entry *entry, sm_arena *arena, sm_s
     return pack(&r.base, arena, out);
 }
 
-sm_err sm_crl_entry_put(uint32_t ca_id, uint32_t generation, sm_slice serial,
-                        const struct sm_crl_entry *entry, sm_arena *arena, struct sm_store_put *out)
+static sm_err put_entry(const struct sm_crl_scope *scope, sm_slice serial, sm_slice value,
+                        sm_arena *arena, struct sm_store_put *out)
 {
     uint8_t key[SM_CRL_KEY_MAX];
-    size_t len = sm_crl_entry_key(ca_id, generation, serial, key);
-    if (len == 0) {
+    size_t len = put_prefix('c', 'C', scope, 0, key);
+    memcpy(key + len, serial.ptr, serial.len);
+    *out = (struct sm_store_put){.kind = SM_PUT, .family = SM_FAMILY_OCSP, .value = value};
+    return sm_arena_copy(arena, sm_slice_of(key, len + serial.len), &out->key);
+}
+
+sm_err sm_crl_entry_put(const struct sm_crl_scope *scope, sm_slice serial,
+                        const struct sm_crl_entry *entry, sm_arena *arena,
+                        struct sm_store_put out[SM_CRL_ENTRY_PUTS], size_t *count)
+{
+    const struct sm_crl_scope whole = {scope->ca_id, scope->generation, 0};
+    sm_slice value;
+    if (serial.len == 0 || serial.len > SM_OCSP_SERIAL_MAX) {
         return SM_ERR(INVALID);
     }
-    out->kind = SM_PUT;
-    out->family = SM_FAMILY_OCSP;
-    SM_TRY(sm_arena_copy(arena, sm_slice_of(key, len), &out->key));
-    return sm_crl_entry_pack(entry, arena, &out->value);
+    SM_TRY(sm_crl_entry_pack(entry, arena, &value));
+    SM_TRY(put_entry(&whole, serial, value, arena, &out[0]));
+    if (scope->partition > 0) {
+        SM_TRY(put_entry(scope, serial, value, arena, &out[1]));
+    }
+    *count += scope->partition > 0 ? 2 : 1;
+    return SM_NO_ERR;
 }
 
 sm_err sm_crl_entry_unpack(sm_slice row, struct sm_crl_entry *out)
@@ -106,18 +125,49 @@ static sm_err read_state(sm_slice row, struct sm_crl_state *out)
                  r->full_bytes},
         .delta = {r->delta_number, r->delta_this_update, r->delta_next_update, r->delta_entries,
                   r->delta_bytes},
+        .partitions = r->partitions,
     };
+    for (size_t i = 0; i < r->n_bases; i++) {
+        (void)sm_crl_state_add_base(out, sm_slice_str(r->bases[i]));
+    }
     sealmill__record__v1__crl_state__free_unpacked(r, NULL);
     return SM_NO_ERR;
 }
 
-sm_err sm_crl_state_read(sm_store *store, uint32_t ca_id, uint32_t generation,
+void sm_crl_state_deinit(struct sm_crl_state *state)
+{
+    for (size_t i = 0; i < state->base_count; i++) {
+        sm_free(state->bases[i]);
+    }
+    state->base_count = 0;
+}
+
+bool sm_crl_state_add_base(struct sm_crl_state *state, sm_slice base)
+{
+    for (size_t i = 0; i < state->base_count; i++) {
+        if (sm_slice_equal(sm_slice_str(state->bases[i]), base)) {
+            return false;
+        }
+    }
+    char *copy = state->base_count == SM_CRL_BASES_MAX || base.len > SM_CRL_BASE_MAX
+                     ? NULL
+                     : sm_malloc(base.len + 1);
+    if (copy == NULL) {
+        return false;
+    }
+    memcpy(copy, base.ptr, base.len);
+    copy[base.len] = '\0';
+    state->bases[state->base_count++] = copy;
+    return true;
+}
+
+sm_err sm_crl_state_read(sm_store *store, const struct sm_crl_scope *scope,
                          struct sm_crl_state *out)
 {
-    uint8_t key[SM_CRL_PREFIX];
-    sm_buf row = sm_buf_init(4096);
-    sm_crl_prefix('n', ca_id, generation, key);
-    sm_err err = sm_store_get_sync(store, SM_FAMILY_OCSP, sm_slice_of(key, sizeof(key)), &row);
+    uint8_t key[SM_CRL_PREFIX_MAX];
+    sm_buf row = sm_buf_init(STATE_MAX);
+    size_t len = put_prefix('n', 'N', scope, 0, key);
+    sm_err err = sm_store_get_sync(store, SM_FAMILY_OCSP, sm_slice_of(key, len), &row);
     if (sm_err_is(err, SM_E_NOT_FOUND)) {
         *out = (struct sm_crl_state){.last_number = 0};
         err = SM_NO_ERR;
@@ -128,32 +178,41 @@ sm_err sm_crl_state_read(sm_store *store, uint32_t ca_id, uint32_t generation,
     return err;
 }
 
-sm_err sm_crl_state_write(sm_store *store, uint32_t ca_id, uint32_t generation,
+static void fill_state(const struct sm_crl_state *s, Sealmill__Record__V1__CrlState *r)
+{
+    sealmill__record__v1__crl_state__init(r);
+    r->version = ROW_VERSION;
+    r->last_number = s->last_number;
+    r->full_number = s->full.number;
+    r->full_this_update = s->full.this_update;
+    r->full_next_update = s->full.next_update;
+    r->full_entries = s->full.entries;
+    r->full_bytes = s->full.bytes;
+    r->delta_number = s->delta.number;
+    r->delta_this_update = s->delta.this_update;
+    r->delta_next_update = s->delta.next_update;
+    r->delta_entries = s->delta.entries;
+    r->delta_bytes = s->delta.bytes;
+    r->partitions = s->partitions;
+    r->n_bases = s->base_count;
+}
+
+sm_err sm_crl_state_write(sm_store *store, const struct sm_crl_scope *scope,
                           const struct sm_crl_state *s)
 {
     Sealmill__Record__V1__CrlState r;
-    uint8_t key[SM_CRL_PREFIX];
+    uint8_t key[SM_CRL_PREFIX_MAX];
+    char *bases[SM_CRL_BASES_MAX];
     sm_arena arena;
     sm_slice value;
-    sealmill__record__v1__crl_state__init(&r);
-    r.version = ROW_VERSION;
-    r.last_number = s->last_number;
-    r.full_number = s->full.number;
-    r.full_this_update = s->full.this_update;
-    r.full_next_update = s->full.next_update;
-    r.full_entries = s->full.entries;
-    r.full_bytes = s->full.bytes;
-    r.delta_number = s->delta.number;
-    r.delta_this_update = s->delta.this_update;
-    r.delta_next_update = s->delta.next_update;
-    r.delta_entries = s->delta.entries;
-    r.delta_bytes = s->delta.bytes;
-    sm_crl_prefix('n', ca_id, generation, key);
-    sm_arena_init(&arena, 65536);
+    fill_state(s, &r);
+    memcpy(bases, s->bases, s->base_count * sizeof(*bases));
+    r.bases = bases;
+    size_t len = put_prefix('n', 'N', scope, 0, key);
+    sm_arena_init(&arena, 2 * STATE_MAX);
     sm_err err = pack(&r.base, &arena, &value);
     if (sm_ok(err)) {
-        const struct sm_store_put put = {SM_PUT, SM_FAMILY_OCSP, sm_slice_of(key, sizeof(key)),
-                                         value};
+        const struct sm_store_put put = {SM_PUT, SM_FAMILY_OCSP, sm_slice_of(key, len), value};
         sm_store_write op = {.puts = &put, .put_count = 1};
         err = sm_store_write_sync(store, &op);
     }
@@ -186,22 +245,18 @@ static bool on_old(void *ctx, sm_slice key, sm_slice value)
     return sm_ok(f->err) && f->count < FORGET_MAX;
 }
 
-sm_err sm_crl_entries_forget(sm_store *store, uint32_t ca_id, uint32_t generation,
-                             int64_t settled_at)
+sm_err sm_crl_entries_forget(sm_store *store, const struct sm_crl_scope *scope, int64_t settled_at)
 {
-    uint8_t from[SM_CRL_PREFIX];
-    uint8_t to[SM_CRL_PREFIX];
+    const struct sm_crl_range range = sm_crl_entries(scope);
     struct forgetting *f = sm_calloc(1, sizeof(*f));
     sm_err err = f == NULL ? SM_ERR(NO_MEMORY) : SM_NO_ERR;
-    sm_crl_prefix('c', ca_id, generation, from);
-    sm_crl_prefix('c', ca_id, generation + 1, to);
     bool more = true;
     while (sm_ok(err) && more) {
         f->settled_at = settled_at;
         f->count = 0;
         sm_arena_init(&f->arena, 1U << 20);
-        err = sm_store_scan_sync(store, SM_FAMILY_OCSP, sm_slice_of(from, sizeof(from)),
-                                 sm_slice_of(to, sizeof(to)), on_old, f);
+        err = sm_store_scan_sync(store, SM_FAMILY_OCSP, sm_slice_of(range.from, range.len),
+                                 sm_slice_of(range.to, range.len), on_old, f);
         err = sm_ok(err) ? f->err : err;
         more = f->count == FORGET_MAX;
         if (sm_ok(err) && f->count > 0) {

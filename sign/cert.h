@@ -35,12 +35,16 @@ struct sm_cert_template_config {
     /* Fixed ones, written in this order behind the identifiers. */
     const struct sm_extension *extensions;
     size_t extension_count;
+    /* A text in them that is another one of the same length in each certificate; empty: none. */
+    sm_slice slot;
 };
 
 typedef struct sm_cert_template sm_cert_template;
 
+#define SM_CERT_SLOTS_MAX 16 /* places of the text in one template */
+
 /* Copies everything. Errors: NO_MEMORY, TOO_LARGE, INVALID (an extension twice), MALFORMED (an OID
- * that is none). Given. */
+ * that is none), TOO_LARGE (over SM_CERT_SLOTS_MAX). Given. */
 SM_FALLIBLE sm_cert_template_new(const struct sm_cert_template_config *config,
                                  sm_cert_template **out);
 void sm_cert_template_free(sm_cert_template **t);
@@ -57,6 +61,8 @@ struct sm_cert_params {
     bool sans_critical; /* besides, SANs are critical when the subject is empty */
     const struct sm_extension *extensions; /* further ones of this certificate alone */
     size_t extension_count;
+    sm_slice
+        slot; /* what stands in the template's slot; empty, or of another length: the slot's own text */
 };
 
 /* Appends the TBSCertificate: subjectKeyIdentifier, subjectAltName, authorityKeyIdentifier, the
@@ -70,6 +76,8 @@ SM_FALLIBLE sm_cert_write_tbs(const sm_cert_template *t, const struct sm_cert_pa
 SM_FALLIBLE sm_signed_write(sm_buf *out, sm_slice tbs, enum sm_sig_alg alg, sm_slice signature);
 sm_slice sm_cert_template_issuer(const sm_cert_template *t);
 enum sm_sig_alg sm_cert_template_sig_alg(const sm_cert_template *t);
+/* The slot's own text; empty: there is none, or it stands nowhere in the extensions. */
+sm_slice sm_cert_template_slot(const sm_cert_template *t);
 
 /* A parsed certificate; slices borrow from its DER. */
 struct sm_cert {

@@ -17,6 +17,9 @@ struct sm_cert_template {
     sm_slice oids[SM_CERT_EXTENSIONS_MAX]; /* of all extensions that the template brings; they point
                                               into `fixed` or are ours */
     size_t oid_count;
+    sm_slice slot; /* in `fixed`, at the first of these */
+    size_t slots[SM_CERT_SLOTS_MAX];
+    size_t slot_count;
 };
 
 #define TEMPLATE_MAX 262144 /* octets; a quarter of the largest certificate */
@@ -82,6 +85,22 @@ static sm_err note_fixed(sm_cert_template *t)
     return sm_der_err(&d);
 }
 
+static sm_err note_slots(sm_cert_template *t, sm_slice slot)
+{
+    sm_slice all = sm_buf_slice(&t->fixed);
+    for (size_t at = 0; slot.len > 0 && at + slot.len <= all.len; at++) {
+        if (memcmp(all.ptr + at, slot.ptr, slot.len) != 0) {
+            continue;
+        }
+        if (t->slot_count == SM_CERT_SLOTS_MAX) {
+            return SM_ERR(TOO_LARGE);
+        }
+        t->slots[t->slot_count++] = at;
+    }
+    t->slot = t->slot_count == 0 ? SM_SLICE_NONE : sm_slice_of(all.ptr + t->slots[0], slot.len);
+    return SM_NO_ERR;
+}
+
 static sm_err fill(sm_cert_template *t, const struct sm_cert_template_config *config)
 {
     sm_slice identifier = sm_sig_alg_identifier(config->sig_alg);
@@ -99,7 +118,8 @@ static sm_err fill(sm_cert_template *t, const struct sm_cert_template_config *co
     if (config->subject_key_id) {
         SM_TRY(add_oid(t, SM_OID_SUBJECT_KEY_ID));
     }
-    return note_fixed(t);
+    SM_TRY(note_fixed(t));
+    return note_slots(t, config->slot);
 }
 
 sm_err sm_cert_template_new(const struct sm_cert_template_config *config, sm_cert_template **out)
@@ -140,6 +160,11 @@ sm_slice sm_cert_template_issuer(const sm_cert_template *t)
 enum sm_sig_alg sm_cert_template_sig_alg(const sm_cert_template *t)
 {
     return t->sig_alg;
+}
+
+sm_slice sm_cert_template_slot(const sm_cert_template *t)
+{
+    return t->slot;
 }
 
 static sm_err write_subject_key_id(const struct sm_public_key *key, sm_buf *out)
@@ -207,7 +232,13 @@ static sm_err write_extensions(const sm_cert_template *t, const struct sm_cert_p
     if (p->san_count > 0) {
         write_sans(p, out);
     }
+    size_t fixed = out->len;
     sm_buf_put(out, sm_buf_slice(&t->fixed));
+    if (p->slot.len == t->slot.len && sm_ok(sm_buf_err(out))) {
+        for (size_t i = 0; i < t->slot_count; i++) {
+            memcpy(out->ptr + fixed + t->slots[i], p->slot.ptr, p->slot.len);
+        }
+    }
     for (size_t i = 0; i < p->extension_count; i++) {
         write_extension(out, &p->extensions[i]);
     }

@@ -59,6 +59,7 @@ static int run_make(struct cli_args *args)
     r.ca = sm_arena_strdup(&w.arena, sm_slice_str(args->words[0]));
     r.generation = (int32_t)cli_number(args, "generation", 0, 0, 1000000);
     r.delta = cli_has(args, "delta");
+    r.partition = (int32_t)cli_number(args, "partition", 0, 0, 4096);
     sm_err err = r.ca == NULL ? SM_ERR(NO_MEMORY)
                               : client_call(&w.target, CRL_SERVICE "Make", &r.base,
                                             &sealmill__v1__crl__descriptor, &w.arena, &m, &w.diag);
@@ -74,6 +75,7 @@ static const struct cli_option make_options[] = {
     CLIENT_OPTIONS,
     {"delta", NULL, "What has changed since the last full one"},
     {"generation", "N", "Of the CA; default the current one"},
+    {"partition", "N", "Of the generation; default the complete CRL"},
     {NULL, NULL, NULL},
 };
 

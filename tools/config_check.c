@@ -2,6 +2,7 @@
 /* What is wrong with a configuration that the reader took. */
 #include "tools/config_check_p.h"
 
+#include "api/crl.h"
 #include "api/denied.h"
 #include "api/label.h"
 #include "api/ocsp_responder.h"
@@ -273,6 +274,7 @@ static sm_err check_all(struct check *c)
     SM_TRY(check_signing_keys(c));
     SM_TRY(config_limits(c->config, &limits, c->diag));
     SM_TRY(check_ocsp(c));
+    SM_TRY(sm_crl_config_check(c->config->crl, c->diag));
     SM_TRY(check_tokens(c));
     SM_TRY(check_enrolment(c));
     return check_denied(c);

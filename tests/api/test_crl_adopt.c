@@ -55,7 +55,7 @@ static void put_revoked(uint32_t number, uint32_t state)
 static bool count_entry(void *ctx, sm_slice key, sm_slice value)
 {
     struct sm_crl_entry e;
-    assert_int_equal(key.len, SM_CRL_PREFIX + 4);
+    assert_int_equal(key.len, 9 + 4);
     assert_sm_ok(sm_crl_entry_unpack(value, &e));
     assert_int_equal(e.standing, SM_CRL_REVOKED);
     assert_int_equal(e.reason, 4);
@@ -67,13 +67,11 @@ static bool count_entry(void *ctx, sm_slice key, sm_slice value)
 
 static size_t entries(void)
 {
-    uint8_t from[SM_CRL_PREFIX];
-    uint8_t to[SM_CRL_PREFIX];
+    const struct sm_crl_scope scope = {3, 2, 0};
+    const struct sm_crl_range range = sm_crl_entries(&scope);
     size_t n = 0;
-    sm_crl_prefix('c', 3, 2, from);
-    sm_crl_prefix('c', 3, 3, to);
-    assert_sm_ok(sm_store_scan_sync(store, SM_FAMILY_OCSP, sm_slice_of(from, sizeof(from)),
-                                    sm_slice_of(to, sizeof(to)), count_entry, &n));
+    assert_sm_ok(sm_store_scan_sync(store, SM_FAMILY_OCSP, sm_slice_of(range.from, range.len),
+                                    sm_slice_of(range.to, range.len), count_entry, &n));
     return n;
 }
 

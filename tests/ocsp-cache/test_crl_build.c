@@ -8,6 +8,7 @@
 #include "ocsp-cache/crl_build.h"
 
 #include <openssl/x509.h>
+#include <openssl/x509v3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -48,27 +49,36 @@ static int tear_down(void **state)
     return system(command) == 0 ? 0 : -1;
 }
 
-static void put_entry(uint32_t ca, uint64_t serial, const struct sm_crl_entry *entry)
+static void put_entry_of(const struct sm_crl_scope *scope, uint64_t serial,
+                         const struct sm_crl_entry *entry)
 {
     uint8_t octets[9] = {0x71};
     sm_arena arena;
-    struct sm_store_put put;
+    struct sm_store_put puts[SM_CRL_ENTRY_PUTS];
+    size_t count = 0;
     for (int i = 0; i < 8; i++) {
         octets[1 + i] = (uint8_t)(serial >> (56 - 8 * i));
     }
     sm_arena_init(&arena, 65536);
-    assert_sm_ok(sm_crl_entry_put(ca, 1, sm_slice_of(octets, sizeof(octets)), entry, &arena, &put));
-    sm_store_write op = {.puts = &put, .put_count = 1};
+    assert_sm_ok(
+        sm_crl_entry_put(scope, sm_slice_of(octets, sizeof(octets)), entry, &arena, puts, &count));
+    assert_int_equal(count, scope->partition == 0 ? 1 : 2);
+    sm_store_write op = {.puts = puts, .put_count = count};
     assert_sm_ok(sm_store_write_sync(store, &op));
     sm_arena_deinit(&arena);
+}
+
+static void put_entry(uint32_t ca, uint64_t serial, const struct sm_crl_entry *entry)
+{
+    const struct sm_crl_scope scope = {ca, 1, 0};
+    put_entry_of(&scope, serial, entry);
 }
 
 static struct sm_crl_order order_of(uint32_t ca, char path[100])
 {
     (void)snprintf(path, 100, "%s/%u.crl", dir, ca);
     return (struct sm_crl_order){.store = store,
-                                 .ca_id = ca,
-                                 .generation = 1,
+                                 .scope = {ca, 1, 0},
                                  .issuer = sm_slice_of(issuer, sizeof(issuer)),
                                  .authority_key_id = SM_LIT("12345678901234567890"),
                                  .key = key,
@@ -191,7 +201,7 @@ static void crl_build__expired_ones_leave_after_one_more(void **state)
     X509_CRL_free(build(&order, 1));
     order.settled_at = NOW;
     X509_CRL_free(build(&order, 0));
-    assert_sm_ok(sm_crl_entries_forget(store, 4, 1, NOW));
+    assert_sm_ok(sm_crl_entries_forget(store, &order.scope, NOW));
     order.settled_at = 0;
     X509_CRL_free(build(&order, 0));
 }
@@ -220,7 +230,9 @@ static void crl_build__many_entries_take_no_more_memory(void **state)
     sm_diag diag = {.reason = ""};
     enum { BATCH = 1000 };
     for (uint64_t i = 0; i < count; i += BATCH) {
-        static struct sm_store_put puts[BATCH];
+        static struct sm_store_put puts[BATCH + 1];
+        const struct sm_crl_scope scope = {6, 1, 0};
+        size_t filled = 0;
         sm_arena arena;
         sm_arena_init(&arena, 1U << 20);
         for (uint64_t j = 0; j < BATCH; j++) {
@@ -228,7 +240,8 @@ static void crl_build__many_entries_take_no_more_memory(void **state)
             uint64_t n = i + j;
             memcpy(octets + 12, &n, sizeof(n));
             const struct sm_crl_entry entry = {SM_CRL_REVOKED, 1, NOW - 7, 0, NOW + 500};
-            assert_sm_ok(sm_crl_entry_put(6, 1, sm_slice_of(octets, 20), &entry, &arena, &puts[j]));
+            assert_sm_ok(sm_crl_entry_put(&scope, sm_slice_of(octets, 20), &entry, &arena, &puts[j],
+                                          &filled));
         }
         sm_store_write op = {.puts = puts, .put_count = BATCH};
         assert_sm_ok(sm_store_write_sync(store, &op));
@@ -245,6 +258,91 @@ static void crl_build__many_entries_take_no_more_memory(void **state)
     X509_CRL_free(build(&order, count));
 }
 
+/* IssuingDistributionPoint as OpenSSL reads it: critical, and these names. */
+static void assert_own_urls(X509_CRL *crl, const char *const *urls, int count)
+{
+    int critical = -1;
+    ISSUING_DIST_POINT *idp = X509_CRL_get_ext_d2i(crl, NID_issuing_distribution_point, &critical,
+                                                   NULL);
+    assert_non_null(idp);
+    assert_int_equal(critical, 1);
+    assert_int_equal(idp->distpoint->type, 0);
+    GENERAL_NAMES *names = idp->distpoint->name.fullname;
+    assert_int_equal(sk_GENERAL_NAME_num(names), count);
+    for (int i = 0; i < count; i++) {
+        const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
+        assert_int_equal(name->type, GEN_URI);
+        assert_int_equal(ASN1_STRING_length(name->d.uniformResourceIdentifier), strlen(urls[i]));
+        assert_memory_equal(ASN1_STRING_get0_data(name->d.uniformResourceIdentifier), urls[i],
+                            strlen(urls[i]));
+    }
+    ISSUING_DIST_POINT_free(idp);
+}
+
+/* Each partition has its own certificates, the complete CRL has all; deltas are of the same scope. */
+static void crl_build__partitions_have_what_is_theirs(void **state)
+{
+    (void)state;
+    static const char *const urls[] = {"http://a.example/crl/x.1.p0002.crl",
+                                       "http://b.example/crl/x.1.p0002.crl"};
+    const sm_slice own[] = {sm_slice_str(urls[0]), sm_slice_str(urls[1])};
+    const struct sm_crl_entry entry = {SM_CRL_REVOKED, 1, NOW - 50, 0, NOW + 5000};
+    const struct sm_crl_entry late = {SM_CRL_RELEASED, 6, NOW + 50, 0, NOW + 5000};
+    char path[100];
+    for (uint32_t i = 0; i < 12; i++) {
+        const struct sm_crl_scope scope = {8, 1, i % 4}; /* 0: before there were partitions */
+        put_entry_of(&scope, i, i == 10 ? &late : &entry);
+    }
+    struct sm_crl_order order = order_of(8, path);
+    X509_CRL *crl = build(&order, 11);
+    assert_int_equal(X509_CRL_get_ext_by_NID(crl, NID_issuing_distribution_point, -1), -1);
+    X509_CRL_free(crl);
+    order.scope.partition = 2; /* 2, 6, and 10, which was released */
+    order.own_urls = own;
+    order.own_url_count = 2;
+    crl = build(&order, 2);
+    assert_own_urls(crl, urls, 2);
+    assert_encodes_the_same(crl, path);
+    X509_CRL_free(crl);
+    order.is_delta = true;
+    order.base_number = 300;
+    order.base_time = NOW;
+    crl = build(&order, 1);
+    assert_own_urls(crl, urls, 2);
+    X509_CRL_free(crl);
+    order = order_of(8, path);
+    order.scope.partition = 9;
+    X509_CRL_free(build(&order, 0));
+}
+
+static void crl_state__keeps_what_partitions_need(void **state)
+{
+    (void)state;
+    const struct sm_crl_scope whole = {9, 3, 0};
+    const struct sm_crl_scope part = {9, 3, 7};
+    struct sm_crl_state s = {.last_number = 4, .partitions = 7};
+    struct sm_crl_state got;
+    char base[32];
+    for (int i = 0; i < SM_CRL_BASES_MAX; i++) {
+        (void)snprintf(base, sizeof(base), "http://%d.example/crl/", i);
+        assert_true(sm_crl_state_add_base(&s, sm_slice_str(base)));
+        assert_false(sm_crl_state_add_base(&s, sm_slice_str(base)));
+    }
+    assert_false(sm_crl_state_add_base(&s, SM_LIT("http://one.too.many/crl/")));
+    assert_sm_ok(sm_crl_state_write(store, &whole, &s));
+    sm_crl_state_deinit(&s);
+    assert_sm_ok(sm_crl_state_read(store, &whole, &got));
+    assert_int_equal(got.last_number, 4);
+    assert_int_equal(got.partitions, 7);
+    assert_int_equal(got.base_count, SM_CRL_BASES_MAX);
+    assert_string_equal(got.bases[3], "http://3.example/crl/");
+    sm_crl_state_deinit(&got);
+    assert_sm_ok(sm_crl_state_read(store, &part, &got));
+    assert_int_equal(got.last_number, 0);
+    assert_int_equal(got.partitions, 0);
+    sm_crl_state_deinit(&got);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -252,6 +350,8 @@ int main(void)
         cmocka_unit_test(crl_build__has_reasons_and_dates_as_openssl_writes_them),
         cmocka_unit_test(crl_build__a_delta_has_what_changed_since),
         cmocka_unit_test(crl_build__expired_ones_leave_after_one_more),
+        cmocka_unit_test(crl_build__partitions_have_what_is_theirs),
+        cmocka_unit_test(crl_state__keeps_what_partitions_need),
         cmocka_unit_test(crl_build__a_folder_that_is_not_there_leaves_nothing),
         cmocka_unit_test(crl_build__many_entries_take_no_more_memory),
     };
