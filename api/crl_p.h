@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Inside api's CRLs: the object that makes and publishes them.
+ *
+ * Threads:   `lock` covers every file and state that is being written; see crl.h.
+ * Limits:    none.
+ * Security:  none.
+ * Standards: none.
+ */
+#pragma once
+
+#include "api/crl.h"
+#include "base/thread.h"
+
+#define SM_CRL_BACKDATE_S 300 /* clocks of relying parties lag */
+
+struct sm_crls {
+    sm_api *api;
+    char folder[3000];
+    pthread_mutex_t lock; /* one CRL at a time */
+    sm_thread thread;
+    bool started;
+    pthread_mutex_t stop_lock; /* covers stopping */
+    pthread_cond_t stop;
+    bool stopping;
+};
+
+struct crl_rules {
+    int64_t validity_s;
+    int64_t interval_s;
+    int64_t delta_s; /* 0: no delta CRLs */
+    bool off;
+    const char *base_url;
+};
+
+/* ---- crl_name.c ---- */
+struct sm_crl_scope sm_crl_scope_of(const struct sm_crl_name *name);
+/* Where its file is. Errors: NO_MEMORY, TOO_LARGE. */
+SM_FALLIBLE sm_crl_path(const sm_crls *crls, const struct sm_crl_name *name, char out[4096]);
+
+/* ---- crl_make.c ---- */
+struct crl_rules sm_crl_rules_of(const Sealmill__Config__V1__Config *config);
+/* Under the lock. What the certificates of a generation need for as long as they live is written down before any CRL of it
+ * is made: the configuration may say less later. */
+SM_FALLIBLE sm_crl_keep_partitions(sm_crls *crls, const sm_world *world, const struct sm_ca *ca,
+                                   const struct sm_ca_generation *g, struct sm_crl_state *whole);
