@@ -53,14 +53,22 @@ static bool is_due(const struct sm_crl_published *p, int64_t interval,
     return p->number == 0 || now >= due || p->this_update > now; /* a clock that was set back */
 }
 
+/* Of a CA whose key is not here: another one is to be loaded before this one ends. */
+static bool is_ending(const struct sm_crl_published *p, int64_t interval, int64_t now)
+{
+    return p->number == 0 || now >= p->next_update - interval;
+}
+
 static void make_if_due(struct turn *t, struct sm_crl_name *name, const struct sm_crl_state *state)
 {
     const struct sm_crl_scope scope = sm_crl_scope_of(name);
     struct sm_crl_published made;
     sm_diag diag = {.reason = ""};
-    if (!is_due(name->delta ? &state->delta : &state->full,
-                name->delta ? t->rules.delta_s : t->rules.interval_s, &scope, t->now) &&
-        is_there(t->crls, name)) {
+    const struct sm_crl_published *p = name->delta ? &state->delta : &state->full;
+    int64_t interval = name->delta ? t->rules.delta_s : t->rules.interval_s;
+    bool due = name->g->key == NULL ? is_ending(p, interval, t->now)
+                                    : is_due(p, interval, &scope, t->now);
+    if (!due && is_there(t->crls, name)) {
         return;
     }
     sm_err err = name->g->key == NULL ? SM_ERR(UNAVAILABLE)

@@ -48,7 +48,13 @@ SM_FALLIBLE sm_crls_state(sm_crls *crls, const struct sm_crl_name *name, struct 
 SM_FALLIBLE sm_crls_make(sm_crls *crls, const struct sm_crl_name *name,
                          struct sm_crl_published *out, sm_diag *diag);
 
+/* Publishes one that was made elsewhere, of a CA whose key is not at hand: what it is, in `name`. Blocks. Errors: those of
+ * sm_crl_read_parse, BAD_SIGNATURE, PRECONDITION (the key is here; its times; a delta without its base), UNSUPPORTED (no
+ * number, no nextUpdate), EXISTS (an older one), DISK. */
+SM_FALLIBLE sm_crls_load(sm_crls *crls, const struct sm_ca *ca, sm_slice der,
+                         struct sm_crl_name *name, struct sm_crl_published *out, sm_diag *diag);
+
 /* Whether a path below /crl/ names a CRL: NAME.crl (the current generation's), NAME.N.crl, NAME.N.pPPPP.crl,
  * and each with .delta before .crl. Its file's path and what is published of it. Blocks. Errors: NOT_FOUND, DISK. */
 SM_FALLIBLE sm_crls_find(sm_crls *crls, const sm_world *world, sm_slice file, char path[4096],
-                         struct sm_crl_published *out);
+                         struct sm_crl_name *name, struct sm_crl_published *out);

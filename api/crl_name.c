@@ -93,7 +93,7 @@ sm_err sm_crls_state(sm_crls *crls, const struct sm_crl_name *name, struct sm_cr
 }
 
 sm_err sm_crls_find(sm_crls *crls, const sm_world *world, sm_slice file, char path[4096],
-                    struct sm_crl_published *out)
+                    struct sm_crl_name *found, struct sm_crl_published *out)
 {
     struct sm_crl_state state;
     struct sm_crl_name name = {.partition = 0};
@@ -110,5 +110,6 @@ sm_err sm_crls_find(sm_crls *crls, const sm_world *world, sm_slice file, char pa
     SM_TRY(sm_crls_state(crls, &name, &state));
     *out = name.delta ? state.delta : state.full;
     sm_crl_state_deinit(&state);
+    *found = name;
     return out->number == 0 ? SM_ERR(NOT_FOUND) : sm_crl_path(crls, &name, path);
 }

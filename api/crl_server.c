@@ -39,9 +39,11 @@ static void find_work(sm_errand *errand)
     sm_api *api = sm_api_of(s->loop);
     sm_world *world = sm_world_attach(api);
     char path[4096];
+    struct sm_crl_name name;
     struct stat st;
-    s->err = api->crls == NULL ? SM_ERR(NOT_FOUND)
-                               : sm_crls_find(api->crls, world, s->file, path, &s->published);
+    s->err = api->crls == NULL
+                 ? SM_ERR(NOT_FOUND)
+                 : sm_crls_find(api->crls, world, s->file, path, &name, &s->published);
     sm_world_detach(&world);
     if (!sm_ok(s->err)) {
         return;

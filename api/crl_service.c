@@ -5,6 +5,13 @@
 #include "api/record.h"
 #include "base/check.h"
 #include "gen/sealmill/v1/crl.pb-c.h"
+#include "ocsp-cache/crl_read.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define PIECE_MAX (1U << 20) /* of a CRL, in one answer */
 
 #define CRLS_MAX 10000 /* of one answer: 1.5 MB; a CA's own are asked for by its name */
 
@@ -108,12 +115,12 @@ static sm_err list(sm_call *call, const ProtobufCMessage *request, ProtobufCMess
 
 /* ---- Make ---- */
 
-static sm_err record(sm_call *call, const struct sm_ca *ca, bool delta)
+static sm_err record(sm_call *call, const struct sm_ca *ca, const char *action)
 {
     sm_slice log;
     const struct sm_audit audit = {
         .caller = call->caller.name,
-        .action = delta ? "crl.make_delta" : "crl.make",
+        .action = action,
         .outcome = "ok",
         .target = ca->name,
         .correlation_id = call->correlation_id,
@@ -148,8 +155,91 @@ static sm_err make(sm_call *call, const ProtobufCMessage *request, ProtobufCMess
     }
     const struct sm_crl_name name = {ca, g, (uint32_t)q->partition, q->delta};
     SM_TRY(sm_crls_make(crls, &name, &made, &call->diag));
-    SM_TRY(record(call, ca, q->delta));
+    SM_TRY(record(call, ca, q->delta ? "crl.make_delta" : "crl.make"));
     SM_TRY(describe(call, &name, &made, &c));
+    *response = &c->base;
+    return SM_NO_ERR;
+}
+
+/* ---- Get ---- */
+
+static sm_err read_piece(sm_call *call, const char *path, uint64_t offset,
+                         Sealmill__V1__GetCrlResponse *r)
+{
+    struct stat st;
+    uint8_t *piece = sm_arena_alloc(&call->arena, PIECE_MAX);
+    int fd = piece == NULL ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return piece == NULL ? SM_ERR(NO_MEMORY) : SM_ERR(DISK);
+    }
+    ssize_t n = fstat(fd, &st) == 0 && offset <= INT64_MAX
+                    ? pread(fd, piece, PIECE_MAX, (off_t)offset)
+                    : -1;
+    (void)close(fd);
+    if (n < 0) {
+        return SM_ERR(DISK);
+    }
+    r->piece = (ProtobufCBinaryData){(size_t)n, piece};
+    r->size = (uint64_t)st.st_size;
+    return SM_NO_ERR;
+}
+
+static sm_err get(sm_call *call, const ProtobufCMessage *request, ProtobufCMessage **response)
+{
+    const Sealmill__V1__GetCrlRequest *q = (const Sealmill__V1__GetCrlRequest *)(const void *)
+        request;
+    Sealmill__V1__GetCrlResponse *r = SM_ARENA_NEW(&call->arena, Sealmill__V1__GetCrlResponse);
+    sm_crls *crls = sm_api_of(call->loop)->crls;
+    struct sm_crl_published published;
+    struct sm_crl_name name;
+    char path[4096];
+    if (r == NULL || crls == NULL) {
+        return r == NULL ? SM_ERR(NO_MEMORY) : SM_ERR(UNAVAILABLE);
+    }
+    sealmill__v1__get_crl_response__init(r);
+    sm_err err = sm_crls_find(crls, call->world, sm_slice_str(q->file), path, &name, &published);
+    if (!sm_ok(err)) {
+        return sm_diag_set(&call->diag, err, "file", "there is no CRL %.100s", q->file);
+    }
+    if (q->number != 0 && q->number != published.number) {
+        return sm_diag_set(&call->diag, SM_ERR(CONFLICT), "number",
+                           "number %llu has taken its place: begin anew",
+                           (unsigned long long)published.number);
+    }
+    SM_TRY(read_piece(call, path, q->offset, r));
+    r->number = published.number;
+    if (q->offset == 0) {
+        r->issuer = sm_binary(name.g->cert.der);
+    }
+    *response = &r->base;
+    return SM_NO_ERR;
+}
+
+/* ---- Load ---- */
+
+static sm_err load(sm_call *call, const ProtobufCMessage *request, ProtobufCMessage **response)
+{
+    const Sealmill__V1__LoadCrlRequest *q = (const Sealmill__V1__LoadCrlRequest *)(const void *)
+        request;
+    const struct sm_ca *ca = sm_world_ca(call->world, q->ca);
+    sm_crls *crls = sm_api_of(call->loop)->crls;
+    sm_slice der = sm_slice_of(q->crl.data, q->crl.len);
+    sm_buf scratch = sm_buf_init(q->crl.len + 1);
+    struct sm_crl_published published;
+    struct sm_crl_name name;
+    Sealmill__V1__Crl *c;
+    if (ca == NULL) {
+        return sm_diag_set(&call->diag, SM_ERR(NOT_FOUND), "ca", "there is no CA %.63s", q->ca);
+    }
+    if (crls == NULL) {
+        return SM_ERR(UNAVAILABLE);
+    }
+    sm_err err = sm_crl_read_pem_or_der(der, &scratch, &der, &call->diag);
+    err = sm_ok(err) ? sm_crls_load(crls, ca, der, &name, &published, &call->diag) : err;
+    sm_buf_deinit(&scratch);
+    SM_TRY(err);
+    SM_TRY(record(call, ca, name.delta ? "crl.load_delta" : "crl.load"));
+    SM_TRY(describe(call, &name, &published, &c));
     *response = &c->base;
     return SM_NO_ERR;
 }
@@ -172,5 +262,22 @@ const struct sm_method sm_crl_methods[] = {
      .http_path = "/v1/cas/{ca}:makeCrl",
      .body = true,
      .work = make},
+    {.service = "sealmill.v1.CrlService",
+     .name = "Get",
+     .request = &sealmill__v1__get_crl_request__descriptor,
+     .response = &sealmill__v1__get_crl_response__descriptor,
+     .roles = SM_ROLE_ANY,
+     .http_method = "GET",
+     .http_path = "/v1/crls/{file}",
+     .work = get},
+    {.service = "sealmill.v1.CrlService",
+     .name = "Load",
+     .request = &sealmill__v1__load_crl_request__descriptor,
+     .response = &sealmill__v1__crl__descriptor,
+     .roles = SM_ROLE_ADMIN,
+     .http_method = "POST",
+     .http_path = "/v1/cas/{ca}:loadCrl",
+     .body = true,
+     .work = load},
 };
 const size_t sm_crl_method_count = SM_ARRAY_LEN(sm_crl_methods);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ocsp-cache/crl_read.h"
 
+#include "base/text.h"
 #include "sign/oids.h"
 
 #define VERSION_2 1
@@ -52,6 +53,18 @@ static int reason_of(sm_der *outer, sm_slice value)
     return n.ptr[0];
 }
 
+/* GeneralizedTime (RFC 5280 5.3.2) */
+static int64_t time_of(sm_der *outer, sm_slice value)
+{
+    sm_der d = sm_der_init(value);
+    int64_t t = sm_der_read_time(&d);
+    if (!sm_ok(sm_der_finish(&d))) {
+        sm_der_fail(outer, SM_ERR(MALFORMED));
+        return 0;
+    }
+    return t;
+}
+
 static void read_entry_extensions(sm_der *entry, struct sm_crl_read_entry *out)
 {
     sm_der list = sm_der_enter(entry, SM_DER_SEQUENCE);
@@ -59,6 +72,8 @@ static void read_entry_extensions(sm_der *entry, struct sm_crl_read_entry *out)
         struct extension e = read_extension(&list);
         if (sm_slice_equal(e.oid, SM_OID_CRL_REASON)) {
             out->reason = reason_of(&list, e.value);
+        } else if (sm_slice_equal(e.oid, SM_OID_INVALIDITY_DATE)) {
+            out->invalidity_date = time_of(&list, e.value);
         } else if (e.critical) { /* certificateIssuer (RFC 5280 5.3.3), for one */
             sm_der_fail(&list, SM_ERR(UNSUPPORTED));
         }
@@ -72,6 +87,7 @@ bool sm_crl_read_next(sm_der *cursor, struct sm_crl_read_entry *out)
         return false;
     }
     out->reason = -1;
+    out->invalidity_date = 0;
     sm_der entry = sm_der_enter(cursor, SM_DER_SEQUENCE);
     out->serial = sm_der_read_unsigned(&entry);
     out->revoked_at = sm_der_read_time(&entry);
@@ -196,4 +212,20 @@ sm_err sm_crl_read_parse(sm_slice der, struct sm_crl_read *out, sm_diag *diag)
             "is not known here");
     }
     return sm_ok(err) ? err : sm_diag_set(diag, err, "crl", "it is not a CRL in DER");
+}
+
+sm_err sm_crl_read_pem_or_der(sm_slice text, sm_buf *scratch, sm_slice *der, sm_diag *diag)
+{
+    sm_slice label;
+    if (text.len > 0 && text.ptr[0] == SM_DER_SEQUENCE) {
+        *der = text;
+        return SM_NO_ERR;
+    }
+    sm_err err = sm_pem_next(&text, &label, scratch);
+    if (sm_ok(err) && sm_slice_equal(label, SM_LIT("X509 CRL"))) {
+        *der = sm_buf_slice(scratch);
+        return SM_NO_ERR;
+    }
+    return sm_diag_set(diag, sm_ok(err) ? SM_ERR(MALFORMED) : err, "crl",
+                       "it is neither DER nor a PEM block X509 CRL");
 }

@@ -36,8 +36,13 @@ struct sm_crl_read {
 struct sm_crl_read_entry {
     sm_slice serial; /* magnitude */
     int64_t revoked_at;
-    int reason; /* CRLReason; -1: none */
+    int reason;              /* CRLReason; -1: none */
+    int64_t invalidity_date; /* 0: none */
 };
+
+/* The DER in what is DER or a PEM block "X509 CRL"; borrowed from `text`, or in `scratch`. Errors: MALFORMED, NO_MEMORY,
+ * the buffer's own. */
+SM_FALLIBLE sm_crl_read_pem_or_der(sm_slice text, sm_buf *scratch, sm_slice *der, sm_diag *diag);
 
 /* Reads all of it, entries too. Errors: MALFORMED, TRUNCATED, UNSUPPORTED; diag says why. */
 SM_FALLIBLE sm_crl_read_parse(sm_slice der, struct sm_crl_read *out, sm_diag *diag);

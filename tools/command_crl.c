@@ -9,7 +9,7 @@
 
 #define CRL_SERVICE "/sealmill.v1.CrlService/"
 
-static void print_crl(const Sealmill__V1__Crl *c)
+void command_print_crl(const Sealmill__V1__Crl *c)
 {
     char made[SM_RFC3339_SIZE];
     char until[SM_RFC3339_SIZE];
@@ -33,7 +33,7 @@ static int run_list(struct cli_args *args)
     } else if (sm_ok(err)) {
         const Sealmill__V1__ListCrlsResponse *l = (const Sealmill__V1__ListCrlsResponse *)(void *)m;
         for (size_t i = 0; i < l->n_crls; i++) {
-            print_crl(l->crls[i]);
+            command_print_crl(l->crls[i]);
         }
     }
     return command_end(&w, err);
@@ -66,7 +66,7 @@ static int run_make(struct cli_args *args)
     if (sm_ok(err) && cli_has(args, "json")) {
         err = client_print_json(m);
     } else if (sm_ok(err)) {
-        print_crl((const Sealmill__V1__Crl *)(void *)m);
+        command_print_crl((const Sealmill__V1__Crl *)(void *)m);
     }
     return command_end(&w, err);
 }

@@ -6,7 +6,7 @@
 #include "gen/sealmill/v1/status.pb-c.h"
 #include "proto/message.h"
 #include "sign/cert.h"
-#include "tools/client.h"
+#include "tools/command_work.h"
 #include "tools/commands.h"
 
 #include <stdio.h>
@@ -95,15 +95,6 @@ static int64_t seconds(const Google__Protobuf__Timestamp *t)
     return t == NULL ? 0 : t->seconds;
 }
 
-static const char *reason_word(Sealmill__V1__RevocationReason reason)
-{
-    static const char *const words[] = {
-        "unspecified",     "key-compromise",         "ca-compromise",    "affiliation-changed",
-        "superseded",      "cessation-of-operation", "certificate-hold", "?",
-        "remove-from-crl", "privilege-withdrawn",    "aa-compromise"};
-    return (unsigned)reason < SM_ARRAY_LEN(words) ? words[reason] : "?";
-}
-
 static void print_answer(const Sealmill__V1__CheckStatusResponse *r)
 {
     static const char *const words[] = {"?", "good", "revoked", "unknown"};
@@ -115,7 +106,7 @@ static void print_answer(const Sealmill__V1__CheckStatusResponse *r)
                  sm_clock_format(seconds(r->next_update), until));
     if (r->revoked_at != NULL) {
         (void)printf("  since %s, %s", sm_clock_format(seconds(r->revoked_at), from),
-                     reason_word(r->reason));
+                     command_reason_word((int)r->reason));
     }
     (void)printf("\n");
 }

@@ -35,3 +35,12 @@ char *command_word(struct command_work *w, const char *what)
     }
     return command_text(w, w->args->words[0]);
 }
+
+const char *command_reason_word(int reason)
+{
+    static const char *const words[] = {
+        "unspecified",     "key-compromise",         "ca-compromise",    "affiliation-changed",
+        "superseded",      "cessation-of-operation", "certificate-hold", "?",
+        "remove-from-crl", "privilege-withdrawn",    "aa-compromise"};
+    return (unsigned)reason < SM_ARRAY_LEN(words) ? words[reason] : "?";
+}

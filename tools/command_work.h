@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include "gen/sealmill/v1/crl.pb-c.h"
 #include "tools/client.h"
 
 struct command_work {
@@ -26,3 +27,8 @@ int command_end(struct command_work *w, sm_err err);
 char *command_text(struct command_work *w, const char *s);
 /* The one word; exits 2 with `what` ("a CA's name") where there is none. */
 char *command_word(struct command_work *w, const char *what);
+
+/* CRLReason (RFC 5280 5.3.1) as the commands' options say it. */
+const char *command_reason_word(int reason);
+/* A line about a published CRL. */
+void command_print_crl(const Sealmill__V1__Crl *crl);

@@ -17,6 +17,7 @@ static const struct cli_command *const commands[] = {
     &command_profile_show,  &command_profile_put, &command_profile_delete,
     &command_token_create,  &command_token_list,  &command_token_revoke,
     &command_whoami,        &command_crl_list,    &command_crl_make,
+    &command_crl_fetch,     &command_crl_show,    &command_crl_load,
     &command_otp_create,    &command_otp_list,    &command_otp_revoke,
     &command_hash_password, &command_audit,       &command_key_create,
     &command_key_list,      &command_sign,        &command_load,

@@ -1,0 +1,125 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# CRLs as files: fetched and verified, shown as openssl reads them, and loaded for a CA whose key is elsewhere.
+. "$(dirname "$0")/dev.sh"
+start
+cd "$dir"
+sm() { "$SEALMILL" "$@" --dir "$dir/ca"; }
+refused() { # what is said, then a command
+    if "${@:2}" >"$dir/out" 2>"$dir/said"; then fail "not refused: ${*:2}"; fi
+    contains "$(cat "$dir/said")" "$1"
+}
+csr dev ec -pkeyopt ec_paramgen_curve:P-256
+for i in 1 2 3; do check sm issue --profile device --csr dev.csr --out "c$i.pem" >/dev/null; done
+serial() { openssl x509 -in "$1.pem" -noout -serial | cut -d= -f2; }
+check sm revoke "$(serial c1)" --reason key-compromise >/dev/null
+check ra "$SEALMILL_URL/v1/certificates/$(serial c2):revoke" -d '{"reason":"REVOCATION_REASON_UNSPECIFIED","invalidityDate":"2026-01-02T03:04:05Z"}' >/dev/null
+check sm crl make issuing >/dev/null
+check sm revoke "$(serial c3)" --reason superseded >/dev/null
+check sm crl make issuing --delta >/dev/null
+
+# ---- fetch ----
+check sm crl fetch issuing
+contains "$(openssl crl -inform DER -in issuing.crl -CAfile ca/pki/issuing.pem -noout 2>&1)" "verify OK"
+check cmp issuing.crl <(curl -sS --fail "$SEALMILL_PUBLIC_URL/crl/issuing.crl")
+check sm crl fetch issuing --pem --delta --out delta.pem
+contains "$(openssl crl -in delta.pem -text -noout)" "Delta CRL Indicator"
+check sm crl fetch issuing --generation 1 --issuer ca/pki/issuing.pem --out again.crl
+check cmp issuing.crl again.crl
+refused "there is no CRL" sm crl fetch nobody
+refused "there is no CRL" sm crl fetch issuing --partition 7
+refused "another name" sm crl fetch issuing --issuer ca/pki/root.pem --out wrong.crl
+[ ! -e wrong.crl ] && [ ! -e wrong.crl.part ] || fail "what was not verified is there"
+refused "cannot be written" sm crl fetch issuing --out "$dir/none/x.crl"
+# In pieces: what changes meanwhile is not mixed.
+contains "$(ra "$SEALMILL_URL/v1/crls/issuing.crl?offset=10&number=999")" "has taken its place"
+piece=$(ra "$SEALMILL_URL/v1/crls/issuing.crl?offset=10" | sed -n 's/.*"piece":"\([^"]*\)".*/\1/p')
+check cmp <(tail -c +11 issuing.crl) <(base64 -d <<<"$piece")
+
+# ---- show ----
+"$SEALMILL" crl show issuing.crl --issuer ca/pki/issuing.pem >shown
+contains "$(cat shown)" "verified"
+contains "$(cat shown)" "entries      2"
+contains "$(grep -i "^$(serial c1)" shown)" "key-compromise"
+contains "$(grep -i "^$(serial c2)" shown)" "invalid since 2026-01-02T03:04:05"
+contains "$(grep '^number' shown)" " $((16#$(openssl crl -inform DER -in issuing.crl -noout -crlnumber | sed 's/.*=\(0x\)\?//')))"
+contains "$("$SEALMILL" crl show - <delta.pem)" "delta, since number"
+contains "$("$SEALMILL" crl show - <issuing.crl)" "not verified"
+"$SEALMILL" crl show issuing.crl --json >shown.json
+/usr/bin/python3 - "$dir" <<'PY' || fail "what crl show says is not what python3-cryptography reads"
+import datetime, json, sys
+from cryptography import x509
+dir = sys.argv[1]
+crl = x509.load_der_x509_crl(open(dir + "/issuing.crl", "rb").read())
+said = json.load(open(dir + "/shown.json"))
+assert int(said["number"]) == crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
+assert {int(e["serial"], 16) for e in said["entries"]} == {e.serial_number for e in crl} and len(said["entries"]) == 2
+when = lambda t: datetime.datetime.strptime(t, "%Y-%m-%dT%H:%M:%SZ")
+assert when(said["thisUpdate"]) == crl.last_update and when(said["nextUpdate"]) == crl.next_update
+assert said["verified"] is False
+PY
+checks=$((checks + 1))
+refused "no file with a CRL" "$SEALMILL" crl show /dev/null
+refused "neither DER nor" "$SEALMILL" crl show c1.pem
+refused "No such file" "$SEALMILL" crl show none.crl
+head -c 200 issuing.crl >short.crl
+refused "" "$SEALMILL" crl show short.crl
+
+# ---- load: a root that openssl runs, whose issuing CA is ours ----
+mkdir offline && cd offline
+cat >ca.cnf <<'CNF'
+[ca]
+default_ca = root
+[root]
+database = index.txt
+crlnumber = number
+default_md = sha256
+default_crl_days = 30
+[ext]
+basicConstraints = critical,CA:true
+keyUsage = critical,keyCertSign,cRLSign
+subjectKeyIdentifier = hash
+[crl]
+authorityKeyIdentifier = keyid
+CNF
+: >index.txt
+echo 1000 >number
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout root.key -out root.pem -subj "/O=Acme/CN=Acme offline root" -days 400 -config ca.cnf \
+    -extensions ext -section root 2>/dev/null || openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout root.key -out root.pem \
+    -subj "/O=Acme/CN=Acme offline root" -days 400 -addext "keyUsage=critical,keyCertSign,cRLSign" 2>/dev/null
+crl_of() { openssl ca -config ca.cnf -gencrl -crlexts crl -keyfile root.key -cert root.pem "$@" 2>/dev/null; }
+crl_of -out first.pem
+openssl crl -in first.pem -outform DER -out first.der
+cd ..
+check sm ocsp create acme-root --offline --cert-file offline/root.pem >/dev/null
+contains "$(sm crl load acme-root offline/first.der)" "number 4096"
+check cmp offline/first.der <(curl -sS --fail "$SEALMILL_PUBLIC_URL/crl/acme-root.crl")
+head=$(curl -sS -I "$SEALMILL_PUBLIC_URL/crl/acme-root.crl" | tr -d '\r')
+contains "$head" "Content-Type: application/pkix-crl"
+contains "${head,,}" "etag:"
+contains "${head,,}" "last-modified:"
+refused "is published already" sm crl load acme-root offline/first.pem
+(cd offline && crl_of -out second.pem)
+check sm crl load acme-root offline/second.pem >/dev/null
+check sm crl fetch acme-root --pem --out fetched.pem
+contains "$(openssl crl -in fetched.pem -noout -crlnumber)" "1001"
+contains "$(sm crl list)" "acme-root.1.crl"
+# What a relying party would not take is not published.
+refused "made here" sm crl load issuing issuing.crl
+refused "no key of this CA" sm crl load acme-root issuing.crl
+refused "no key of this CA" sm crl load root offline/second.pem
+printf 'not a CRL' >junk
+refused "neither DER nor" sm crl load acme-root junk
+(cd offline && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout other.key -out other.pem -subj "/O=Acme/CN=Acme offline root" -days 40 2>/dev/null \
+    && openssl ca -config ca.cnf -gencrl -keyfile other.key -cert other.pem -out forged.pem 2>/dev/null)
+refused "no key of this CA" sm crl load acme-root offline/forged.pem
+(cd offline && crl_of -crlsec 1 -out brief.pem && sleep 2)
+refused "nextUpdate has passed" sm crl load acme-root offline/brief.pem
+refused "needs the role admin" "$SEALMILL" crl load acme-root offline/second.pem --dir "$dir/ca" --cert "$SEALMILL_CERT" --key "$SEALMILL_KEY"
+contains "$(admin "$SEALMILL_URL/v1/audit?pageSize=200")" '"crl.load"'
+# Over a restart it is what it was.
+stop
+start
+contains "$(openssl crl -inform DER -in <(curl -sS --fail "$SEALMILL_PUBLIC_URL/crl/acme-root.crl") -noout -crlnumber)" "1001"
+stop
+echo "$checks checks passed"
