@@ -268,47 +268,67 @@ static void look_at_foreign(const struct sm_ca *ca)
     }
 }
 
-static sm_err renew_one(struct sm_ca_operation *op, const struct sm_ca *ca)
+static bool wants_responder(const struct sm_ca_generation *g, int64_t now)
+{
+    return g->key != NULL && g->cert.der.len > 0 && is_responder_due(g, now) &&
+           now < g->cert.not_after;
+}
+
+static bool any_wants_responder(const struct sm_ca *ca, int64_t now)
+{
+    bool any = false;
+    for (size_t i = 0; i < ca->generation_count; i++) {
+        any = any || wants_responder(&ca->generations[i], now);
+    }
+    return any;
+}
+
+static sm_err renew_one(struct sm_ca_operation *op, const struct sm_ca *ca, int64_t now)
 {
     const struct sm_admin *a = op->a;
     ca_record *record;
     sm_slice old;
-    bool changed = false;
-    int64_t now = sm_clock_wall_s();
-    if (ca->record->foreign != NULL) {
-        look_at_foreign(ca);
-        return SM_NO_ERR;
-    }
     SM_TRY(sm_ca_record_load(a, ca->name, &record, &old));
     for (size_t i = 0; i < ca->generation_count; i++) {
         const struct sm_ca_generation *g = &ca->generations[i];
-        if (g->key != NULL && g->cert.der.len > 0 && is_responder_due(g, now) &&
-            now < g->cert.not_after) {
+        if (wants_responder(g, now)) {
             SM_TRY(sm_ca_make_responder(op, record, record->generations[i], g->key));
-            changed = true;
         }
     }
-    return changed ? sm_ca_record_save(op, record, old, "ca.renew_responder") : SM_NO_ERR;
+    return sm_ca_record_save(op, record, old, "ca.renew_responder");
 }
 
 /* One CA's trouble (its token's, its key's) is not the others', nor a reason not to start. */
-static sm_err renew_responders(const struct sm_admin *a)
+static sm_err renew_responders(const struct sm_admin *a, size_t max, size_t *at)
 {
     sm_world *world = sm_world_attach(a->api);
     sm_err first = SM_NO_ERR;
-    for (size_t i = 0; i < world->ca_count; i++) {
+    int64_t now = sm_clock_wall_s();
+    size_t tried = 0;
+    size_t i = *at;
+    for (; i < world->ca_count && tried < max; i++) {
+        const struct sm_ca *ca = &world->cas[i];
         struct sm_ca_operation op = {.a = a};
+        if (ca->record->foreign != NULL) {
+            look_at_foreign(ca);
+            continue;
+        }
+        if (!any_wants_responder(ca, now)) {
+            continue;
+        }
+        tried++;
         sm_diag_clear(a->diag);
-        sm_err err = sm_ca_operation_end(&op, renew_one(&op, &world->cas[i]));
+        sm_err err = sm_ca_operation_end(&op, renew_one(&op, ca, now));
         if (sm_ok(err)) {
             continue;
         }
-        sm_log(SM_LOG_ERROR, "responder_not_renewed", SM_KS("ca", world->cas[i].name),
-               SM_KE("error", err), SM_KS("reason", a->diag->reason), SM_KEND);
+        sm_log(SM_LOG_ERROR, "responder_not_renewed", SM_KS("ca", ca->name), SM_KE("error", err),
+               SM_KS("reason", a->diag->reason), SM_KEND);
         if (sm_ok(first) && (sm_err_is(err, SM_E_NO_MEMORY) || sm_err_is(err, SM_E_DISK))) {
             first = err;
         }
     }
+    *at = i < world->ca_count ? i : 0;
     sm_world_detach(&world);
     return first;
 }
@@ -337,10 +357,10 @@ sm_err sm_ca_set_state(const struct sm_admin *a, const char *name, bool active,
     SM_CA_LOCKED(set_state(&op, name, active, out));
 }
 
-sm_err sm_ca_renew_responders(const struct sm_admin *a)
+sm_err sm_ca_renew_responders(const struct sm_admin *a, size_t max, size_t *at)
 {
     (void)pthread_mutex_lock(&a->api->admin_lock);
-    sm_err err = renew_responders(a);
+    sm_err err = renew_responders(a, max, at);
     (void)pthread_mutex_unlock(&a->api->admin_lock);
     return err;
 }

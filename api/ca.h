@@ -37,7 +37,8 @@ SM_FALLIBLE sm_ca_create_responder(const struct sm_admin *a,
 SM_FALLIBLE sm_ca_import_responder(const struct sm_admin *a,
                                    const Sealmill__V1__ImportResponderCertificateRequest *r,
                                    Sealmill__V1__Ca **out);
-/* Renews the OCSP responders' certificates that end within a quarter of their life; makes
- * missing ones. A CA for which that fails is logged, and tried again with the next call. Errors:
- * DISK, NO_MEMORY, when the others were tried. */
-SM_FALLIBLE sm_ca_renew_responders(const struct sm_admin *a);
+/* Renews the OCSP responders' certificates that end within a quarter of their life; makes missing ones: of `max` CAs, from
+ * place `*at` on. `*at` is where to go on, 0 once all were looked at. Each is a change of the world: with many CAs the
+ * administration gets its turn between calls. A CA for which that fails is logged, and tried again with the next round.
+ * Errors: DISK, NO_MEMORY, when the others were tried. */
+SM_FALLIBLE sm_ca_renew_responders(const struct sm_admin *a, size_t max, size_t *at);

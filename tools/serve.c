@@ -57,7 +57,12 @@ struct listening {
     unsigned services;
 };
 
+#define TICK_S 2 /* tokens that have come back */
+#define RESPONDER_CHECK_TICKS (3600 / TICK_S)
+#define RESPONDERS_AT_ONCE 16
+
 struct server {
+    size_t responders_at; /* where a round of renewals goes on; 0: none is under way */
     sm_arena arena;
     Sealmill__Config__V1__Config *config;
     sm_keystore *keystore;
@@ -297,12 +302,13 @@ static sm_err open_core(struct server *s, sm_diag *diag)
     return sm_sign_pool_new(s->loop_count, &s->pool);
 }
 
+/* Some CAs' at a time; the round goes on with the next tick. */
 static sm_err renew_responders(struct server *s, sm_diag *diag)
 {
     sm_arena arena;
     sm_arena_init(&arena, 32U << 20);
     const struct sm_admin admin = {s->api, &arena, "sealmill", SM_SLICE_NONE, diag};
-    sm_err err = sm_ca_renew_responders(&admin);
+    sm_err err = sm_ca_renew_responders(&admin, RESPONDERS_AT_ONCE, &s->responders_at);
     sm_arena_deinit(&arena);
     return err;
 }
@@ -357,14 +363,12 @@ static void reload(struct server *s, const char *path)
 
 /* ---- running ---- */
 
-#define TICK_S 2 /* tokens that have come back */
-#define RESPONDER_CHECK_TICKS (3600 / TICK_S)
-
 static void tick(struct server *s, unsigned ticks)
 {
     sm_diag diag = {.reason = ""};
     sm_api_retry_keys(s->api);
-    sm_err err = ticks % RESPONDER_CHECK_TICKS == 0 ? renew_responders(s, &diag) : SM_NO_ERR;
+    bool due = ticks % RESPONDER_CHECK_TICKS == 0 || s->responders_at > 0;
+    sm_err err = due ? renew_responders(s, &diag) : SM_NO_ERR;
     if (!sm_ok(err)) {
         sm_log(SM_LOG_ERROR, "responder_renewal_failed", SM_KE("error", err),
                SM_KS("reason", diag.reason), SM_KEND);

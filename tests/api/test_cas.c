@@ -231,7 +231,7 @@ static void cas__a_renewed_responder_leaves_no_old_key(void **state)
     sm_diag diag = {.reason = ""};
     sm_arena_init(&arena, 64U << 20);
     const struct sm_admin a = {server.api, &arena, "test", SM_SLICE_NONE, &diag};
-    assert_sm_ok(sm_ca_renew_responders(&a));
+    assert_sm_ok(sm_ca_renew_responders(&a, SIZE_MAX, &(size_t){0}));
     size_t files = key_files();
     size_t cached = cached_keys();
     for (int i = 1; i <= 3; i++) {
@@ -239,7 +239,7 @@ static void cas__a_renewed_responder_leaves_no_old_key(void **state)
         sm_world *w = sm_world_attach(server.api);
         int64_t before = sm_ca_current(sm_world_ca(w, "edge"))->ocsp_cert.not_after;
         sm_world_detach(&w);
-        assert_sm_ok(sm_ca_renew_responders(&a));
+        assert_sm_ok(sm_ca_renew_responders(&a, SIZE_MAX, &(size_t){0}));
         w = sm_world_attach(server.api);
         const struct sm_ca_generation *g = sm_ca_current(sm_world_ca(w, "edge"));
         assert_true(g->ocsp_cert.not_after > before);
@@ -248,6 +248,41 @@ static void cas__a_renewed_responder_leaves_no_old_key(void **state)
         assert_int_equal(key_files(), files);
         assert_int_equal(cached_keys(), cached);
     }
+    sm_clock_set_offset_s(0);
+    sm_arena_deinit(&arena);
+}
+
+/* One at a time, the next call where the last one ended, until all had their turn. */
+static void cas__responders_are_renewed_in_turns(void **state)
+{
+    (void)state;
+    sm_arena arena;
+    sm_diag diag = {.reason = ""};
+    size_t at = 0;
+    size_t calls = 0;
+    size_t last;
+    sm_arena_init(&arena, 64U << 20);
+    const struct sm_admin a = {server.api, &arena, "test", SM_SLICE_NONE, &diag};
+    sm_world *w = sm_world_attach(server.api);
+    size_t count = w->ca_count;
+    int64_t end = sm_ca_current(sm_world_ca(w, "root"))->ocsp_cert.not_after;
+    sm_world_detach(&w);
+    sm_clock_set_offset_s(end - sm_clock_wall_s() - 60);
+    do {
+        last = at;
+        assert_sm_ok(sm_ca_renew_responders(&a, 1, &at));
+        assert_true(at == 0 || at > last);
+        calls++;
+    } while (at != 0 && calls < 2 * count);
+    assert_true(calls > 1);
+    w = sm_world_attach(server.api);
+    int64_t now = sm_clock_wall_s();
+    for (size_t i = 0; i < w->ca_count; i++) {
+        const struct sm_ca_generation *g = sm_ca_current(&w->cas[i]);
+        assert_true(g == NULL || g->key == NULL || g->cert.der.len == 0 ||
+                    g->ocsp_cert.not_after > now + 60);
+    }
+    sm_world_detach(&w);
     sm_clock_set_offset_s(0);
     sm_arena_deinit(&arena);
 }
@@ -270,7 +305,7 @@ static void cas__one_cas_trouble_is_not_the_others(void **state)
     sm_world_detach(&w);
     assert_sm_ok(sm_change_write(server.store, &change, &arena));
     sm_clock_set_offset_s(before - sm_clock_wall_s() - 60);
-    assert_sm_ok(sm_ca_renew_responders(&a));
+    assert_sm_ok(sm_ca_renew_responders(&a, SIZE_MAX, &(size_t){0}));
     sm_clock_set_offset_s(0);
     w = sm_world_attach(server.api);
     assert_true(sm_ca_current(sm_world_ca(w, "root"))->ocsp_cert.not_after > before);
@@ -287,6 +322,7 @@ int main(void)
         cmocka_unit_test(cas__a_key_whose_record_may_be_stored_stays),
         cmocka_unit_test(cas__a_rollover_does_not_mind_a_key_file_in_its_way),
         cmocka_unit_test(cas__a_renewed_responder_leaves_no_old_key),
+        cmocka_unit_test(cas__responders_are_renewed_in_turns),
         cmocka_unit_test(cas__one_cas_trouble_is_not_the_others),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

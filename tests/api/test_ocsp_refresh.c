@@ -355,7 +355,7 @@ static void refresh__leaves_what_nobody_can_sign(void **state)
     assert_true(status.unable >= 1);
     assert_true(status.alarm);
     const struct sm_admin admin = {server.api, &server.arena, "test", SM_SLICE_NONE, &diag};
-    assert_sm_ok(sm_ca_renew_responders(&admin));
+    assert_sm_ok(sm_ca_renew_responders(&admin, SIZE_MAX, &(size_t){0}));
     (void)work_off();
     assert_true(all_last(10, sm_clock_wall_s() + VALIDITY - 60));
     sm_ocsp_refresh_status(server.api->ocsp_refresh, &status);
@@ -375,7 +375,7 @@ static void refresh__no_responder_makes_an_answer_short(void **state)
     (void)work_off();
     for (int64_t offset = 0; offset < INT64_C(62) * DAY; offset += 3 * 3600) {
         sm_clock_set_offset_s(offset);
-        assert_sm_ok(sm_ca_renew_responders(&admin));
+        assert_sm_ok(sm_ca_renew_responders(&admin, SIZE_MAX, &(size_t){0}));
         (void)work_off();
         for (size_t n = 0; n < 3; n++) {
             assert_true(get_row(n, SM_OCSP_SHA1, &row));
