@@ -240,15 +240,16 @@ static sm_err set_state(struct sm_ca_operation *op, const char *name, bool activ
 
 /* In its last quarter, and early enough that no answer ends before its time for its sake; not where a new one would end no
  * later. */
-static bool is_responder_due(const struct sm_ca_generation *g, int64_t now)
+static bool is_due(const struct sm_cert *cert, const sm_key *key, const struct sm_ca_generation *g,
+                   int64_t now)
 {
-    if (g->ocsp_cert.der.len == 0 || g->ocsp_key == NULL) {
+    if (cert->der.len == 0 || key == NULL) {
         return true;
     }
-    int64_t life = g->ocsp_cert.not_after - g->ocsp_cert.not_before;
+    int64_t life = cert->not_after - cert->not_before;
     int64_t early = g->ocsp == NULL ? 0 : g->ocsp->rules.validity_s + RESPONDER_SPARE_S;
     early = early < life / 4 ? life / 4 : early > life / 2 ? life / 2 : early;
-    return now > g->ocsp_cert.not_after - early && g->ocsp_cert.not_after < g->cert.not_after;
+    return now > cert->not_after - early && cert->not_after < g->cert.not_after;
 }
 
 /* Of a CA that sealmill does not run: nobody here can renew it. */
@@ -268,19 +269,62 @@ static void look_at_foreign(const struct sm_ca *ca)
     }
 }
 
-static bool wants_responder(const struct sm_ca_generation *g, int64_t now)
+static bool can_have_responders(const struct sm_ca_generation *g, int64_t now)
 {
-    return g->key != NULL && g->cert.der.len > 0 && is_responder_due(g, now) &&
-           now < g->cert.not_after;
+    return g->key != NULL && g->cert.der.len > 0 && now < g->cert.not_after;
+}
+
+/* The types of keys that it is to have besides; whether any of it is another than it has. */
+static bool list_further(const struct sm_ca_generation *g, int64_t now,
+                         struct sm_ca_wanted_responder out[SM_OCSP_FURTHER_MAX], size_t *count)
+{
+    const struct sm_ocsp_rules *rules = &g->ocsp->rules;
+    size_t found = 0;
+    bool any = false;
+    *count = 0;
+    for (size_t i = 0; i < rules->further_count; i++) {
+        const struct sm_further_responder *has = NULL;
+        if (g->ocsp->signer_count > 0 && g->ocsp->signers[0].type == rules->further[i]) {
+            continue; /* the usual one is such */
+        }
+        for (size_t j = 0; j < g->further_count; j++) {
+            has = g->further[j].type == rules->further[i] ? &g->further[j] : has;
+        }
+        found += has != NULL;
+        bool due = has == NULL || is_due(&has->cert, has->key, g, now);
+        any = any || due;
+        out[(*count)++] = (struct sm_ca_wanted_responder){rules->further[i], due};
+    }
+    return any || found < g->further_count;
 }
 
 static bool any_wants_responder(const struct sm_ca *ca, int64_t now)
 {
+    struct sm_ca_wanted_responder further[SM_OCSP_FURTHER_MAX];
+    size_t count;
     bool any = false;
     for (size_t i = 0; i < ca->generation_count; i++) {
-        any = any || wants_responder(&ca->generations[i], now);
+        const struct sm_ca_generation *g = &ca->generations[i];
+        any = any || (can_have_responders(g, now) && (is_due(&g->ocsp_cert, g->ocsp_key, g, now) ||
+                                                      list_further(g, now, further, &count)));
     }
     return any;
+}
+
+static sm_err renew_generation(struct sm_ca_operation *op, const ca_record *record,
+                               ca_generation *into, const struct sm_ca_generation *g, int64_t now)
+{
+    struct sm_ca_wanted_responder further[SM_OCSP_FURTHER_MAX];
+    size_t count;
+    if (!can_have_responders(g, now)) {
+        return SM_NO_ERR;
+    }
+    if (is_due(&g->ocsp_cert, g->ocsp_key, g, now)) {
+        SM_TRY(sm_ca_make_responder(op, record, into, g->key));
+    }
+    return list_further(g, now, further, &count)
+               ? sm_ca_make_further(op, record, into, g->key, further, count)
+               : SM_NO_ERR;
 }
 
 static sm_err renew_one(struct sm_ca_operation *op, const struct sm_ca *ca, int64_t now)
@@ -290,10 +334,7 @@ static sm_err renew_one(struct sm_ca_operation *op, const struct sm_ca *ca, int6
     sm_slice old;
     SM_TRY(sm_ca_record_load(a, ca->name, &record, &old));
     for (size_t i = 0; i < ca->generation_count; i++) {
-        const struct sm_ca_generation *g = &ca->generations[i];
-        if (wants_responder(g, now)) {
-            SM_TRY(sm_ca_make_responder(op, record, record->generations[i], g->key));
-        }
+        SM_TRY(renew_generation(op, record, record->generations[i], &ca->generations[i], now));
     }
     return sm_ca_record_save(op, record, old, "ca.renew_responder");
 }
@@ -309,11 +350,7 @@ static sm_err renew_responders(const struct sm_admin *a, size_t max, size_t *at)
     for (; i < world->ca_count && tried < max; i++) {
         const struct sm_ca *ca = &world->cas[i];
         struct sm_ca_operation op = {.a = a};
-        if (ca->record->foreign != NULL) {
-            look_at_foreign(ca);
-            continue;
-        }
-        if (!any_wants_responder(ca, now)) {
+        if (ca->record->foreign != NULL || !any_wants_responder(ca, now)) {
             continue;
         }
         tried++;
@@ -331,6 +368,25 @@ static sm_err renew_responders(const struct sm_admin *a, size_t max, size_t *at)
     *at = i < world->ca_count ? i : 0;
     sm_world_detach(&world);
     return first;
+}
+
+void sm_ca_look_at_foreign(sm_api *api)
+{
+    sm_world *world = sm_world_attach(api);
+    for (size_t i = 0; i < world->ca_count; i++) {
+        if (world->cas[i].record->foreign != NULL) {
+            look_at_foreign(&world->cas[i]);
+        }
+    }
+    sm_world_detach(&world);
+}
+
+uint64_t sm_ca_world_number(sm_api *api)
+{
+    sm_world *world = sm_world_attach(api);
+    uint64_t number = world->number;
+    sm_world_detach(&world);
+    return number;
 }
 
 sm_err sm_ca_create(const struct sm_admin *a, const Sealmill__V1__CreateCaRequest *r,

@@ -37,6 +37,10 @@ SM_FALLIBLE sm_ca_create_responder(const struct sm_admin *a,
 SM_FALLIBLE sm_ca_import_responder(const struct sm_admin *a,
                                    const Sealmill__V1__ImportResponderCertificateRequest *r,
                                    Sealmill__V1__Ca **out);
+/* Warns of responders of CAs that sealmill does not run whose certificates are missing or end. Any thread. */
+void sm_ca_look_at_foreign(sm_api *api);
+/* Another number: something of the CAs, the profiles or the configuration has changed. Any thread. */
+uint64_t sm_ca_world_number(sm_api *api);
 /* Renews the OCSP responders' certificates that end within a quarter of their life; makes missing ones: of `max` CAs, from
  * place `*at` on. `*at` is where to go on, 0 once all were looked at. Each is a change of the world: with many CAs the
  * administration gets its turn between calls. A CA for which that fails is logged, and tried again with the next round.

@@ -185,27 +185,43 @@ sm_err sm_ca_keep_past_responder(const struct sm_admin *a, ca_generation *g)
     return SM_NO_ERR;
 }
 
-sm_err sm_ca_make_responder(struct sm_ca_operation *op, const ca_record *record, ca_generation *g,
-                            sm_key *ca_key)
+/* A new key of this type, and a certificate for it. Shared. */
+static sm_err make_responder(struct sm_ca_operation *op, const ca_record *record,
+                             const ca_generation *g, sm_key *ca_key, enum sm_key_type type,
+                             sm_key **out, sm_slice *der)
 {
     const struct sm_admin *a = op->a;
     char key_name[128];
     struct sm_cert issuer;
+    SM_TRY(sm_cert_parse(sm_slice_of(g->certificate.data, g->certificate.len), &issuer, a->diag));
+    (void)snprintf(key_name, sizeof(key_name), "%.63s-ocsp-%u-%08x", record->ca->name, g->number,
+                   (unsigned)(sm_rand_u64() & 0xffffffffU));
+    SM_TRY(create_key(op, key_name, "", type, out));
+    sm_err err = sm_ocsp_cert_make(&issuer, ca_key, *out, responder_validity(a->api), a->arena,
+                                   der);
+    err = sm_ok(err) ? sm_ca_note_issued(op, *der, record->id, g->number) : err;
+    if (!sm_ok(err)) {
+        sm_key_detach(out);
+    }
+    return err;
+}
+
+static sm_err supersede(struct sm_ca_operation *op, const char *uri)
+{
+    return uri[0] == '\0' ? SM_NO_ERR : note(op->a, &op->superseded, uri);
+}
+
+sm_err sm_ca_make_responder(struct sm_ca_operation *op, const ca_record *record, ca_generation *g,
+                            sm_key *ca_key)
+{
+    const struct sm_admin *a = op->a;
     sm_key *key;
     sm_slice der;
-    SM_TRY(sm_cert_parse(sm_slice_of(g->certificate.data, g->certificate.len), &issuer, a->diag));
     /* The responder signs for every relying party: a fast key, except under a post-quantum CA. */
     enum sm_key_type type = sm_key_get_type(ca_key) >= SM_KEY_ML_DSA_44 ? sm_key_get_type(ca_key)
                                                                         : SM_KEY_P256;
-    (void)snprintf(key_name, sizeof(key_name), "%.63s-ocsp-%u-%08x", record->ca->name, g->number,
-                   (unsigned)(sm_rand_u64() & 0xffffffffU));
-    SM_TRY(create_key(op, key_name, "", type, &key));
-    sm_err err = sm_ocsp_cert_make(&issuer, ca_key, key, responder_validity(a->api), a->arena,
-                                   &der);
-    err = sm_ok(err) ? sm_ca_note_issued(op, der, record->id, g->number) : err;
-    if (sm_ok(err) && g->ocsp_key_uri[0] != '\0') {
-        err = note(a, &op->superseded, g->ocsp_key_uri);
-    }
+    SM_TRY(make_responder(op, record, g, ca_key, type, &key, &der));
+    sm_err err = supersede(op, g->ocsp_key_uri);
     err = sm_ok(err) ? sm_ca_keep_past_responder(a, g) : err;
     if (sm_ok(err)) {
         g->ocsp_certificate = sm_binary(der);
@@ -213,6 +229,67 @@ sm_err sm_ca_make_responder(struct sm_ca_operation *op, const ca_record *record,
     }
     sm_key_detach(&key);
     return err;
+}
+
+/* The generation's responder of this type, an empty one if there is none; it leaves the list. */
+static Sealmill__Record__V1__FurtherResponder *take_further(const struct sm_admin *a,
+                                                            ca_generation *g, enum sm_key_type type)
+{
+    for (size_t i = 0; i < g->n_further_responders; i++) {
+        Sealmill__Record__V1__FurtherResponder *f = g->further_responders[i];
+        if (f->key_type == (uint32_t)type) {
+            g->further_responders[i] = g->further_responders[--g->n_further_responders];
+            return f;
+        }
+    }
+    Sealmill__Record__V1__FurtherResponder *f = SM_ARENA_NEW(
+        a->arena, Sealmill__Record__V1__FurtherResponder);
+    if (f != NULL) {
+        sealmill__record__v1__further_responder__init(f);
+        f->key_type = (uint32_t)type;
+    }
+    return f;
+}
+
+static sm_err renew_further(struct sm_ca_operation *op, const ca_record *record,
+                            const ca_generation *g, sm_key *ca_key,
+                            Sealmill__Record__V1__FurtherResponder *f)
+{
+    sm_key *key;
+    sm_slice der;
+    SM_TRY(make_responder(op, record, g, ca_key, (enum sm_key_type)f->key_type, &key, &der));
+    sm_err err = supersede(op, f->key_uri);
+    if (sm_ok(err)) {
+        f->certificate = sm_binary(der);
+        f->key_uri = sm_text(op->a->arena, sm_slice_str(sm_key_uri(key)));
+    }
+    sm_key_detach(&key);
+    return err;
+}
+
+sm_err sm_ca_make_further(struct sm_ca_operation *op, const ca_record *record, ca_generation *g,
+                          sm_key *ca_key, const struct sm_ca_wanted_responder *wanted, size_t count)
+{
+    Sealmill__Record__V1__FurtherResponder **list = sm_arena_alloc(op->a->arena,
+                                                                   (count + 1) * sizeof(*list));
+    if (list == NULL) {
+        return SM_ERR(NO_MEMORY);
+    }
+    for (size_t i = 0; i < count; i++) {
+        list[i] = take_further(op->a, g, wanted[i].type);
+        if (list[i] == NULL) {
+            return SM_ERR(NO_MEMORY);
+        }
+        if (wanted[i].due) {
+            SM_TRY(renew_further(op, record, g, ca_key, list[i]));
+        }
+    }
+    for (size_t i = 0; i < g->n_further_responders; i++) { /* nobody wants them any more */
+        SM_TRY(supersede(op, g->further_responders[i]->key_uri));
+    }
+    g->further_responders = list;
+    g->n_further_responders = count;
+    return SM_NO_ERR;
 }
 
 /* ---- the generation ---- */

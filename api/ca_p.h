@@ -58,6 +58,15 @@ SM_FALLIBLE sm_ca_make_key(struct sm_ca_operation *op, const char *name, uint32_
  * 4.2.2.2); the old key is superseded. */
 SM_FALLIBLE sm_ca_make_responder(struct sm_ca_operation *op, const ca_record *record,
                                  ca_generation *g, sm_key *ca_key);
+/* A type of key that a generation is to have a responder of besides, and whether that is to be made anew. */
+struct sm_ca_wanted_responder {
+    enum sm_key_type type;
+    bool due;
+};
+/* Makes those that are due; the others stay, and those of no type in `wanted` go. */
+SM_FALLIBLE sm_ca_make_further(struct sm_ca_operation *op, const ca_record *record,
+                               ca_generation *g, sm_key *ca_key,
+                               const struct sm_ca_wanted_responder *wanted, size_t count);
 /* The responder's certificate will be another: the answers of this one are served until they end; of those that can,
  * the newest SM_OCSP_PAST_MAX. Errors: NO_MEMORY. */
 SM_FALLIBLE sm_ca_keep_past_responder(const struct sm_admin *a, ca_generation *g);

@@ -373,8 +373,9 @@ static bool is_over_limit(sm_ocsp_query *q)
 static bool refuse(sm_ocsp_query *q)
 {
     sm_metric_inc(refused);
-    if (q->request.count == 1 && q->request.nonce.ptr != NULL) {
+    if (q->request.count == 1 && (q->request.nonce.ptr != NULL || q->wanted != NULL)) {
         q->request.nonce = SM_SLICE_NONE; /* RFC 9654 lets us answer without it */
+        q->wanted = NULL;                 /* RFC 6960 4.4.7: a wish */
         return sm_ocsp_query_kept(q);
     }
     return sm_ocsp_query_fail(q, SM_OCSP_TRY_LATER);
@@ -386,7 +387,8 @@ bool sm_ocsp_live_start(sm_ocsp_query *q)
     if (is_over_limit(q)) {
         return refuse(q);
     }
-    q->signer = sm_ocsp_current_signer(q->responder, sm_clock_wall_s());
+    q->signer = q->wanted != NULL ? q->wanted
+                                  : sm_ocsp_current_signer(q->responder, sm_clock_wall_s());
     struct sm_ocsp_live *live = SM_ARENA_NEW(q->arena, struct sm_ocsp_live);
     if (q->signer == NULL || live == NULL) {
         return sm_ocsp_query_fail(q, SM_OCSP_TRY_LATER);

@@ -211,7 +211,9 @@ static bool go(sm_ocsp_query *q)
         return sm_ocsp_loaded_start(q);
     }
     q->signer = &q->responder->signers[0];
-    bool kept_may_do = q->request.count == 1 && q->request.nonce.ptr == NULL;
+    q->wanted = sm_ocsp_preferred_signer(q->responder, q->request.preferred,
+                                         q->request.preferred_count, sm_clock_wall_s());
+    bool kept_may_do = q->request.count == 1 && q->request.nonce.ptr == NULL && q->wanted == NULL;
     return kept_may_do ? sm_ocsp_query_kept(q) : sm_ocsp_live_start(q);
 }
 

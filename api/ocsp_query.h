@@ -43,6 +43,7 @@ struct sm_ocsp_query {
     struct sm_ocsp_request request;
     const struct sm_ocsp_responder *responder;
     const struct sm_ocsp_signer *signer;
+    const struct sm_ocsp_signer *wanted; /* that the client prefers; NULL: the usual one */
     struct sm_ocsp_key key;
     uint8_t row_key[SM_OCSP_ROW_KEY_MAX];
     sm_slice row_key_slice;

@@ -55,6 +55,10 @@ static void fill_rules(const Sealmill__Config__V1__Config *config, const char *c
     out->max_age_s = duration(all->max_age, MAX_AGE_DEFAULT_S);
     out->eager = says(own->pre_sign, all->pre_sign, "eager");
     out->ca_signs = says(own->responder, all->responder, "ca");
+    for (size_t i = 0; i < all->n_responder_keys && i < SM_OCSP_FURTHER_MAX; i++) {
+        out->further[out->further_count++] = sm_key_type_parse(
+            sm_slice_str(all->responder_keys[i]));
+    }
     out->by_name = says(own->responder_id, all->responder_id, "name");
     out->of_nobody = says(own->unknown, all->unknown, "extended-revoked") ? SM_OCSP_SAY_REVOKED
                      : says(own->unknown, all->unknown, "unauthorized")   ? SM_OCSP_SAY_UNAUTHORIZED
@@ -101,6 +105,28 @@ static sm_err check_lives(const Sealmill__Config__V1__Ocsp *o, const char *valid
     return SM_NO_ERR;
 }
 
+static sm_err check_responder_keys(const Sealmill__Config__V1__Ocsp *o, sm_diag *diag)
+{
+    if (o->n_responder_keys > SM_OCSP_FURTHER_MAX) {
+        return sm_diag_set(diag, SM_ERR(TOO_LARGE), "ocsp.responder_keys", "at most %d",
+                           SM_OCSP_FURTHER_MAX);
+    }
+    for (size_t i = 0; i < o->n_responder_keys; i++) {
+        enum sm_key_type type = sm_key_type_parse(sm_slice_str(o->responder_keys[i]));
+        bool twice = false;
+        for (size_t j = 0; j < i; j++) {
+            twice = twice || sm_key_type_parse(sm_slice_str(o->responder_keys[j])) == type;
+        }
+        if (type == SM_KEY_NONE || twice) {
+            return sm_diag_set(diag, SM_ERR(INVALID), "ocsp.responder_keys",
+                               twice ? "\"%.20s\" comes twice"
+                                     : "\"%.20s\" is no type of key, such as p384 or rsa-2048",
+                               o->responder_keys[i]);
+        }
+    }
+    return SM_NO_ERR;
+}
+
 sm_err sm_ocsp_config_check(const Sealmill__Config__V1__Ocsp *o, sm_diag *diag)
 {
     SM_TRY(check_duration(o->validity, "ocsp.validity", DURATION_MIN_S, diag));
@@ -116,6 +142,7 @@ sm_err sm_ocsp_config_check(const Sealmill__Config__V1__Ocsp *o, sm_diag *diag)
     SM_TRY(check_word(o->responder_id, "ocsp.responder_id", "key", "name", "name", diag));
     SM_TRY(check_word(o->odd_nonces, "ocsp.odd_nonces", "echo", "ignore", "ignore", diag));
     SM_TRY(check_lives(o, o->validity, "ocsp.validity", diag));
+    SM_TRY(check_responder_keys(o, diag));
     for (size_t i = 0; i < o->n_cas; i++) {
         const Sealmill__Config__V1__OcspCa *c = o->cas[i];
         SM_TRY(check_duration(c->validity, "ocsp.cas.validity", DURATION_MIN_S, diag));
@@ -170,10 +197,9 @@ static sm_err signer_id(sm_slice responder, sm_slice cert, uint32_t *out)
 }
 
 /* A signer by its certificate: a responder's, or (`own`) the CA's itself. */
-static sm_err add_signer(struct sm_ocsp_responder *r, const struct sm_cert *cert, bool own,
-                         sm_key *key, sm_arena *arena)
+static sm_err fill_signer(const struct sm_ocsp_responder *r, const struct sm_cert *cert, bool own,
+                          sm_key *key, sm_arena *arena, struct sm_ocsp_signer *s)
 {
-    struct sm_ocsp_signer *s = &r->signers[r->signer_count];
     struct sm_public_key public_key;
     sm_diag diag = {.reason = ""};
     SM_TRY(sm_public_key_parse(cert->spki, &public_key, &diag));
@@ -184,7 +210,25 @@ static sm_err add_signer(struct sm_ocsp_responder *r, const struct sm_cert *cert
     s->certificate = own ? SM_SLICE_NONE : cert->der;
     s->not_after = cert->not_after;
     s->key = key;
+    return SM_NO_ERR;
+}
+
+static sm_err add_signer(struct sm_ocsp_responder *r, const struct sm_cert *cert, bool own,
+                         sm_key *key, sm_arena *arena)
+{
+    SM_TRY(fill_signer(r, cert, own, key, arena, &r->signers[r->signer_count]));
     r->signer_count++;
+    return SM_NO_ERR;
+}
+
+static sm_err add_further(struct sm_ocsp_responder *r, const struct sm_ca_generation *g,
+                          sm_arena *arena)
+{
+    for (size_t i = 0; i < g->further_count; i++) {
+        SM_TRY(fill_signer(r, &g->further[i].cert, false, g->further[i].key, arena,
+                           &r->further[r->further_count]));
+        r->further_count++;
+    }
     return SM_NO_ERR;
 }
 
@@ -249,6 +293,7 @@ sm_err sm_ocsp_responder_make(const Sealmill__Config__V1__Config *config, const 
         SM_TRY(add_signer(r, &g->cert, true, NULL, arena));
     }
     SM_TRY(add_past(r, record, sm_clock_wall_s(), arena));
+    SM_TRY(add_further(r, g, arena));
     *out = r;
     return SM_NO_ERR;
 }
@@ -259,6 +304,31 @@ const struct sm_ocsp_signer *sm_ocsp_current_signer(const struct sm_ocsp_respond
                    r->signers[0].not_after > now
                ? &r->signers[0]
                : NULL;
+}
+
+static const struct sm_ocsp_signer *find_further(const struct sm_ocsp_responder *r,
+                                                 enum sm_sig_alg alg, int64_t now)
+{
+    for (size_t i = 0; i < r->further_count; i++) {
+        const struct sm_ocsp_signer *s = &r->further[i];
+        if (s->alg == alg && s->key != NULL && s->not_after > now) {
+            return s;
+        }
+    }
+    return NULL;
+}
+
+const struct sm_ocsp_signer *sm_ocsp_preferred_signer(const struct sm_ocsp_responder *r,
+                                                      const enum sm_sig_alg *preferred,
+                                                      size_t count, int64_t now)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct sm_ocsp_signer *s = find_further(r, preferred[i], now);
+        if (s != NULL || (r->signer_count > 0 && r->signers[0].alg == preferred[i])) {
+            return s;
+        }
+    }
+    return NULL;
 }
 
 const struct sm_ocsp_signer *sm_ocsp_signer_of(const struct sm_ocsp_responder *r, uint32_t id)

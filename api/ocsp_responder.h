@@ -30,6 +30,8 @@ struct sm_ocsp_rules {
     bool eager;
     bool ca_signs;
     bool by_name;
+    enum sm_key_type further[SM_OCSP_FURTHER_MAX]; /* types of keys that it is to have besides */
+    size_t further_count;
     enum sm_ocsp_of_nobody of_nobody;
 };
 
@@ -38,6 +40,8 @@ struct sm_ocsp_responder {
     struct sm_ocsp_rules rules;
     struct sm_ocsp_signer signers[1 + SM_OCSP_PAST_MAX]; /* the first one signs */
     size_t signer_count;                                 /* 0: nobody answers */
+    struct sm_ocsp_signer further[SM_OCSP_FURTHER_MAX];  /* for clients that prefer them */
+    size_t further_count;
     bool foreign; /* sealmill does not run the CA: see ocsp-cache/ocsp_foreign.h */
     bool offline; /* nor signs for it: answers are loaded */
 };
@@ -52,6 +56,11 @@ SM_FALLIBLE sm_ocsp_responder_make(const Sealmill__Config__V1__Config *config, c
 
 /* Who signs now, with a key and a valid certificate; NULL: nobody. */
 const struct sm_ocsp_signer *sm_ocsp_current_signer(const struct sm_ocsp_responder *r, int64_t now);
+/* The signer that a client prefers to the usual one, with a key and a valid certificate (RFC 6960 4.4.7); NULL: the usual
+ * one will do, or there is no such. `preferred`: its algorithms, the dearest first. */
+const struct sm_ocsp_signer *sm_ocsp_preferred_signer(const struct sm_ocsp_responder *r,
+                                                      const enum sm_sig_alg *preferred,
+                                                      size_t count, int64_t now);
 /* Who signed an answer; NULL: none that we know. */
 const struct sm_ocsp_signer *sm_ocsp_signer_of(const struct sm_ocsp_responder *r, uint32_t id);
 /* Fills the times of an answer that is signed now. */

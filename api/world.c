@@ -116,6 +116,27 @@ static sm_key *try_key(struct builder *b, const char *uri, const char *ca, bool 
     return key;
 }
 
+static sm_err add_further(struct builder *b, const struct sm_ca *ca, struct sm_ca_generation *g,
+                          const Sealmill__Record__V1__CaGeneration *from)
+{
+    size_t n = from->n_further_responders;
+    n = n > SM_OCSP_FURTHER_MAX ? SM_OCSP_FURTHER_MAX : n;
+    g->further = sm_arena_zalloc(&b->world->arena, (n + 1) * sizeof(*g->further));
+    if (g->further == NULL) {
+        return SM_ERR(NO_MEMORY);
+    }
+    for (size_t i = 0; i < n; i++) {
+        const Sealmill__Record__V1__FurtherResponder *f = from->further_responders[i];
+        struct sm_further_responder *out = &g->further[g->further_count];
+        SM_TRY(sm_cert_parse(sm_slice_of(f->certificate.data, f->certificate.len), &out->cert,
+                             b->diag));
+        out->type = (enum sm_key_type)f->key_type;
+        out->key = try_key(b, f->key_uri, ca->name, false);
+        g->further_count++;
+    }
+    return SM_NO_ERR;
+}
+
 static sm_err add_generation(struct builder *b, struct sm_ca *ca,
                              const Sealmill__Record__V1__CaGeneration *from)
 {
@@ -134,6 +155,7 @@ static sm_err add_generation(struct builder *b, struct sm_ca *ca,
         SM_TRY(sm_cert_parse(sm_slice_of(from->ocsp_certificate.data, from->ocsp_certificate.len),
                              &g->ocsp_cert, b->diag));
     }
+    SM_TRY(add_further(b, ca, g, from));
     g->new_with_old = sm_slice_of(from->new_with_old.data, from->new_with_old.len);
     g->old_with_new = sm_slice_of(from->old_with_new.data, from->old_with_new.len);
     g->chain = sm_arena_alloc(&b->world->arena, (from->n_chain + 1) * sizeof(*g->chain));
@@ -352,6 +374,9 @@ static sm_err gather_denied_keys(struct builder *b)
             if (g->ocsp_cert.der.len > 0) {
                 SM_TRY(sm_denied_keys_add(&w->denied, g->ocsp_cert.spki));
             }
+            for (size_t k = 0; k < g->further_count; k++) {
+                SM_TRY(sm_denied_keys_add(&w->denied, g->further[k].cert.spki));
+            }
         }
     }
     sm_denied_keys_sort(&w->denied);
@@ -469,6 +494,9 @@ static void free_ca(struct sm_ca *ca)
     for (size_t i = 0; i < ca->generation_count; i++) {
         sm_key_detach(&ca->generations[i].key);
         sm_key_detach(&ca->generations[i].ocsp_key);
+        for (size_t j = 0; j < ca->generations[i].further_count; j++) {
+            sm_key_detach(&ca->generations[i].further[j].key);
+        }
     }
 }
 

@@ -43,6 +43,15 @@ struct sm_change;
 struct sm_ocsp_responder;
 struct sm_label;
 
+#define SM_OCSP_FURTHER_MAX 4
+
+/* A responder beside the usual one, with a key of another type. */
+struct sm_further_responder {
+    enum sm_key_type type;
+    sm_key *key; /* NULL: not at hand */
+    struct sm_cert cert;
+};
+
 /* A CA's key and certificate, and those of its OCSP responder. */
 struct sm_ca_generation {
     uint32_t ca_id;
@@ -51,6 +60,8 @@ struct sm_ca_generation {
     sm_key *ocsp_key;
     struct sm_cert cert; /* der.len 0 while pending */
     struct sm_cert ocsp_cert;
+    struct sm_further_responder *further;
+    size_t further_count;
     sm_slice *chain; /* DER, issuer first, the root last where known */
     size_t chain_count;
     size_t chain_sent;     /* those that go with answers: not a root at the end */

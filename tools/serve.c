@@ -62,7 +62,8 @@ struct listening {
 #define RESPONDERS_AT_ONCE 16
 
 struct server {
-    size_t responders_at; /* where a round of renewals goes on; 0: none is under way */
+    size_t responders_at;   /* where a round of renewals goes on; 0: none is under way */
+    uint64_t responders_of; /* the world's number when the last round began */
     sm_arena arena;
     Sealmill__Config__V1__Config *config;
     sm_keystore *keystore;
@@ -306,6 +307,9 @@ static sm_err open_core(struct server *s, sm_diag *diag)
 static sm_err renew_responders(struct server *s, sm_diag *diag)
 {
     sm_arena arena;
+    if (s->responders_at == 0) {
+        s->responders_of = sm_ca_world_number(s->api);
+    }
     sm_arena_init(&arena, 32U << 20);
     const struct sm_admin admin = {s->api, &arena, "sealmill", SM_SLICE_NONE, diag};
     sm_err err = sm_ca_renew_responders(&admin, RESPONDERS_AT_ONCE, &s->responders_at);
@@ -367,7 +371,12 @@ static void tick(struct server *s, unsigned ticks)
 {
     sm_diag diag = {.reason = ""};
     sm_api_retry_keys(s->api);
-    bool due = ticks % RESPONDER_CHECK_TICKS == 0 || s->responders_at > 0;
+    bool hour = ticks % RESPONDER_CHECK_TICKS == 0;
+    /* After a change too: a new CA, or further keys that responders are to have. */
+    bool due = hour || s->responders_at > 0 || s->responders_of != sm_ca_world_number(s->api);
+    if (hour) {
+        sm_ca_look_at_foreign(s->api);
+    }
     sm_err err = due ? renew_responders(s, &diag) : SM_NO_ERR;
     if (!sm_ok(err)) {
         sm_log(SM_LOG_ERROR, "responder_renewal_failed", SM_KE("error", err),
@@ -451,6 +460,7 @@ static sm_err start(struct server *s, const char *path, sm_diag *diag)
     }
     SM_TRY(open_core(s, diag));
     SM_TRY(renew_responders(s, diag));
+    sm_ca_look_at_foreign(s->api);
     SM_TRY(sm_crl_adopt(s->store));
     SM_TRY(start_loops(s, diag));
     SM_TRY(start_crls(s, diag));
