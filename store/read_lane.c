@@ -55,7 +55,8 @@ sm_err sm_store_submit_read(sm_store *store, sm_store_read *op)
     SM_TRY(sm_store_admit(store, &store->read.waiting));
     op->store = store;
     op->msg.run = run_read;
-    sm_worker_post(&store->read.reads, &op->msg);
+    unsigned at = atomic_fetch_add_explicit(&store->read.next, 1, memory_order_relaxed);
+    sm_worker_post(&store->read.reads[at % READ_THREADS], &op->msg);
     return SM_NO_ERR;
 }
 
@@ -153,10 +154,11 @@ sm_err sm_store_submit_scan(sm_store *store, sm_store_scan *op)
 sm_err sm_store_read_start(sm_store *store)
 {
     struct read_lane *lane = &store->read;
-    SM_TRY(sm_worker_start(&lane->reads, "read", NULL, NULL));
-    lane->started = 1;
+    for (; lane->started < READ_THREADS; lane->started++) {
+        SM_TRY(sm_worker_start(&lane->reads[lane->started], "read", NULL, NULL));
+    }
     SM_TRY(sm_worker_start(&lane->scans, "scan", NULL, NULL));
-    lane->started = 2;
+    lane->started++;
     return SM_NO_ERR;
 }
 
@@ -165,9 +167,11 @@ void sm_store_read_stop(sm_store *store)
     struct read_lane *lane = &store->read;
     if (lane->started > 0) {
         sm_store_drain(&lane->waiting);
-        sm_worker_stop(&lane->reads);
     }
-    if (lane->started > 1) {
+    for (unsigned i = 0; i < lane->started && i < READ_THREADS; i++) {
+        sm_worker_stop(&lane->reads[i]);
+    }
+    if (lane->started > READ_THREADS) {
         sm_worker_stop(&lane->scans);
     }
 }

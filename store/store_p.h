@@ -85,10 +85,14 @@ struct commit_lane {
     _Atomic uint64_t versions[SM_FAMILY_COUNT]; /* raised when what was written can be read */
 };
 
+/* Point reads at a time: each may wait for the disk, which serves several as fast as one. */
+#define READ_THREADS 4
+
 struct read_lane {
-    sm_worker reads; /* a thread of their own, so that a long scan holds no read up */
+    sm_worker reads[READ_THREADS]; /* their own, so that a long scan holds no read up */
     sm_worker scans;
-    unsigned started; /* threads */
+    unsigned started; /* threads, the scans' last */
+    _Atomic unsigned next;
     _Atomic uint32_t waiting;
 };
 
