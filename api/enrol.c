@@ -54,6 +54,14 @@ static void on_issued(sm_issue *issue)
     sm_enrol_finish(e, issue->err);
 }
 
+/* A profile that is not there is issuance's to refuse. */
+static int64_t validity_of(const sm_enrolment *e)
+{
+    const struct sm_profile *p = sm_world_profile(e->world, e->request.profile);
+    return p == NULL ? 0
+                     : sm_label_rules_validity(&e->label->rules, p, e->request.validity_seconds);
+}
+
 void sm_enrol_issue(sm_enrolment *e)
 {
     if (e->csr.len == 0) {
@@ -68,6 +76,7 @@ void sm_enrol_issue(sm_enrolment *e)
         e->request = e->source.request;
     }
     e->request.csr = sm_binary(e->csr);
+    e->request.validity_seconds = validity_of(e);
     e->issue = (sm_issue){.loop = e->loop,
                           .arena = e->arena,
                           .request = &e->request,
@@ -75,6 +84,7 @@ void sm_enrol_issue(sm_enrolment *e)
                           .correlation_id = sm_http_correlation_id(e->x),
                           .renewed = e->again ? &e->source.old : NULL,
                           .revoke_renewed = e->again && e->label->message->revoke_renewed,
+                          .examine = sm_enrol_examine,
                           .add = e->by_otp ? use_otp : NULL,
                           .done = on_issued,
                           .ctx = e};

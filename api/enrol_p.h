@@ -17,3 +17,6 @@ void sm_enrol_look(sm_enrolment *e);
 void sm_enrol_look_again(sm_enrolment *e);
 void sm_enrol_issue(sm_enrolment *e);
 void sm_enrol_finish(sm_enrolment *e, sm_err err);
+
+/* What the label has to say of a request, once it has been read: sm_issue.examine of an enrolment's. */
+SM_FALLIBLE sm_enrol_examine(sm_issue *issue);

@@ -273,6 +273,9 @@ static sm_err prepare(sm_issue *issue)
                                 &issue->diag));
     SM_TRY(check_ca(issue));
     SM_TRY(parse_csr(issue));
+    if (issue->examine != NULL) {
+        SM_TRY(issue->examine(issue));
+    }
     SM_TRY(apply_profile(issue));
     SM_TRY(check_subject_rate(issue));
     return check_caller_rate(issue);

@@ -45,6 +45,9 @@ struct sm_issue {
     bool repeat_only;
     /* The request was authenticated otherwise (renewal with the same key): no CSR signature. */
     bool without_proof;
+    /* Looks at the CSR once it has been read, and may set other names in it that are to be issued; NULL: nobody
+     * does. Its error ends the issuance. */
+    sm_err (*examine)(sm_issue *issue);
     /* One more condition and row for the certificate's write; NULL: none. When that condition fails,
      * the issuance does, with CONFLICT and `added_failed`. */
     sm_err (*add)(sm_issue *issue, struct sm_store_cond *cond, struct sm_store_put *put);
@@ -60,7 +63,7 @@ struct sm_issue {
     sm_world *world;
     struct sm_ca *ca;
     const struct sm_profile *profile;
-    struct sm_csr csr;
+    struct sm_csr csr; /* examine's, too */
     struct sm_cert_params params;
     uint8_t serial[SM_SERIAL_LEN];
     sm_crypt_job job;

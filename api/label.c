@@ -152,6 +152,7 @@ static sm_err fill(struct sm_label *l, sm_arena *arena, sm_diag *diag)
     SM_TRY(read_duration(m->renewal_window, "enrolment.labels.renewal_window", &l->renewal_window_s,
                          diag));
     SM_TRY(make_attributes(m, arena, &l->attributes, diag));
+    SM_TRY(sm_label_rules_make(m->requests, arena, &l->rules, diag));
     make_grant(l);
     if (m->trust_anchors_file[0] != '\0') {
         SM_TRY(sm_anchors_read(m->trust_anchors_file, &l->anchors, diag));
@@ -217,6 +218,7 @@ void sm_labels_free(sm_world *world)
     sm_anchors_free(&world->own_anchors);
     for (size_t i = 0; i < world->label_count; i++) {
         sm_anchors_free(&world->labels[i].anchors);
+        sm_label_rules_deinit(&world->labels[i].rules);
     }
 }
 
