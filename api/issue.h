@@ -64,6 +64,7 @@ struct sm_issue {
     struct sm_ca *ca;
     const struct sm_profile *profile;
     struct sm_csr csr; /* examine's, too */
+    bool renames;      /* examine's: a renewal's names are to be others */
     struct sm_cert_params params;
     uint8_t serial[SM_SERIAL_LEN];
     sm_crypt_job job;

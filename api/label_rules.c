@@ -88,6 +88,7 @@ sm_err sm_label_rules_make(const Sealmill__Config__V1__LabelRequests *message, s
     if (message == NULL) {
         return SM_NO_ERR;
     }
+    out->change_names = message->change_subject_name;
     SM_TRY(make_key_types(message, out, diag));
     SM_TRY(make_ekus(message, arena, out, diag));
     SM_TRY(make_san_kinds(message, out, diag));

@@ -23,6 +23,7 @@ struct sm_label_rules {
     size_t eku_count;
     uint32_t san_kinds;     /* bit for each sm_san_kind that is needed */
     int64_t validity_max_s; /* 0: the profile's matter */
+    bool change_names;      /* a re-enrolment may */
 };
 
 /* `message` may be NULL: no rules. `out` holds zeros before. Errors: INVALID, TOO_LARGE with the field;
