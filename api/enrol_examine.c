@@ -38,9 +38,27 @@ static sm_err change_names(sm_issue *issue, const struct sm_label *label)
     return sm_csr_set_names(&issue->csr, &names, diag);
 }
 
+/* ---- the connection ---- */
+
+static sm_err check_binding(sm_issue *issue, const sm_enrolment *e)
+{
+    uint8_t octets[SM_HTTP_BINDING_MAX];
+    size_t len = 0;
+    struct sm_binding_claim claim = {.challenge = issue->csr.challenge_password};
+    if (e->label->rules.binding == SM_BINDING_OFF) {
+        return SM_NO_ERR;
+    }
+    SM_TRY(sm_csr_read_linking(&issue->csr, &claim.linking, &issue->diag));
+    if (sm_ok(sm_http_channel_binding(e->x, octets, &len))) {
+        claim.binding = sm_slice_of(octets, len);
+    }
+    return sm_binding_check(e->label->rules.binding, &claim, &issue->diag);
+}
+
 sm_err sm_enrol_examine(sm_issue *issue)
 {
     const sm_enrolment *e = issue->ctx;
+    SM_TRY(check_binding(issue, e));
     SM_TRY(change_names(issue, e->label));
     return sm_label_rules_check(&e->label->rules, &issue->csr, issue->arena, &issue->diag);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/label_rules.h"
 
+#include "base/check.h"
 #include "base/clock.h"
 #include "base/text.h"
 #include "sign/der.h"
@@ -82,6 +83,27 @@ static sm_err make_validity(const char *text, struct sm_label_rules *out, sm_dia
                        "\"%.40s\" is not a duration such as 12h or 30d", text);
 }
 
+static sm_err make_binding(const char *text, struct sm_label_rules *out, sm_diag *diag)
+{
+    static const struct {
+        const char *name;
+        enum sm_binding_rule rule;
+    } words[] = {
+        {"", SM_BINDING_OFF},
+        {"off", SM_BINDING_OFF},
+        {"checked", SM_BINDING_CHECKED},
+        {"required", SM_BINDING_REQUIRED},
+    };
+    for (size_t i = 0; i < SM_ARRAY_LEN(words); i++) {
+        if (strcmp(text, words[i].name) == 0) {
+            out->binding = words[i].rule;
+            return SM_NO_ERR;
+        }
+    }
+    return sm_diag_set(diag, SM_ERR(INVALID), FIELD ".channel_binding",
+                       "\"%.40s\" is none of off, checked, required", text);
+}
+
 sm_err sm_label_rules_make(const Sealmill__Config__V1__LabelRequests *message, sm_arena *arena,
                            struct sm_label_rules *out, sm_diag *diag)
 {
@@ -93,6 +115,7 @@ sm_err sm_label_rules_make(const Sealmill__Config__V1__LabelRequests *message, s
     SM_TRY(make_ekus(message, arena, out, diag));
     SM_TRY(make_san_kinds(message, out, diag));
     SM_TRY(make_validity(message->maximum_validity, out, diag));
+    SM_TRY(make_binding(message->channel_binding, out, diag));
     return sm_pattern_compile(message->subject, &out->subject, FIELD ".subject", diag);
 }
 

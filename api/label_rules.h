@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include "api/channel_binding.h"
 #include "api/profile.h"
 #include "gen/sealmill/v1/config.pb-c.h"
 #include "sign/csr.h"
@@ -24,6 +25,7 @@ struct sm_label_rules {
     uint32_t san_kinds;     /* bit for each sm_san_kind that is needed */
     int64_t validity_max_s; /* 0: the profile's matter */
     bool change_names;      /* a re-enrolment may */
+    enum sm_binding_rule binding;
 };
 
 /* `message` may be NULL: no rules. `out` holds zeros before. Errors: INVALID, TOO_LARGE with the field;
