@@ -55,9 +55,14 @@ static sm_err check_binding(sm_issue *issue, const sm_enrolment *e)
     return sm_binding_check(e->label->rules.binding, &claim, &issue->diag);
 }
 
+/* What a person has approved is not measured by the label again: he has seen it, and its connection was another. */
 sm_err sm_enrol_examine(sm_issue *issue)
 {
     const sm_enrolment *e = issue->ctx;
+    if (e->approval.record != NULL) {
+        SM_TRY(change_names(issue, e->label));
+        return sm_enrol_set_approved_names(issue);
+    }
     SM_TRY(check_binding(issue, e));
     SM_TRY(change_names(issue, e->label));
     return sm_label_rules_check(&e->label->rules, &issue->csr, issue->arena, &issue->diag);

@@ -239,6 +239,9 @@ static sm_err prepare(sm_issue *issue)
         SM_TRY(issue->examine(issue));
     }
     SM_TRY(apply_profile(issue));
+    if (issue->dry_run) {
+        return SM_NO_ERR;
+    }
     SM_TRY(check_subject_rate(issue));
     return check_caller_rate(issue);
 }
@@ -311,10 +314,10 @@ static void on_verified(sm_crypt_job *job)
         err = sm_diag_set(&issue->diag, err, "csr.signature",
                           "the proof of possession does not verify");
     }
-    if (sm_ok(err)) {
+    if (sm_ok(err) && !issue->dry_run) {
         err = submit_signature(issue);
     }
-    if (!sm_ok(err)) {
+    if (!sm_ok(err) || issue->dry_run) {
         finish(issue, err);
     }
 }
@@ -357,7 +360,8 @@ void sm_issue_start(sm_issue *issue)
     issue->loop->pending++;
     sm_issue_stage(issue, SM_STAGE_PARSE);
     if (sm_ok(err)) {
-        err = issue->without_proof ? submit_signature(issue) : submit_proof(issue);
+        bool proven = issue->without_proof && !issue->dry_run;
+        err = proven ? submit_signature(issue) : submit_proof(issue);
     }
     if (!sm_ok(err)) {
         defer(issue, err);

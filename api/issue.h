@@ -43,6 +43,9 @@ struct sm_issue {
     bool revoke_renewed;              /* as superseded, in the same write */
     /* What it renews is revoked: only the answer that its idempotency key had before will do. */
     bool repeat_only;
+    /* It ends with the proof of possession: nothing is signed, written or taken from a rate, and `params` says what
+     * would be issued. */
+    bool dry_run;
     /* The request was authenticated otherwise (renewal with the same key): no CSR signature. */
     bool without_proof;
     /* Looks at the CSR once it has been read, and may set other names in it that are to be issued; NULL: nobody
@@ -63,9 +66,9 @@ struct sm_issue {
     sm_world *world;
     struct sm_ca *ca;
     const struct sm_profile *profile;
-    struct sm_csr csr; /* examine's, too */
-    bool renames;      /* examine's: a renewal's names are to be others */
-    struct sm_cert_params params;
+    struct sm_csr csr;            /* examine's, too */
+    bool renames;                 /* examine's: a renewal's names are to be others */
+    struct sm_cert_params params; /* the caller's too, after a dry run */
     uint8_t serial[SM_SERIAL_LEN];
     sm_crypt_job job;
     unsigned signing;           /* signatures under way: the certificate's, and of OCSP answers */

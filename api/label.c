@@ -153,6 +153,7 @@ static sm_err fill(struct sm_label *l, sm_arena *arena, sm_diag *diag)
                          diag));
     SM_TRY(make_attributes(m, arena, &l->attributes, diag));
     SM_TRY(sm_label_rules_make(m->requests, arena, &l->rules, diag));
+    SM_TRY(sm_approval_rules_make(m->approval, &l->approval, diag));
     make_grant(l);
     if (m->trust_anchors_file[0] != '\0') {
         SM_TRY(sm_anchors_read(m->trust_anchors_file, &l->anchors, diag));

@@ -108,11 +108,18 @@ sm_err sm_csr_read_names(const struct sm_csr *csr, sm_arena *arena, struct sm_cs
 
 static sm_err set_sans(struct sm_csr *csr, sm_slice value, sm_diag *diag)
 {
+    bool empty = value.len <= 2;
     for (size_t i = 0; i < csr->extension_count; i++) {
         if (sm_slice_equal(csr->extensions[i].oid, SM_OID_SUBJECT_ALT_NAME)) {
             csr->extensions[i].value = value;
+            if (empty) {
+                csr->extensions[i] = csr->extensions[--csr->extension_count];
+            }
             return SM_NO_ERR;
         }
+    }
+    if (empty) {
+        return SM_NO_ERR;
     }
     if (csr->extension_count == SM_CSR_EXTENSIONS_MAX) {
         return sm_diag_set(diag, SM_ERR(TOO_LARGE), "csr.extensions",

@@ -27,8 +27,8 @@ struct sm_csr_names {
  * it: a Name holds SETs and a GeneralNames none. Errors: MALFORMED and those of names, with the field; NO_MEMORY. */
 SM_FALLIBLE sm_csr_read_names(const struct sm_csr *csr, sm_arena *arena, struct sm_csr_names *out,
                               sm_diag *diag);
-/* Puts them in the request's place, so that they are asked for as the request's own would be. The first error leaves
- * `csr` as it was. Errors: those of names; TOO_LARGE (no place for one more extension). */
+/* Puts them in the request's place, so that they are asked for as the request's own would be; an empty GeneralNames
+ * takes the SANs away. The first error leaves `csr` as it was. Errors: those of names; TOO_LARGE (no place for one more extension). */
 SM_FALLIBLE sm_csr_set_names(struct sm_csr *csr, const struct sm_csr_names *names, sm_diag *diag);
 
 /* estIdentityLinking: its text; ptr NULL without it. Errors: MALFORMED with the field. */
