@@ -3,7 +3,8 @@
 """Enrols over one connection with its channel binding in the request: TLS 1.2 by the ssl module (tls-unique), TLS 1.3 by openssl
 s_client (tls-exporter). Prints the status code and the answer's body. What it writes into the request can be made wrong on purpose.
 
-est_bound.py HOST PORT CA-FILE KEY SUBJECT NAME:PASSWORD LABEL --tls 1.2|1.3 --in challenge|linking|none [--resume] [--wrong]"""
+est_bound.py HOST PORT CA-FILE KEY SUBJECT NAME:PASSWORD LABEL --tls 1.2|1.3 --in challenge|linking|none [--resume] [--wrong]
+             [--save FILE]"""
 import argparse, base64, os, socket, ssl, subprocess, sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -15,6 +16,9 @@ def message(a, binding):
     text = base64.b64encode(binding if not a.wrong else bytes(len(binding))).decode()
     attributes = est_csr.attributes_of(**({} if a.place == "none" else {a.place: text}))
     body = base64.b64encode(est_csr.request(a.key, a.subject, attributes))
+    if a.save:
+        with open(a.save, "wb") as f:
+            f.write(body)
     head = (f"POST /.well-known/est/{a.label}/simpleenroll HTTP/1.1\r\nHost: {a.host}\r\n"
             f"Authorization: Basic {base64.b64encode(a.credentials.encode()).decode()}\r\n"
             f"Content-Type: application/pkcs10\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n")
@@ -69,6 +73,7 @@ def main():
     p.add_argument("--in", dest="place", choices=("challenge", "linking", "none"), required=True)
     p.add_argument("--resume", action="store_true")
     p.add_argument("--wrong", action="store_true")
+    p.add_argument("--save")
     a = p.parse_args()
     (by_ssl if a.tls == "1.2" else by_s_client)(a)
 
