@@ -5,6 +5,8 @@
 #include "api/otp_p.h"
 #include "api/record.h"
 #include "base/clock.h"
+#include "base/log.h"
+#include "base/metrics.h"
 #include "sign/sha.h"
 
 /* Five wrong ones from an address lock that entity for that address; fifty lock it for all: more than a
@@ -79,8 +81,16 @@ void sm_otp_failed(sm_api *api, sm_slice entity, sm_slice address)
 {
     struct guess g;
     uint64_t now = sm_clock_mono_ns();
-    sm_lockout_fail(&api->lockout, guess_of(&g, entity, address), &by_address, now);
-    sm_lockout_fail(&api->lockout, guess_of(&g, entity, SM_SLICE_NONE), &by_entity, now);
+    bool here = sm_lockout_fail(&api->lockout, guess_of(&g, entity, address), &by_address, now);
+    bool all = sm_lockout_fail(&api->lockout, guess_of(&g, entity, SM_SLICE_NONE), &by_entity, now);
+    if (here || all) {
+        /* Not the name: people type passwords where names belong. */
+        sm_log(SM_LOG_WARN, "enrolment_locked", SM_KB("address", address),
+               SM_KS("scope", all ? "everywhere" : "address"), SM_KEND);
+        sm_metric_inc(sm_metric_register(SM_COUNTER, "sealmill_enrolment_lockouts_total",
+                                         "Names that too many wrong passwords locked",
+                                         all ? "scope=\"everywhere\"" : "scope=\"address\""));
+    }
 }
 
 /* ---- checking ---- */
