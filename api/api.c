@@ -2,6 +2,7 @@
 #include "api/api.h"
 
 #include "api/api_p.h"
+#include "api/approval.h"
 #include "api/indexer.h"
 #include "api/key_facts.h"
 #include "api/record.h"
@@ -139,11 +140,13 @@ sm_err sm_api_new(const struct sm_api_config *config, sm_api **out, sm_diag *dia
     api->config = *config;
     (void)pthread_mutex_init(&api->world_lock, NULL);
     (void)pthread_mutex_init(&api->admin_lock, NULL);
+    (void)pthread_mutex_init(&api->approval_lock, NULL);
     sm_err err = sm_lockout_init(&api->lockout) ? SM_NO_ERR : SM_ERR(NO_MEMORY);
     err = sm_ok(err) && !sm_rate_table_init(&api->issue_rates) ? SM_ERR(NO_MEMORY) : err;
     err = sm_ok(err) ? sm_map_new(KEYS_MAX, &api->keys) : err;
     err = sm_ok(err) ? sm_map_new(RATES_MAX, &api->rates) : err;
     err = sm_ok(err) ? start_clock(api) : err;
+    err = sm_ok(err) ? sm_approval_start(api) : err;
     err = sm_ok(err) ? sm_ocsp_cache_new(ocsp_memory(config->config), &api->ocsp_cache) : err;
     if (sm_ok(err)) {
         (void)pthread_mutex_lock(&api->admin_lock);
@@ -212,6 +215,7 @@ void sm_api_free(sm_api **out)
     sm_rate_table_deinit(&api->issue_rates);
     (void)pthread_mutex_destroy(&api->world_lock);
     (void)pthread_mutex_destroy(&api->admin_lock);
+    (void)pthread_mutex_destroy(&api->approval_lock);
     sm_free(api);
 }
 

@@ -35,7 +35,9 @@ struct sm_api {
     sm_crls *crls;                 /* NULL: none are made */
     sm_rate_table issue_rates;     /* of callers and subjects */
     sm_lockout lockout;            /* of who guesses passwords */
-    sm_rate refusals;              /* audit records of refused calls */
+    pthread_mutex_t
+        approval_lock; /* one step of those that wait for a person: its look and its write */
+    sm_rate refusals;  /* audit records of refused calls */
     sm_worker services[SERVICE_THREADS_MAX];
     unsigned service_count;
     _Atomic uint32_t next_service;

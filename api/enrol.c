@@ -13,9 +13,9 @@ void sm_enrol_finish(sm_enrolment *e, sm_err err)
 {
     e->err = err;
     if (!sm_ok(err)) {
-        sm_log(SM_LOG_INFO, "enrolment_refused", SM_KS("label", e->label->message->name),
-               SM_KE("error", err), SM_KS("field", e->diag.field), SM_KS("reason", e->diag.reason),
-               SM_KEND);
+        sm_log(SM_LOG_INFO, sm_err_is(err, SM_E_PENDING) ? "enrolment_waits" : "enrolment_refused",
+               SM_KS("label", e->label->message->name), SM_KE("error", err),
+               SM_KS("field", e->diag.field), SM_KS("reason", e->diag.reason), SM_KEND);
     }
     e->done(e);
 }
@@ -54,12 +54,19 @@ static void on_issued(sm_issue *issue)
     sm_enrol_finish(e, issue->err);
 }
 
-void sm_enrol_issue(sm_enrolment *e)
+/* A profile that is not there is issuance's to refuse. A person's word counts more than the label's. */
+static int64_t validity_of(const sm_enrolment *e)
 {
-    if (e->csr.len == 0) {
-        sm_enrol_finish(e, SM_NO_ERR); /* it was about who asks */
-        return;
+    const struct sm_profile *p = sm_world_profile(e->world, e->request.profile);
+    if (e->approval.record != NULL && e->approval.record->approval->validity_seconds != 0) {
+        return e->approval.record->approval->validity_seconds;
     }
+    return p == NULL ? 0
+                     : sm_label_rules_validity(&e->label->rules, p, e->request.validity_seconds);
+}
+
+static void make_request(sm_enrolment *e)
+{
     if (!e->again) {
         sealmill__v1__issue_request__init(&e->request);
         e->request.ca = e->label->grant.cas[0];
@@ -67,7 +74,16 @@ void sm_enrol_issue(sm_enrolment *e)
     } else {
         e->request = e->source.request;
     }
+    if (e->approval.record != NULL) {
+        e->request.profile = e->approval.record->approval->profile;
+    }
     e->request.csr = sm_binary(e->csr);
+    e->request.validity_seconds = validity_of(e);
+}
+
+void sm_enrol_submit(sm_enrolment *e, bool dry_run, void (*done)(sm_issue *issue))
+{
+    make_request(e);
     e->issue = (sm_issue){.loop = e->loop,
                           .arena = e->arena,
                           .request = &e->request,
@@ -75,10 +91,25 @@ void sm_enrol_issue(sm_enrolment *e)
                           .correlation_id = sm_http_correlation_id(e->x),
                           .renewed = e->again ? &e->source.old : NULL,
                           .revoke_renewed = e->again && e->label->message->revoke_renewed,
-                          .add = e->by_otp ? use_otp : NULL,
-                          .done = on_issued,
+                          .dry_run = dry_run,
+                          .examine = sm_enrol_examine,
+                          .add = e->approval.record != NULL ? sm_enrol_use_approval
+                                 : e->by_otp                ? use_otp
+                                                            : NULL,
+                          .done = done,
                           .ctx = e};
     sm_issue_start(&e->issue);
+}
+
+void sm_enrol_issue(sm_enrolment *e)
+{
+    if (e->csr.len == 0) {
+        sm_enrol_finish(e, SM_NO_ERR); /* it was about who asks */
+    } else if (sm_enrol_wants_approval(e)) {
+        sm_enrol_ask(e);
+    } else {
+        sm_enrol_submit(e, false, on_issued);
+    }
 }
 
 /* ---- who asks: what needs no store ---- */
@@ -203,6 +234,9 @@ static void start(sm_enrolment *e)
     e->scheme_helps = false;
     e->retry_after_s = 0;
     e->response = NULL;
+    e->otp = (struct sm_otp_found){.record = NULL};
+    e->approval_id = SM_SLICE_NONE;
+    e->approval = (struct sm_approval){.record = NULL};
     sm_diag_clear(&e->diag);
     sm_err err = authenticate(e, &later);
     if (!sm_ok(err)) {

@@ -7,10 +7,12 @@
  * Limits:    those of issuance; lock-out of guessed passwords, see otp.h.
  * Security:  nothing is issued before the label's authentication holds; a certificate of ours is looked up in
  *            the inventory for each request; a one-time password is used by the very write of its certificate.
+ *            Where a label needs a person, its request is durable before anybody is told to wait.
  * Standards: RFC 7030 3.2.3, 3.3, 4.2.
  */
 #pragma once
 
+#include "api/approval.h"
 #include "api/issue.h"
 #include "api/label.h"
 #include "api/otp.h"
@@ -33,7 +35,7 @@ struct sm_enrolment {
     void (*done)(sm_enrolment *e);
     void *ctx;
     /* ---- results ---- */
-    sm_err err;
+    sm_err err; /* PENDING: it waits for a person */
     sm_diag diag;
     bool
         scheme_helps; /* denied, and an HTTP scheme could help (401), not only another certificate (403) */
@@ -51,6 +53,10 @@ struct sm_enrolment {
     struct sm_otp_found otp;
     bool by_otp;
     struct sm_renewal_source source;
+    sm_slice approval_id; /* under which its request waits for a person; empty: it does not */
+    struct sm_approval approval; /* record NULL: not decided for */
+    Sealmill__V1__Grant approved_grant;
+    Sealmill__V1__Grant *approved_grants[1];
     sm_errand errand;
     unsigned tries;
     sm_msg defer;

@@ -37,11 +37,15 @@ static sm_err name_caller(sm_enrolment *e, const char *kind, sm_slice name)
     return SM_NO_ERR;
 }
 
-/* The certificate that this very request got before. */
-static sm_err repeat(sm_enrolment *e)
+sm_slice sm_enrol_address(const sm_enrolment *e)
+{
+    return address_of(e->address);
+}
+
+sm_err sm_enrol_repeat(sm_enrolment *e, sm_slice serial)
 {
     ProtobufCMessage *m;
-    SM_TRY(sm_record_get(sm_api_store(sm_api_of(e->loop)), SM_FAMILY_CERT, e->otp.repeats,
+    SM_TRY(sm_record_get(sm_api_store(sm_api_of(e->loop)), SM_FAMILY_CERT, serial,
                          &sealmill__record__v1__certificate_record__descriptor, e->arena, &m));
     const Sealmill__Record__V1__CertificateRecord *r =
         (const Sealmill__Record__V1__CertificateRecord *)(void *)m;
@@ -93,11 +97,12 @@ static sm_err by_otp(sm_enrolment *e, sm_slice name, sm_slice password)
     };
     e->by_otp = true;
     e->otp.repeats = SM_SLICE_NONE;
+    e->otp.approval = SM_SLICE_NONE;
     SM_TRY(name_caller(e, "otp", name));
     SM_TRY(
         sm_otp_check(sm_api_of(e->loop), &claim, e->arena, &e->otp, &e->retry_after_s, &e->diag));
     if (e->otp.repeats.len > 0) {
-        return repeat(e);
+        return sm_enrol_repeat(e, e->otp.repeats); /* that this very request got before */
     }
     const char *subject = e->otp.record->otp->subject;
     return subject[0] == '\0' ? SM_NO_ERR : check_subject(e, subject);

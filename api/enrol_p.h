@@ -16,4 +16,24 @@ void sm_enrol_look(sm_enrolment *e);
 /* The same once more, after another request came in between. */
 void sm_enrol_look_again(sm_enrolment *e);
 void sm_enrol_issue(sm_enrolment *e);
+/* Starts the issuance, as a person approved it where one did. `dry_run`: as sm_issue has it. */
+void sm_enrol_submit(sm_enrolment *e, bool dry_run, void (*done)(sm_issue *issue));
+/* The certificate of this serial number once more, as the answer. Blocks. Errors: NOT_FOUND, CORRUPT, DISK, NO_MEMORY. */
+SM_FALLIBLE sm_enrol_repeat(sm_enrolment *e, sm_slice serial);
+/* Where the request came from, without the port. */
+sm_slice sm_enrol_address(const sm_enrolment *e);
+
+/* Whether it needs a person's approval. */
+bool sm_enrol_wants_approval(const sm_enrolment *e);
+/* Looks what became of it; keeps it where it is new. */
+void sm_enrol_ask(sm_enrolment *e);
+/* An approved one's certificate and names. */
+SM_FALLIBLE sm_enrol_use_approval(sm_issue *issue, struct sm_store_cond *cond,
+                                  struct sm_store_put *put);
+SM_FALLIBLE sm_enrol_set_approved_names(sm_issue *issue);
+/* The end of an approved one's issuance. */
+void sm_enrol_on_approved(sm_issue *issue);
 void sm_enrol_finish(sm_enrolment *e, sm_err err);
+
+/* What the label has to say of a request, once it has been read: sm_issue.examine of an enrolment's. */
+SM_FALLIBLE sm_enrol_examine(sm_issue *issue);

@@ -6,6 +6,7 @@
 #include "api/issue_ocsp.h"
 #include "api/issue_p.h"
 #include "api/record.h"
+#include "api/same_names.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -150,47 +151,6 @@ static sm_err parse_csr(sm_issue *issue)
                   : SM_NO_ERR;
 }
 
-static sm_err check_same_sans(sm_issue *issue)
-{
-    const struct sm_extension *ext = sm_cert_extension(issue->renewed->cert,
-                                                       SM_OID_SUBJECT_ALT_NAME);
-    const struct sm_cert_params *now = &issue->params;
-    struct sm_san *sans = NULL;
-    size_t count = 0;
-    if (ext != NULL) {
-        SM_TRY(sm_sans_parse(ext->value, true, issue->arena, &sans, &count, &issue->diag));
-    }
-    bool same = true;
-    for (size_t i = 0; i < count; i++) {
-        same = same && sm_sans_have(now->sans, now->san_count, &sans[i]);
-    }
-    for (size_t i = 0; i < now->san_count; i++) {
-        same = same && sm_sans_have(sans, count, &now->sans[i]);
-    }
-    return same ? SM_NO_ERR
-                : sm_diag_set(&issue->diag, SM_ERR(POLICY), "sans",
-                              "a renewal keeps the SANs, and these are others: issue it anew");
-}
-
-/* A renewal names whom the old certificate named (as RFC 7030 4.2.2 has it), in whatever string
- * types. It needs less of a right than a new name would. */
-static sm_err check_same_names(sm_issue *issue)
-{
-    sm_buf before = sm_buf_init(SM_CERT_MAX);
-    sm_buf now = sm_buf_init(SM_CERT_MAX);
-    sm_err err = sm_name_to_text(issue->renewed->cert->subject, &before);
-    err = sm_ok(err) ? sm_name_to_text(issue->params.subject, &now) : err;
-    if (sm_ok(err) && !sm_slice_equal(sm_buf_slice(&before), sm_buf_slice(&now))) {
-        err = sm_diag_set(&issue->diag, SM_ERR(POLICY), "subject",
-                          "a renewal keeps the subject %.*s, and this is %.*s: issue it anew",
-                          (int)(before.len < 60 ? before.len : 60), (const char *)before.ptr,
-                          (int)(now.len < 60 ? now.len : 60), (const char *)now.ptr);
-    }
-    sm_buf_deinit(&before);
-    sm_buf_deinit(&now);
-    return sm_ok(err) ? check_same_sans(issue) : err;
-}
-
 static sm_err apply_profile(sm_issue *issue)
 {
     int64_t now_ms = sm_clock_wall_ms();
@@ -205,8 +165,10 @@ static sm_err apply_profile(sm_issue *issue)
         .ca_not_after = g->cert.not_after,
     };
     SM_TRY(sm_profile_apply(issue->profile, &input, issue->arena, &issue->params, &issue->diag));
-    if (issue->renewed != NULL) {
-        SM_TRY(check_same_names(issue));
+    if (issue->renewed != NULL && !issue->renames) {
+        const struct sm_cert_params *now = &issue->params;
+        SM_TRY(sm_same_names_check(issue->renewed->cert, now->subject, now->sans, now->san_count,
+                                   issue->arena, &issue->diag));
     }
     sm_serial_make(issue->serial);
     issue->params.serial = sm_slice_of(issue->serial, sizeof(issue->serial));
@@ -269,7 +231,13 @@ static sm_err prepare(sm_issue *issue)
                                 &issue->diag));
     SM_TRY(check_ca(issue));
     SM_TRY(parse_csr(issue));
+    if (issue->examine != NULL) {
+        SM_TRY(issue->examine(issue));
+    }
     SM_TRY(apply_profile(issue));
+    if (issue->dry_run) {
+        return SM_NO_ERR;
+    }
     SM_TRY(check_subject_rate(issue));
     return check_caller_rate(issue);
 }
@@ -347,10 +315,10 @@ static void on_verified(sm_crypt_job *job)
         err = sm_diag_set(&issue->diag, err, "csr.signature",
                           "the proof of possession does not verify");
     }
-    if (sm_ok(err)) {
+    if (sm_ok(err) && !issue->dry_run) {
         err = submit_signature(issue);
     }
-    if (!sm_ok(err)) {
+    if (!sm_ok(err) || issue->dry_run) {
         finish(issue, err);
     }
 }
@@ -382,6 +350,7 @@ void sm_issue_start(sm_issue *issue)
     issue->request_hash = SM_SLICE_NONE;
     issue->repeated = false;
     issue->added_failed = false;
+    issue->renames = false;
     issue->signing = 0;
     issue->ocsp = NULL;
     issue->start_ns = sm_clock_mono_ns();
@@ -392,7 +361,8 @@ void sm_issue_start(sm_issue *issue)
     issue->loop->pending++;
     sm_issue_stage(issue, SM_STAGE_PARSE);
     if (sm_ok(err)) {
-        err = issue->without_proof ? submit_signature(issue) : submit_proof(issue);
+        bool proven = issue->without_proof && !issue->dry_run;
+        err = proven ? submit_signature(issue) : submit_proof(issue);
     }
     if (!sm_ok(err)) {
         defer(issue, err);

@@ -43,8 +43,14 @@ struct sm_issue {
     bool revoke_renewed;              /* as superseded, in the same write */
     /* What it renews is revoked: only the answer that its idempotency key had before will do. */
     bool repeat_only;
+    /* It ends with the proof of possession: nothing is signed, written or taken from a rate, and `params` says what
+     * would be issued. */
+    bool dry_run;
     /* The request was authenticated otherwise (renewal with the same key): no CSR signature. */
     bool without_proof;
+    /* Looks at the CSR once it has been read, and may set other names in it that are to be issued; NULL: nobody
+     * does. Its error ends the issuance. */
+    sm_err (*examine)(sm_issue *issue);
     /* One more condition and row for the certificate's write; NULL: none. When that condition fails,
      * the issuance does, with CONFLICT and `added_failed`. */
     sm_err (*add)(sm_issue *issue, struct sm_store_cond *cond, struct sm_store_put *put);
@@ -61,8 +67,9 @@ struct sm_issue {
     struct sm_ca *ca;
     const struct sm_profile *profile;
     const sm_cert_template *template; /* of both */
-    struct sm_csr csr;
-    struct sm_cert_params params;
+    struct sm_csr csr;                /* examine's, too */
+    bool renames;                     /* examine's: a renewal's names are to be others */
+    struct sm_cert_params params;     /* the caller's too, after a dry run */
     uint8_t serial[SM_SERIAL_LEN];
     sm_crypt_job job;
     unsigned signing;           /* signatures under way: the certificate's, and of OCSP answers */

@@ -91,6 +91,9 @@ static sm_err fill_response(sm_issue *issue, const struct sm_ca_generation *g, s
 
 static void log_line(const sm_issue *issue)
 {
+    if (sm_ok(issue->err) && issue->dry_run) {
+        return;
+    }
     if (sm_ok(issue->err)) {
         sm_log(SM_LOG_DEBUG, issue->repeated ? "certificate_repeated" : "certificate_issued",
                SM_KS("serial", issue->response.serial), SM_KS("ca", issue->ca->name),
@@ -108,16 +111,16 @@ static void log_line(const sm_issue *issue)
 void sm_issue_complete(sm_issue *issue)
 {
     issue->loop->pending--;
-    if (sm_ok(issue->err)) {
+    if (sm_ok(issue->err) && !issue->dry_run) {
         sm_metric_inc(issue->repeated ? metrics.repeated : metrics.issued);
-    } else {
+    } else if (!sm_ok(issue->err)) {
         sm_metric_inc(metrics.refused[sm_err_category(issue->err)]);
     }
     issue->stage_ns = issue->start_ns;
     sm_issue_stage(issue, SM_STAGE_TOTAL);
     log_line(issue);
     sm_buf_deinit(&issue->tbs);
-    if (sm_ok(issue->err)) {
+    if (sm_ok(issue->err) && !issue->dry_run) {
         /* The certificate's octets must outlive this: the answer points to them. */
         sm_slice copy;
         sm_err err = sm_arena_copy(

@@ -152,6 +152,8 @@ static sm_err fill(struct sm_label *l, sm_arena *arena, sm_diag *diag)
     SM_TRY(read_duration(m->renewal_window, "enrolment.labels.renewal_window", &l->renewal_window_s,
                          diag));
     SM_TRY(make_attributes(m, arena, &l->attributes, diag));
+    SM_TRY(sm_label_rules_make(m->requests, arena, &l->rules, diag));
+    SM_TRY(sm_approval_rules_make(m->approval, &l->approval, diag));
     make_grant(l);
     if (m->trust_anchors_file[0] != '\0') {
         SM_TRY(sm_anchors_read(m->trust_anchors_file, &l->anchors, diag));
@@ -194,6 +196,7 @@ void sm_labels_free(sm_world *world)
 {
     for (size_t i = 0; i < world->label_count; i++) {
         sm_anchors_free(&world->labels[i].anchors);
+        sm_label_rules_deinit(&world->labels[i].rules);
     }
 }
 

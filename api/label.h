@@ -10,6 +10,8 @@
  */
 #pragma once
 
+#include "api/approval.h"
+#include "api/label_rules.h"
 #include "api/world.h"
 #include "sign/chain.h"
 
@@ -51,6 +53,8 @@ struct sm_label {
     int64_t renewal_window_s; /* 0: at any time */
     sm_anchors *anchors;      /* of devices' first certificates; NULL: none */
     sm_slice attributes;      /* CsrAttrs, DER; empty: nothing is asked for */
+    struct sm_label_rules rules;
+    struct sm_approval_rules approval;
     /* What who enrols by this label may do: ra for its CA and profile. */
     Sealmill__V1__Grant grant;
     Sealmill__V1__Grant *grants[1];

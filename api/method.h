@@ -37,5 +37,7 @@ extern const struct sm_method sm_crl_methods[];
 extern const size_t sm_crl_method_count;
 extern const struct sm_method sm_otp_methods[];
 extern const size_t sm_otp_method_count;
+extern const struct sm_method sm_approval_methods[];
+extern const size_t sm_approval_method_count;
 extern const struct sm_method sm_status_methods[];
 extern const size_t sm_status_method_count;

@@ -5,6 +5,8 @@
 #include "api/otp_p.h"
 #include "api/record.h"
 #include "base/clock.h"
+#include "base/log.h"
+#include "base/metrics.h"
 #include "sign/sha.h"
 
 /* Five wrong ones from an address lock that entity for that address; fifty lock it for all: more than a
@@ -79,8 +81,16 @@ void sm_otp_failed(sm_api *api, sm_slice entity, sm_slice address)
 {
     struct guess g;
     uint64_t now = sm_clock_mono_ns();
-    sm_lockout_fail(&api->lockout, guess_of(&g, entity, address), &by_address, now);
-    sm_lockout_fail(&api->lockout, guess_of(&g, entity, SM_SLICE_NONE), &by_entity, now);
+    bool here = sm_lockout_fail(&api->lockout, guess_of(&g, entity, address), &by_address, now);
+    bool all = sm_lockout_fail(&api->lockout, guess_of(&g, entity, SM_SLICE_NONE), &by_entity, now);
+    if (here || all) {
+        /* Not the name: people type passwords where names belong. */
+        sm_log(SM_LOG_WARN, "enrolment_locked", SM_KB("address", address),
+               SM_KS("scope", all ? "everywhere" : "address"), SM_KEND);
+        sm_metric_inc(sm_metric_register(SM_COUNTER, "sealmill_enrolment_lockouts_total",
+                                         "Names that too many wrong passwords locked",
+                                         all ? "scope=\"everywhere\"" : "scope=\"address\""));
+    }
 }
 
 /* ---- checking ---- */
@@ -108,32 +118,33 @@ static bool is_right(const struct sm_otp_claim *claim, const Sealmill__Record__V
     return same;
 }
 
-/* Used by this request before: its serial number. */
-static bool find_use(const struct sm_otp_claim *claim, const Sealmill__Record__V1__OtpRecord *r,
-                     sm_slice *serial)
+/* Its use by this request before; NULL: there was none. */
+static const Sealmill__Record__V1__OtpUse *find_use(const struct sm_otp_claim *claim,
+                                                    const Sealmill__Record__V1__OtpRecord *r)
 {
     for (size_t i = 0; i < r->n_uses; i++) {
         if (sm_slice_equal(bytes_of(r->uses[i]->csr_sha256), claim->csr_sha256)) {
-            *serial = bytes_of(r->uses[i]->serial);
-            return true;
+            return r->uses[i];
         }
     }
-    return false;
+    return NULL;
 }
 
-static bool is_good_for(const struct sm_otp_claim *claim, const Sealmill__Record__V1__OtpRecord *r)
+/* A request that waits for a person came in time, however long he takes. */
+static bool is_good_for(const struct sm_otp_claim *claim, const Sealmill__Record__V1__OtpRecord *r,
+                        const Sealmill__Record__V1__OtpUse *use)
 {
     const Sealmill__V1__Otp *o = r->otp;
     bool label = o->label[0] == '\0' || sm_slice_equal(sm_slice_str(o->label), claim->label);
+    bool waits = use != NULL && use->approval.len > 0;
     return !o->revoked && label && o->expires_at != NULL &&
-           o->expires_at->seconds > sm_clock_wall_s();
+           (waits || o->expires_at->seconds > sm_clock_wall_s());
 }
 
 static bool on_row(void *ctx, sm_slice key, sm_slice value)
 {
     struct search *s = ctx;
     ProtobufCMessage *m;
-    sm_slice serial = SM_SLICE_NONE;
     if (s->looked++ == SM_OTP_PER_ENTITY_MAX) {
         return false;
     }
@@ -145,18 +156,17 @@ static bool on_row(void *ctx, sm_slice key, sm_slice value)
         return false;
     }
     Sealmill__Record__V1__OtpRecord *r = (Sealmill__Record__V1__OtpRecord *)(void *)m;
-    if (!is_right(s->claim, r) || !is_good_for(s->claim, r)) {
-        return true;
-    }
-    bool repeats = find_use(s->claim, r, &serial);
-    if (!repeats && r->n_uses >= r->otp->uses) {
+    const Sealmill__Record__V1__OtpUse *use = find_use(s->claim, r);
+    if (!is_right(s->claim, r) || !is_good_for(s->claim, r, use) ||
+        (use == NULL && r->n_uses >= r->otp->uses)) {
         return true;
     }
     s->err = sm_arena_copy(s->arena, key, &s->out->key);
     s->out->old = value;
     s->out->record = r;
-    s->out->repeats = serial;
-    s->found = sm_ok(s->err) && (!repeats || serial.len > 0);
+    s->out->repeats = use == NULL ? SM_SLICE_NONE : bytes_of(use->serial);
+    s->out->approval = use == NULL ? SM_SLICE_NONE : bytes_of(use->approval);
+    s->found = sm_ok(s->err) && (use == NULL || use->serial.len > 0 || use->approval.len > 0);
     return false;
 }
 
@@ -184,19 +194,15 @@ sm_err sm_otp_check(sm_api *api, const struct sm_otp_claim *claim, sm_arena *are
     return SM_NO_ERR;
 }
 
-sm_err sm_otp_use(const struct sm_otp_found *found, sm_slice csr_sha256, sm_slice serial,
-                  sm_arena *arena, struct sm_store_cond *cond, struct sm_store_put *put)
+static sm_err add_use(const struct sm_otp_found *found, Sealmill__Record__V1__OtpUse *use,
+                      sm_arena *arena, struct sm_store_cond *cond, struct sm_store_put *put)
 {
     Sealmill__Record__V1__OtpRecord r = *found->record;
-    Sealmill__Record__V1__OtpUse *use = SM_ARENA_NEW(arena, Sealmill__Record__V1__OtpUse);
     Sealmill__Record__V1__OtpUse **uses = sm_arena_alloc(arena, (r.n_uses + 1) * sizeof(*uses));
     sm_slice value;
-    if (use == NULL || uses == NULL) {
+    if (uses == NULL) {
         return SM_ERR(NO_MEMORY);
     }
-    sealmill__record__v1__otp_use__init(use);
-    use->csr_sha256 = sm_binary(csr_sha256);
-    use->serial = sm_binary(serial);
     for (size_t i = 0; i < r.n_uses; i++) {
         uses[i] = r.uses[i];
     }
@@ -206,4 +212,25 @@ sm_err sm_otp_use(const struct sm_otp_found *found, sm_slice csr_sha256, sm_slic
     *cond = (struct sm_store_cond){SM_COND_EQUALS, SM_FAMILY_META, found->key, found->old};
     *put = (struct sm_store_put){SM_PUT, SM_FAMILY_META, found->key, value};
     return SM_NO_ERR;
+}
+
+sm_err sm_otp_use(const struct sm_otp_found *found, sm_slice csr_sha256, sm_slice serial,
+                  sm_arena *arena, struct sm_store_cond *cond, struct sm_store_put *put)
+{
+    Sealmill__Record__V1__OtpUse use;
+    sealmill__record__v1__otp_use__init(&use);
+    use.csr_sha256 = sm_binary(csr_sha256);
+    use.serial = sm_binary(serial);
+    return add_use(found, &use, arena, cond, put);
+}
+
+sm_err sm_otp_use_for_approval(const struct sm_otp_found *found, sm_slice csr_sha256,
+                               sm_slice approval, sm_arena *arena, struct sm_store_cond *cond,
+                               struct sm_store_put *put)
+{
+    Sealmill__Record__V1__OtpUse use;
+    sealmill__record__v1__otp_use__init(&use);
+    use.csr_sha256 = sm_binary(csr_sha256);
+    use.approval = sm_binary(approval);
+    return add_use(found, &use, arena, cond, put);
 }

@@ -40,6 +40,8 @@ struct sm_otp_found {
     Sealmill__Record__V1__OtpRecord *record;
     sm_slice
         repeats; /* the serial number that the same request got before; empty: it is a new one */
+    sm_slice
+        approval; /* the id under which the same request waits for a person; empty: it does not */
 };
 
 /* Everything is in the arena. Errors: UNAUTHENTICATED (unknown, wrong, used up, expired, revoked, for another
@@ -49,6 +51,11 @@ SM_FALLIBLE sm_otp_check(sm_api *api, const struct sm_otp_claim *claim, sm_arena
 /* The condition and the row that make a certificate's write use it. Errors: NO_MEMORY. */
 SM_FALLIBLE sm_otp_use(const struct sm_otp_found *found, sm_slice csr_sha256, sm_slice serial,
                        sm_arena *arena, struct sm_store_cond *cond, struct sm_store_put *put);
+/* The same for the write of a request that waits for a person: from then on it is good for that request alone, also
+ * after it has expired. Errors: NO_MEMORY. */
+SM_FALLIBLE sm_otp_use_for_approval(const struct sm_otp_found *found, sm_slice csr_sha256,
+                                    sm_slice approval, sm_arena *arena, struct sm_store_cond *cond,
+                                    struct sm_store_put *put);
 /* Lock-out of other kinds of passwords goes by the same rules: 0, or the seconds that are left. */
 unsigned sm_otp_locked_s(sm_api *api, sm_slice entity, sm_slice address);
 void sm_otp_failed(sm_api *api, sm_slice entity, sm_slice address);

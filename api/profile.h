@@ -27,6 +27,13 @@ struct sm_pattern {
     regex_t regex;
 };
 
+/* Anchored at both ends; of empty text nothing is made, and `used` stays false. To be freed by regfree where it
+ * is used. Errors: INVALID with the field. */
+SM_FALLIBLE sm_pattern_compile(const char *text, struct sm_pattern *out, const char *field,
+                               sm_diag *diag);
+/* Against the whole value; one that holds a NUL, or for which there is no memory, matches nothing. */
+bool sm_pattern_matches(const struct sm_pattern *pattern, sm_slice value, sm_arena *arena);
+
 struct sm_profile {
     Sealmill__V1__Profile *message;
     size_t index;       /* in the world */

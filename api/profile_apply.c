@@ -18,7 +18,7 @@ struct apply {
     sm_diag *diag;
 };
 
-static bool matches(const struct sm_pattern *pattern, sm_slice value, sm_arena *arena)
+bool sm_pattern_matches(const struct sm_pattern *pattern, sm_slice value, sm_arena *arena)
 {
     char *z = sm_arena_strdup(arena, value);
     return z != NULL && strlen(z) == value.len && regexec(&pattern->regex, z, 0, NULL, 0) == 0;
@@ -156,7 +156,7 @@ static sm_err check_attribute(struct apply *a, const Sealmill__V1__SubjectRules 
                                rule->type, rule->max_length);
         }
         if (a->profile->subject_patterns[i].used &&
-            !matches(&a->profile->subject_patterns[i], at->value, a->arena)) {
+            !sm_pattern_matches(&a->profile->subject_patterns[i], at->value, a->arena)) {
             return sm_diag_set(a->diag, SM_ERR(POLICY), "subject",
                                "%s does not match the profile's pattern", rule->type);
         }
@@ -247,7 +247,8 @@ static sm_err check_san(struct apply *a, const Sealmill__V1__SanRules *rules,
             ruled = true;
             sm_buf text = sm_buf_init(8192);
             good = good || (sm_ok(sm_san_to_text(san, &text)) &&
-                            matches(&a->profile->san_patterns[i], sm_buf_slice(&text), a->arena));
+                            sm_pattern_matches(&a->profile->san_patterns[i], sm_buf_slice(&text),
+                                               a->arena));
             sm_buf_deinit(&text);
         }
     }

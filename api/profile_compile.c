@@ -29,8 +29,8 @@ static sm_err check_count(size_t count, size_t max, const char *field, sm_diag *
                         : sm_diag_set(diag, SM_ERR(TOO_LARGE), field, "more than %zu entries", max);
 }
 
-static sm_err compile_pattern(const char *text, struct sm_pattern *out, const char *field,
-                              sm_diag *diag)
+sm_err sm_pattern_compile(const char *text, struct sm_pattern *out, const char *field,
+                          sm_diag *diag)
 {
     char anchored[1024];
     if (!given(text)) {
@@ -155,8 +155,8 @@ static sm_err compile_subject(const Sealmill__V1__SubjectRules *rules, sm_arena 
                                "\"%.40s\" is neither an attribute's name nor a dotted OID",
                                rules->rules[i]->type);
         }
-        SM_TRY(compile_pattern(rules->rules[i]->pattern, &out->subject_patterns[i],
-                               "subject.rules.pattern", diag));
+        SM_TRY(sm_pattern_compile(rules->rules[i]->pattern, &out->subject_patterns[i],
+                                  "subject.rules.pattern", diag));
     }
     return SM_NO_ERR;
 }
@@ -191,8 +191,8 @@ static sm_err compile_sans(const Sealmill__V1__SanRules *rules, sm_arena *arena,
             return sm_diag_set(diag, SM_ERR(INVALID), "sans.patterns.type",
                                "\"%.40s\" is not a type of name", rules->patterns[i]->type);
         }
-        SM_TRY(compile_pattern(rules->patterns[i]->pattern, &out->san_patterns[i],
-                               "sans.patterns.pattern", diag));
+        SM_TRY(sm_pattern_compile(rules->patterns[i]->pattern, &out->san_patterns[i],
+                                  "sans.patterns.pattern", diag));
     }
     return SM_NO_ERR;
 }

@@ -55,6 +55,7 @@ typedef struct sm_err {
     X(QUEUE_FULL, 31, SM_BUSY, "queue full, try later")                     \
     X(DRAINING, 32, SM_BUSY, "shutting down")                               \
     X(RATE_LIMITED, 33, SM_BUSY, "rate limit reached, try later")           \
+    X(PENDING, 34, SM_BUSY, "waits for a person's approval")                \
     X(TIMED_OUT, 40, SM_UPSTREAM, "deadline exceeded")                      \
     X(CANCELLED, 41, SM_UPSTREAM, "cancelled")                              \
     X(CLOSED, 42, SM_UPSTREAM, "connection closed")                         \

@@ -53,7 +53,7 @@ unsigned sm_lockout_left_s(sm_lockout *l, sm_slice key, uint64_t now_ns)
     return (unsigned)((left + SM_NS_PER_S - 1) / SM_NS_PER_S);
 }
 
-void sm_lockout_fail(sm_lockout *l, sm_slice key, const struct sm_lockout_rules *rules,
+bool sm_lockout_fail(sm_lockout *l, sm_slice key, const struct sm_lockout_rules *rules,
                      uint64_t now_ns)
 {
     struct sm_lockout_place *oldest;
@@ -67,12 +67,14 @@ void sm_lockout_fail(sm_lockout *l, sm_slice key, const struct sm_lockout_rules 
         p->since_ns = now_ns;
         p->failures = 0;
     }
-    if (++p->failures >= rules->failures) {
+    bool locks = ++p->failures >= rules->failures;
+    if (locks) {
         p->until_ns = now_ns + rules->lock_s * SM_NS_PER_S;
         p->failures = 0;
         p->since_ns = now_ns;
     }
     (void)pthread_mutex_unlock(&l->lock);
+    return locks;
 }
 
 void sm_lockout_forget(sm_lockout *l, sm_slice key)

@@ -13,6 +13,7 @@ static const struct {
     {SM_E_CONFLICT, 503},  /* another request came in between: the same one may succeed */
     {SM_E_UNIMPLEMENTED, 501}, /* RFC 7030 4.3: full CMC is optional */
     {SM_E_RATE_LIMITED, 429},  /* RFC 6585 4 */
+    {SM_E_PENDING, 202},       /* RFC 7030 4.2.3: with Retry-After */
     {SM_E_NO_MEMORY, 503},     /* RFC 9110 15.6.4 */
 };
 

@@ -380,6 +380,21 @@ sm_err sm_http_tls_unique(const sm_http_exchange *x, uint8_t *out, size_t room, 
     return x->session->host->tls_unique(x->session->host, out, room, len);
 }
 
+#define TLS_1_3 0x0304
+#define EXPORTER_LEN 32 /* RFC 9266 2 */
+
+sm_err sm_http_channel_binding(const sm_http_exchange *x, uint8_t *out, size_t *len)
+{
+    const struct sm_tls_info *tls = sm_http_tls(x);
+    if (!tls->used || tls->version < TLS_1_3) {
+        return sm_http_tls_unique(x, out, SM_HTTP_BINDING_MAX, len);
+    }
+    SM_TRY(sm_http_export_keying_material(x, SM_LIT("EXPORTER-Channel-Binding"), SM_LIT(""), out,
+                                          EXPORTER_LEN));
+    *len = EXPORTER_LEN;
+    return SM_NO_ERR;
+}
+
 static bool id_is_good(sm_slice id)
 {
     for (size_t i = 0; i < id.len; i++) {

@@ -113,6 +113,12 @@ SM_FALLIBLE sm_http_export_keying_material(const sm_http_exchange *x, sm_slice l
                                            sm_slice context, uint8_t *out, size_t out_len);
 /* RFC 5929 tls-unique of a TLS 1.2 connection: the first Finished. Errors: PRECONDITION. */
 SM_FALLIBLE sm_http_tls_unique(const sm_http_exchange *x, uint8_t *out, size_t room, size_t *len);
+#define SM_HTTP_BINDING_MAX \
+    36 /* tls-exporter has 32 octets; tls-unique 12, and 36 in what TLS 1.2 followed */
+/* The connection's channel binding: tls-unique in TLS 1.2, tls-exporter in TLS 1.3 (RFC 9266: label
+ * EXPORTER-Channel-Binding, an empty context, 32 octets). `out` has room for SM_HTTP_BINDING_MAX. Errors: PRECONDITION
+ * (no TLS, or a session resumed without the extended master secret, whose Finished binds nothing), CRYPTO. */
+SM_FALLIBLE sm_http_channel_binding(const sm_http_exchange *x, uint8_t *out, size_t *len);
 /* The peer's address as text, "192.0.2.1:4711" or "[2001:db8::1]:4711" or "unix". Static to the
  * connection. */
 sm_slice sm_http_peer(const sm_http_exchange *x);

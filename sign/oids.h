@@ -5,7 +5,8 @@
  * Threads:   constants.
  * Limits:    none.
  * Security:  none.
- * Standards: RFC 5280 appendix A, RFC 2985, RFC 6960, RFC 7633 and those of alg.h.
+ * Standards: RFC 5280 appendix A, RFC 2985, RFC 6402, RFC 6960, RFC 7633,
+ * RFC 7894 and those of alg.h.
  */
 #pragma once
 
@@ -43,6 +44,8 @@
     X(CHALLENGE_PASSWORD, "\x2a\x86\x48\x86\xf7\x0d\x01\x09\x07")       \
     X(EXTENSION_REQUEST, "\x2a\x86\x48\x86\xf7\x0d\x01\x09\x0e")        \
     X(MS_EXTENSION_REQUEST, "\x2b\x06\x01\x04\x01\x82\x37\x02\x01\x0e") \
+    X(EST_LINKING, "\x2a\x86\x48\x86\xf7\x0d\x01\x09\x10\x02\x3a")      \
+    X(CHANGE_NAME, "\x2b\x06\x01\x05\x05\x07\x07\x24")                  \
     X(RSA_ENCRYPTION, "\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01")           \
     X(EC_PUBLIC_KEY, "\x2a\x86\x48\xce\x3d\x02\x01")                    \
     X(P256, "\x2a\x86\x48\xce\x3d\x03\x01\x07")                         \

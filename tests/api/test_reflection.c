@@ -176,6 +176,7 @@ static void reflection__lists_every_service_once(void **state)
     static const char *const wanted[] = {"grpc.health.v1.Health",
                                          "grpc.reflection.v1.ServerReflection",
                                          "grpc.reflection.v1alpha.ServerReflection",
+                                         "sealmill.v1.ApprovalService",
                                          "sealmill.v1.CaService",
                                          "sealmill.v1.CallerService",
                                          "sealmill.v1.CertificateService",

@@ -101,12 +101,15 @@ password=$(otp '{"entityIds":["dev11"],"subject":"CN=three"}')
 code 400 "${tls[@]}" -u "dev11:$password" $(post "$est/simpleenroll" two.line)
 code 200 "${tls[@]}" -u "dev11:$password" $(post "$est/simpleenroll" three.line)
 # Guessing locks, for names that do not exist too.
-otp '{"entityIds":["dev10"]}' >/dev/null
+right=$(otp '{"entityIds":["dev10"]}')
 for name in dev10 nobody; do
     for _ in 1 2 3 4 5; do code 401 "${tls[@]}" -u "$name:guess" $(post "$est/simpleenroll" two.line); done
     code 429 "${tls[@]}" -u "$name:guess" $(post "$est/simpleenroll" two.line)
     contains "$(tr '[:upper:]' '[:lower:]' <"$dir/head")" "retry-after: "
 done
+code 429 "${tls[@]}" -u "dev10:$right" $(post "$est/simpleenroll" two.line)
+contains "$(curl -s "$SEALMILL_OPERATIONS_URL/metrics")" 'sealmill_enrolment_lockouts_total{scope="address"} 2'
+contains "$(grep enrolment_locked "$dir/log")" "address=127.0.0.1 scope=address"
 # No password is anywhere in the logs or the database's log.
 check [ "$(grep -c "$password" "$dir/log")" = 0 ]
 
@@ -115,6 +118,8 @@ stop
 start
 code 200 "${tls[@]}" -u "dev7:$(cat "$dir/none")" "$est/cacerts"
 code 401 "${tls[@]}" -u "dev9:$password" $(post "$est/simpleenroll" two.line)
+# Locks are in memory.
+code 200 "${tls[@]}" -u "dev10:$right" $(post "$est/simpleenroll" two.line)
 
 if command -v pki >/dev/null && pki --help 2>&1 | grep -q -- --est; then
     cd "$dir"
