@@ -109,6 +109,8 @@ static sm_err start_services(sm_api *api)
         (void)snprintf(name, sizeof(name), "service-%u", api->service_count % 100U);
         SM_TRY(sm_worker_start(&api->services[api->service_count], name, NULL, NULL));
     }
+    SM_TRY(sm_worker_start(&api->slow, "slow", NULL, NULL));
+    api->slow_started = true;
     return SM_NO_ERR;
 }
 
@@ -194,6 +196,11 @@ void sm_api_free(sm_api **out)
         sm_msg last = {.run = forget_signing};
         sm_worker_post(&api->services[i], &last);
         sm_worker_stop(&api->services[i]);
+    }
+    if (api->slow_started) {
+        sm_msg last = {.run = forget_signing};
+        sm_worker_post(&api->slow, &last);
+        sm_worker_stop(&api->slow);
     }
     sm_world_detach(&api->world);
     size_t at = 0;
@@ -354,4 +361,11 @@ void sm_errand_run(sm_api *api, sm_mailbox *home, sm_errand *errand)
     errand->msg.run = errand_work;
     unsigned at = atomic_fetch_add(&api->next_service, 1) % api->service_count;
     sm_worker_post(&api->services[at], &errand->msg);
+}
+
+void sm_errand_run_slow(sm_api *api, sm_mailbox *home, sm_errand *errand)
+{
+    errand->home = home;
+    errand->msg.run = errand_work;
+    sm_worker_post(&api->slow, &errand->msg);
 }

@@ -94,3 +94,5 @@ typedef struct sm_errand {
 } sm_errand;
 
 void sm_errand_run(sm_api *api, sm_mailbox *home, sm_errand *errand);
+/* The same for work that takes seconds: one after the other, so that it keeps nothing else waiting. */
+void sm_errand_run_slow(sm_api *api, sm_mailbox *home, sm_errand *errand);

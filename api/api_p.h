@@ -40,6 +40,8 @@ struct sm_api {
     sm_rate refusals;  /* audit records of refused calls */
     sm_worker services[SERVICE_THREADS_MAX];
     unsigned service_count;
+    sm_worker slow; /* what takes seconds: keys made for others */
+    bool slow_started;
     _Atomic uint32_t next_service;
     uint64_t tokens_epoch; /* main's: when missing keys were looked for last */
     /* Wall time of the last issuance, or of the last record before the start: nothing is issued by a

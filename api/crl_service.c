@@ -92,13 +92,14 @@ static sm_err list(sm_call *call, const ProtobufCMessage *request, ProtobufCMess
     if (q->ca[0] != '\0' && only == NULL) {
         return sm_diag_set(&call->diag, SM_ERR(NOT_FOUND), "ca", "there is no CA %.63s", q->ca);
     }
-    if (sm_api_of(call->loop)->crls == NULL) {
-        return SM_ERR(UNAVAILABLE);
-    }
     if (r == NULL) {
         return SM_ERR(NO_MEMORY);
     }
     sealmill__v1__list_crls_response__init(r);
+    if (sm_api_of(call->loop)->crls == NULL) { /* none are made */
+        *response = &r->base;
+        return SM_NO_ERR;
+    }
     r->crls = sm_arena_alloc(&call->arena, CRLS_MAX * sizeof(*r->crls));
     if (r->crls == NULL) {
         return SM_ERR(NO_MEMORY);
@@ -193,11 +194,13 @@ static sm_err get(sm_call *call, const ProtobufCMessage *request, ProtobufCMessa
     struct sm_crl_published published;
     struct sm_crl_name name;
     char path[4096];
-    if (r == NULL || crls == NULL) {
-        return r == NULL ? SM_ERR(NO_MEMORY) : SM_ERR(UNAVAILABLE);
+    if (r == NULL) {
+        return SM_ERR(NO_MEMORY);
     }
     sealmill__v1__get_crl_response__init(r);
-    sm_err err = sm_crls_find(crls, call->world, sm_slice_str(q->file), path, &name, &published);
+    sm_err err = crls == NULL ? SM_ERR(NOT_FOUND)
+                              : sm_crls_find(crls, call->world, sm_slice_str(q->file), path, &name,
+                                             &published);
     if (!sm_ok(err)) {
         return sm_diag_set(&call->diag, err, "file", "there is no CRL %.100s", q->file);
     }

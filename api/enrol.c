@@ -103,7 +103,7 @@ void sm_enrol_submit(sm_enrolment *e, bool dry_run, void (*done)(sm_issue *issue
 
 void sm_enrol_issue(sm_enrolment *e)
 {
-    if (e->csr.len == 0) {
+    if (e->authenticate_only) {
         sm_enrol_finish(e, SM_NO_ERR); /* it was about who asks */
     } else if (sm_enrol_wants_approval(e)) {
         sm_enrol_ask(e);
@@ -243,14 +243,14 @@ static void start(sm_enrolment *e)
         defer(e, err);
     } else if (later) {
         sm_enrol_look(e);
-    } else if (e->csr.len == 0) {
+    } else if (e->authenticate_only) {
         defer(e, SM_NO_ERR);
     } else {
         sm_enrol_issue(e);
     }
 }
 
-void sm_enrol_start(sm_enrolment *e)
+static void start_with_csr(sm_enrolment *e)
 {
     uint8_t digest[SM_DIGEST_MAX];
     if (!sm_ok(sm_digest_compute(SM_SHA256, e->csr, digest)) ||
@@ -261,8 +261,23 @@ void sm_enrol_start(sm_enrolment *e)
     start(e);
 }
 
+void sm_enrol_start(sm_enrolment *e)
+{
+    e->authenticate_only = false;
+    start_with_csr(e);
+}
+
+void sm_enrol_authenticate_for(sm_enrolment *e, sm_slice csr)
+{
+    e->csr = csr;
+    e->again = false;
+    e->authenticate_only = true;
+    start_with_csr(e);
+}
+
 void sm_enrol_authenticate(sm_enrolment *e)
 {
+    e->authenticate_only = true;
     e->csr = SM_SLICE_NONE;
     e->csr_sha256 = SM_SLICE_NONE;
     e->again = false;

@@ -52,6 +52,7 @@ struct sm_enrolment {
     sm_slice csr_sha256;
     struct sm_otp_found otp;
     bool by_otp;
+    bool authenticate_only; /* and nothing else */
     struct sm_renewal_source source;
     sm_slice approval_id; /* under which its request waits for a person; empty: it does not */
     struct sm_approval approval; /* record NULL: not decided for */
@@ -63,6 +64,8 @@ struct sm_enrolment {
 };
 
 void sm_enrol_start(sm_enrolment *e);
+/* Who asks, with a request that nothing is issued for yet: one-time passwords are looked at, and not used. */
+void sm_enrol_authenticate_for(sm_enrolment *e, sm_slice csr);
 /* Who asks, without a request to issue: for what a label gives to authenticated clients alone. As above, with an
  * empty `csr`. */
 void sm_enrol_authenticate(sm_enrolment *e);

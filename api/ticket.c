@@ -3,10 +3,12 @@
 
 #include "api/ca_publish.h"
 #include "api/enrol.h"
+#include "api/keygen.h"
 #include "sign/certs_only.h"
 
 struct sm_ticket {
     sm_enrolment enrolment;
+    sm_keygen keygen;
     void (*done)(void *ctx, sm_ticket *t);
     void *ctx;
 };
@@ -34,6 +36,7 @@ void sm_ticket_close(sm_ticket **ticket)
     sm_ticket *t = *ticket;
     *ticket = NULL;
     if (t != NULL) {
+        sm_keygen_free(&t->keygen);
         sm_world_detach(&t->enrolment.world);
         sm_http_release(t->enrolment.x); /* the ticket ends with the exchange's arena */
     }
@@ -96,6 +99,20 @@ void sm_ticket_enroll(sm_ticket *t, sm_slice csr, bool again, void (*done)(void 
     t->enrolment.again = again;
     t->enrolment.csr = csr;
     sm_enrol_start(&t->enrolment);
+}
+
+void sm_ticket_keygen(sm_ticket *t, sm_slice csr, void (*done)(void *ctx, sm_ticket *t), void *ctx)
+{
+    t->done = done;
+    t->ctx = ctx;
+    t->keygen.enrolment = &t->enrolment;
+    t->keygen.done = on_done;
+    sm_keygen_start(&t->keygen, csr);
+}
+
+sm_slice sm_ticket_private_key(const sm_ticket *t)
+{
+    return sm_buf_slice(&t->keygen.pkcs8);
 }
 
 /* ---- results ---- */

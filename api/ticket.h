@@ -49,6 +49,9 @@ void sm_ticket_authenticate(sm_ticket *t, void (*done)(void *ctx, sm_ticket *t),
 void sm_ticket_enroll(sm_ticket *t, sm_slice csr, bool again, void (*done)(void *ctx, sm_ticket *t),
                       void *ctx);
 
+/* Makes a key, and issues for it. `csr` is DER, borrowed until done. */
+void sm_ticket_keygen(sm_ticket *t, sm_slice csr, void (*done)(void *ctx, sm_ticket *t), void *ctx);
+
 /* ---- after done ---- */
 sm_err sm_ticket_err(const sm_ticket *t);
 const sm_diag *sm_ticket_diag(const sm_ticket *t);
@@ -59,5 +62,7 @@ bool sm_ticket_takes_basic(const sm_ticket *t);
 bool sm_ticket_takes_bearer(const sm_ticket *t);
 /* 0: whatever the adapter finds fit. */
 unsigned sm_ticket_retry_after_s(const sm_ticket *t);
+/* The key that was made, PKCS#8; wiped when the ticket is closed. Secret. */
+sm_slice sm_ticket_private_key(const sm_ticket *t);
 /* Appends certs-only CMS of what was issued, leaf first, with the chain where the label has it so. */
 SM_FALLIBLE sm_ticket_certificate(const sm_ticket *t, sm_buf *out);

@@ -3,6 +3,7 @@
 
 #include "base/rand.h"
 #include "est-adapter/est_body.h"
+#include "est-adapter/est_keygen.h"
 #include "est-adapter/est_path.h"
 #include "est-adapter/est_status.h"
 
@@ -171,6 +172,36 @@ static void on_enrolled(void *ctx, sm_ticket *t)
     sm_buf_deinit(&der);
 }
 
+static void reply_key(struct request *r, sm_slice certs_only)
+{
+    struct sm_est_parts parts;
+    sm_buf body = sm_buf_init_secret(2 * CMS_MAX);
+    sm_est_parts_init(&parts);
+    sm_est_parts_write(&parts, sm_ticket_private_key(r->ticket), certs_only, &body);
+    const struct sm_web_header headers[] = {{SM_LIT("content-type"), sm_slice_str(parts.type)}};
+    if (sm_ok(sm_buf_err(&body))) {
+        sm_web_reply(r->w, 200, headers, 1, sm_buf_slice(&body));
+    } else {
+        sm_web_abort(r->w);
+    }
+    sm_buf_deinit(&body);
+}
+
+static void on_key_made(void *ctx, sm_ticket *t)
+{
+    struct request *r = ctx;
+    sm_buf der = sm_buf_init(CMS_MAX);
+    sm_err err = sm_ticket_err(t);
+    err = sm_ok(err) ? sm_ticket_certificate(t, &der) : err;
+    if (sm_ok(err)) {
+        reply_key(r, sm_buf_slice(&der));
+        end(r);
+    } else {
+        fail(r, err, sm_ticket_diag(t));
+    }
+    sm_buf_deinit(&der);
+}
+
 static void on_body(void *ctx, sm_web *w, sm_slice body, sm_err err)
 {
     struct request *r = ctx;
@@ -186,6 +217,10 @@ static void on_body(void *ctx, sm_web *w, sm_slice body, sm_err err)
         return;
     }
     r->form = in.form == SM_EST_ONE_LINE ? SM_EST_ONE_LINE : SM_EST_LINES;
+    if (r->path.operation == SM_EST_SERVERKEYGEN) {
+        sm_ticket_keygen(r->ticket, in.der, on_key_made, r);
+        return;
+    }
     sm_ticket_enroll(r->ticket, in.der, r->path.operation == SM_EST_SIMPLEREENROLL, on_enrolled, r);
 }
 
@@ -239,7 +274,7 @@ static sm_err choose(const struct request *r)
         SM_TICKET_CACERTS, SM_TICKET_ENROLL,   SM_TICKET_REENROLL,
         SM_TICKET_KEYGEN,  SM_TICKET_CSRATTRS,
     };
-    if (r->path.operation == SM_EST_FULLCMC || r->path.operation == SM_EST_SERVERKEYGEN) {
+    if (r->path.operation == SM_EST_FULLCMC) {
         return SM_ERR(UNIMPLEMENTED);
     }
     return sm_ticket_serves(r->ticket, operations[r->path.operation]) ? SM_NO_ERR

@@ -253,20 +253,22 @@ static bool read_algorithm(const X509_ALGOR *alg, struct derivation *d, uint8_t 
     return ok;
 }
 
-static PKCS8_PRIV_KEY_INFO *unseal(const uint8_t key[KEY_LEN], const uint8_t *iv, sm_slice sealed)
+static sm_err unseal(const uint8_t key[KEY_LEN], const uint8_t *iv, sm_slice sealed,
+                     PKCS8_PRIV_KEY_INFO **out)
 {
     uint8_t *room = sm_malloc(sealed.len + EVP_MAX_BLOCK_LENGTH);
-    size_t len = room == NULL ? 0 : run_cipher(false, key, iv, sealed, room);
-    const unsigned char *at = room;
-    PKCS8_PRIV_KEY_INFO *info = len == 0 ? NULL : d2i_PKCS8_PRIV_KEY_INFO(NULL, &at, (long)len);
-    if (room != NULL) {
-        OPENSSL_cleanse(room, sealed.len + EVP_MAX_BLOCK_LENGTH);
+    if (room == NULL) {
+        return SM_ERR(NO_MEMORY);
     }
+    size_t len = run_cipher(false, key, iv, sealed, room);
+    const unsigned char *at = room;
+    *out = len == 0 ? NULL : d2i_PKCS8_PRIV_KEY_INFO(NULL, &at, (long)len);
+    OPENSSL_cleanse(room, sealed.len + EVP_MAX_BLOCK_LENGTH);
     sm_free(room);
-    return info;
+    return *out == NULL ? SM_ERR(FORBIDDEN) : SM_NO_ERR;
 }
 
-PKCS8_PRIV_KEY_INFO *sm_key_unseal(sm_key_sealer *s, const X509_SIG *sealed)
+sm_err sm_key_unseal(sm_key_sealer *s, const X509_SIG *sealed, PKCS8_PRIV_KEY_INFO **out)
 {
     const X509_ALGOR *alg;
     const ASN1_OCTET_STRING *octets;
@@ -275,12 +277,13 @@ PKCS8_PRIV_KEY_INFO *sm_key_unseal(sm_key_sealer *s, const X509_SIG *sealed)
     uint8_t key[KEY_LEN];
     X509_SIG_get0(sealed, &alg, &octets);
     if (!read_algorithm(alg, &d, iv)) {
-        return PKCS8_decrypt(sealed, (const char *)s->passphrase.ptr, (int)s->passphrase.len);
+        *out = PKCS8_decrypt(sealed, (const char *)s->passphrase.ptr, (int)s->passphrase.len);
+        return *out == NULL ? SM_ERR(FORBIDDEN) : SM_NO_ERR;
     }
-    PKCS8_PRIV_KEY_INFO *info = derive(s, &d, key)
-                                    ? unseal(key, iv,
-                                             sm_slice_of(octets->data, (size_t)octets->length))
-                                    : NULL;
+    if (!derive(s, &d, key)) {
+        return SM_ERR(FORBIDDEN); /* parameters that scrypt does not take */
+    }
+    sm_err err = unseal(key, iv, sm_slice_of(octets->data, (size_t)octets->length), out);
     OPENSSL_cleanse(key, sizeof(key));
-    return info;
+    return err;
 }

@@ -29,5 +29,6 @@ void sm_key_sealer_free(sm_key_sealer **sealer);
 
 /* Given; NULL: out of memory, or OpenSSL refuses. */
 X509_SIG *sm_key_seal(sm_key_sealer *sealer, EVP_PKEY *pkey);
-/* Given; NULL: another passphrase, or damaged, which cannot be told apart. Whatever OpenSSL reads is read. */
-PKCS8_PRIV_KEY_INFO *sm_key_unseal(sm_key_sealer *sealer, const X509_SIG *sealed);
+/* Given. Whatever OpenSSL reads is read. Errors: FORBIDDEN (another passphrase, or damaged, which cannot be told apart),
+ * NO_MEMORY. */
+SM_FALLIBLE sm_key_unseal(sm_key_sealer *sealer, const X509_SIG *sealed, PKCS8_PRIV_KEY_INFO **out);

@@ -208,13 +208,12 @@ static sm_err decrypt(const sm_keystore *store, const char *path, sm_slice der,
         X509_SIG_free(sealed);
         return malformed(diag, path, "is damaged: its EncryptedPrivateKeyInfo is not well-formed");
     }
-    *out = sm_key_unseal(store->sealer, sealed);
+    sm_err err = sm_key_unseal(store->sealer, sealed, out);
     X509_SIG_free(sealed);
-    /* A damaged ciphertext cannot be told from a wrong passphrase. */
-    return *out != NULL
-               ? SM_NO_ERR
-               : sm_diag_set(diag, SM_ERR(FORBIDDEN), "key_uri",
-                             "the passphrase is not the one that %s was encrypted with", path);
+    return sm_err_is(err, SM_E_FORBIDDEN)
+               ? sm_diag_set(diag, err, "key_uri",
+                             "the passphrase is not the one that %s was encrypted with", path)
+               : err;
 }
 
 static sm_err parse_plain(const sm_keystore *store, const char *path, sm_slice der,

@@ -62,6 +62,8 @@ static const struct {
     {"sealmill.v1.StatusService", "CheckStream", ANY},
     {"sealmill.v1.CrlService", "List", ANY},
     {"sealmill.v1.CrlService", "Make", "operator admin"},
+    {"sealmill.v1.CrlService", "Get", ANY},
+    {"sealmill.v1.CrlService", "Load", "admin"},
     {"sealmill.v1.OtpService", "Create", "ra operator admin"},
     {"sealmill.v1.OtpService", "List", "ra operator admin auditor"},
     {"sealmill.v1.OtpService", "Revoke", "ra operator admin"},

@@ -2,6 +2,7 @@
 /* The CSR reader beside OpenSSL's: what we accept, OpenSSL accepts with the same subject and
  * key. */
 #include "sign/csr.h"
+#include "sign/server_key.h"
 
 #include <openssl/x509.h>
 #include <stdlib.h>
@@ -22,11 +23,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     sm_diag diag = {.reason = ""};
     sm_buf scratch = sm_buf_init(SM_CSR_MAX);
     sm_slice der;
+    struct sm_server_key_wish wish;
     sm_err err = sm_csr_from_pem_or_der(sm_slice_of(data, size), &scratch, &der, &diag);
+    bool wishes = sm_ok(err) && sm_ok(sm_server_key_wish_read(der, &wish, &diag));
     if (sm_ok(err) && sm_ok(sm_csr_parse(der, &csr, &diag))) {
         const unsigned char *at = der.ptr;
         X509_REQ *req = d2i_X509_REQ(NULL, &at, (long)der.len);
-        if (req == NULL) {
+        if (req == NULL || !wishes || !sm_slice_equal(wish.subject, csr.subject) ||
+            wish.type != csr.key.type) {
             abort();
         }
         unsigned char *subject = NULL;

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api/keygen.h"
+
+#include "api/label_rules.h"
+#include "base/log.h"
+#include "base/metrics.h"
+
+static struct {
+    sm_metric made;
+    sm_metric waiting;
+} metrics;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static _Atomic uint32_t waiting; /* of all loops */
+
+static void register_metrics(void)
+{
+    metrics.made = sm_metric_register(SM_COUNTER, "sealmill_enrol_keys_made_total",
+                                      "Key pairs made for clients that enrol", NULL);
+    metrics.waiting = sm_metric_register(SM_GAUGE, "sealmill_enrol_keys_waiting",
+                                         "Key pairs that clients wait for", NULL);
+}
+
+static sm_keygen *of(sm_enrolment *e)
+{
+    return e->ctx;
+}
+
+static void finish(sm_keygen *k, sm_err err)
+{
+    k->enrolment->err = err;
+    k->done(k->enrolment);
+}
+
+/* ---- which ---- */
+
+static bool allows(uint32_t profile, uint32_t label, enum sm_key_type type)
+{
+    return type != SM_KEY_NONE && (profile >> (unsigned)type & 1U) != 0 &&
+           (label == 0 || (label >> (unsigned)type & 1U) != 0);
+}
+
+/* The wish where it is allowed, else the first type that is: P-256 where it is among them. */
+static sm_err choose(sm_keygen *k)
+{
+    sm_enrolment *e = k->enrolment;
+    const Sealmill__Config__V1__Label *label = e->label->message;
+    const struct sm_profile *p = sm_world_profile(e->world, label->profile);
+    uint32_t narrowed = e->label->rules.key_types;
+    if (p == NULL) {
+        return SM_ERR(NOT_FOUND);
+    }
+    k->type = k->wish.type;
+    if (allows(p->key_types, narrowed, k->type)) {
+        return SM_NO_ERR;
+    }
+    if (label->no_default_key) {
+        return sm_diag_set(&e->diag, SM_ERR(INVALID), "csr.key",
+                           "a key of the type that it has is not to be had here");
+    }
+    for (k->type = SM_KEY_P256; k->type < SM_KEY_TYPE_COUNT; k->type++) {
+        if (allows(p->key_types, narrowed, k->type)) {
+            return SM_NO_ERR;
+        }
+    }
+    return sm_diag_set(&e->diag, SM_ERR(INVALID), "csr.key",
+                       "the profile and the label have no type of key in common");
+}
+
+static sm_err read_wish(sm_keygen *k)
+{
+    sm_enrolment *e = k->enrolment;
+    if (e->response !=
+        NULL) { /* its one-time password got a certificate for this request before, which is no key */
+        return sm_diag_set(&e->diag, SM_ERR(UNAUTHENTICATED), "authorization",
+                           "the name or the password is wrong, used up or expired");
+    }
+    if (e->label->message->approval != NULL) {
+        return sm_diag_set(&e->diag, SM_ERR(POLICY), "",
+                           "requests here wait for a person: a key that is made here cannot");
+    }
+    SM_TRY(sm_server_key_wish_read(k->wished, &k->wish, &e->diag));
+    if (k->wish.wants_envelope) { /* RFC 7030 4.4.1: none may be sent in another way then */
+        return sm_diag_set(
+            &e->diag, SM_ERR(INVALID), "csr.attributes",
+            "no key for the encryption of the answer is known under this identifier");
+    }
+    return choose(k);
+}
+
+/* ---- the key ---- */
+
+static void make(sm_errand *errand)
+{
+    sm_keygen *k = SM_CONTAINER_OF(errand, sm_keygen, errand);
+    k->err = sm_server_key_make(k->type, &k->wish, &k->pkcs8, &k->csr);
+}
+
+static void on_made(sm_errand *errand)
+{
+    sm_keygen *k = SM_CONTAINER_OF(errand, sm_keygen, errand);
+    sm_enrolment *e = k->enrolment;
+    atomic_fetch_sub(&waiting, 1);
+    sm_metric_sub(metrics.waiting, 1);
+    e->loop->errands--;
+    if (!sm_ok(k->err)) {
+        finish(k, k->err);
+        return;
+    }
+    sm_metric_inc(metrics.made);
+    sm_log(SM_LOG_INFO, "enrol_key_made", SM_KS("label", e->label->message->name),
+           SM_KS("type", sm_key_type_name(k->type)), SM_KEND);
+    e->csr = sm_buf_slice(&k->csr);
+    e->again = false;
+    e->done = k->done;
+    sm_enrol_start(e);
+}
+
+static sm_err submit(sm_keygen *k)
+{
+    sm_api_loop *loop = k->enrolment->loop;
+    if (atomic_fetch_add(&waiting, 1) >= SM_KEYGEN_WAITING_MAX) {
+        atomic_fetch_sub(&waiting, 1);
+        return SM_ERR(QUEUE_FULL);
+    }
+    sm_metric_add(metrics.waiting, 1);
+    k->errand.work = make;
+    k->errand.done = on_made;
+    loop->errands++;
+    sm_errand_run_slow(sm_api_of(loop), sm_api_loop_home(loop), &k->errand);
+    return SM_NO_ERR;
+}
+
+/* ---- the start ---- */
+
+static void on_authenticated(sm_enrolment *e)
+{
+    sm_keygen *k = of(e);
+    sm_err err = e->err;
+    err = sm_ok(err) ? read_wish(k) : err;
+    err = sm_ok(err) ? submit(k) : err;
+    if (!sm_ok(err)) {
+        finish(k, err);
+    }
+}
+
+void sm_keygen_start(sm_keygen *k, sm_slice csr)
+{
+    (void)pthread_once(&once, register_metrics);
+    k->wished = csr;
+    k->pkcs8 = sm_buf_init_secret(SM_SERVER_KEY_MAX);
+    k->csr = sm_buf_init(SM_CSR_MAX);
+    k->enrolment->done = on_authenticated;
+    k->enrolment->ctx = k;
+    sm_enrol_authenticate_for(k->enrolment, csr);
+}
+
+void sm_keygen_free(sm_keygen *k)
+{
+    sm_buf_deinit(&k->pkcs8);
+    sm_buf_deinit(&k->csr);
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Key pairs made for somebody else, who cannot make good ones himself, and the requests for their certificates.
+ *
+ * Threads:   any that may take its time: an RSA-4096 key takes seconds.
+ * Limits:    SM_SERVER_KEY_MAX octets of PKCS#8.
+ * Security:  the private key is in the caller's secret buffer and nowhere else; it is wiped with it.
+ * Standards: RFC 7030 4.4, RFC 5958, RFC 2986.
+ */
+#pragma once
+
+#include "base/buf.h"
+#include "base/diag.h"
+#include "sign/alg.h"
+
+#define SM_SERVER_KEY_MAX 16384 /* ML-DSA-87 takes 4.9 KiB */
+
+/* What a request says; slices of it. Its key and its signature say nothing but which type is wished for (RFC 7030 4.4). */
+struct sm_server_key_wish {
+    sm_slice subject;      /* Name, DER */
+    sm_slice attributes;   /* content of [0]; empty: none */
+    enum sm_key_type type; /* SM_KEY_NONE: one that we do not know */
+    bool
+        wants_envelope; /* it names a key for the answer's encryption (RFC 7030 4.4.1.1, 4.4.1.2) */
+};
+
+/* Errors: MALFORMED, TRUNCATED; diag says of what. */
+SM_FALLIBLE sm_server_key_wish_read(sm_slice csr, struct sm_server_key_wish *out, sm_diag *diag);
+/* A new key as PKCS#8 in `pkcs8` (a secret buffer), and a request with the wish's subject and attributes, signed with it,
+ * in `csr`. Appended. Errors: UNSUPPORTED (the type), CRYPTO, NO_MEMORY, the buffers' own. */
+SM_FALLIBLE sm_server_key_make(enum sm_key_type type, const struct sm_server_key_wish *wish,
+                               sm_buf *pkcs8, sm_buf *csr);
