@@ -161,6 +161,21 @@ contains "$(approval list --label brief --state expired)" "$id"
 approval approve "$id" >/dev/null
 code 200 ra $(post brief/simpleenroll late.b64)
 
+# Who was told to wait is not forgotten, whenever the power goes.
+for round in 1 2 3; do
+    pids=()
+    for i in 1 2 3 4 5 6 7 8; do request k$round$i /CN=dev-k$round$i; done
+    for i in 1 2 3 4 5 6 7 8; do ra -m 5 $(post asked/simpleenroll k$round$i.b64) -o /dev/null -w '%{http_code}' >"$dir/k$round$i.code" 2>/dev/null & pids+=($!); done
+    sleep "0.0$((round * 3))"
+    kill -9 "$server"; wait "$server" 2>/dev/null || true; server=
+    wait "${pids[@]}" || true
+    start
+    approval list --label asked --state pending >"$dir/pending"
+    for i in 1 2 3 4 5 6 7 8; do
+        [ "$(cat "$dir/k$round$i.code")" != 202 ] || check grep -q " CN=dev-k$round$i\$" "$dir/pending"
+    done
+done
+
 # Bound to its connection: when it comes first, and not when it comes again over another one.
 openssl ecparam -genkey -name prime256v1 -noout -out "$dir/b.key"
 password=$(otp devb)
