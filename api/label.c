@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/label.h"
 
+#include "api/label_attributes.h"
+
 #include "api/record.h"
 #include "base/clock.h"
 #include "base/text.h"
@@ -78,37 +80,6 @@ static sm_err read_duration(const char *text, const char *field, int64_t *out, s
 
 /* ---- csrattrs ---- */
 
-/* CsrAttrs ::= SEQUENCE OF AttrOrOID (RFC 7030 4.5.2): OIDs. */
-static sm_err make_attributes(const Sealmill__Config__V1__Label *m, sm_arena *arena, sm_slice *out,
-                              sm_diag *diag)
-{
-    *out = SM_SLICE_NONE;
-    if (m->n_attributes == 0) {
-        return SM_NO_ERR;
-    }
-    if (m->n_attributes > SM_LABEL_ATTRIBUTES_MAX) {
-        return sm_diag_set(diag, SM_ERR(TOO_LARGE), "enrolment.labels.attributes", "more than %d",
-                           SM_LABEL_ATTRIBUTES_MAX);
-    }
-    sm_buf text = sm_buf_init(65536);
-    sm_err err = SM_NO_ERR;
-    sm_der_block list = sm_der_begin(&text, SM_DER_SEQUENCE);
-    for (size_t i = 0; i < m->n_attributes && sm_ok(err); i++) {
-        sm_der_block oid = sm_der_begin(&text, SM_DER_OID);
-        err = sm_oid_from_text(sm_slice_str(m->attributes[i]), &text);
-        sm_der_end(&text, oid);
-        if (!sm_ok(err)) {
-            err = sm_diag_set(diag, SM_ERR(INVALID), "enrolment.labels.attributes",
-                              "\"%.60s\" is no OID", m->attributes[i]);
-        }
-    }
-    sm_der_end(&text, list);
-    err = sm_ok(err) ? sm_buf_err(&text) : err;
-    err = sm_ok(err) ? sm_arena_copy(arena, sm_buf_slice(&text), out) : err;
-    sm_buf_deinit(&text);
-    return err;
-}
-
 /* ---- labels ---- */
 
 static void make_grant(struct sm_label *l)
@@ -151,7 +122,6 @@ static sm_err fill(struct sm_label *l, sm_arena *arena, sm_diag *diag)
                          diag));
     SM_TRY(read_duration(m->renewal_window, "enrolment.labels.renewal_window", &l->renewal_window_s,
                          diag));
-    SM_TRY(make_attributes(m, arena, &l->attributes, diag));
     SM_TRY(sm_label_rules_make(m->requests, arena, &l->rules, diag));
     SM_TRY(sm_approval_rules_make(m->approval, &l->approval, diag));
     make_grant(l);
@@ -188,6 +158,7 @@ sm_err sm_labels_make(sm_world *world, sm_diag *diag)
         struct sm_label *l = &world->labels[world->label_count++];
         l->message = e->labels[i];
         SM_TRY(fill(l, &world->arena, diag));
+        SM_TRY(sm_label_attributes_make(world, l, diag));
     }
     return SM_NO_ERR;
 }

@@ -31,6 +31,19 @@ static const struct spki_row rows[] = {
 
 static const sm_slice rsa_algorithm = DER("\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00");
 
+sm_slice sm_public_key_algorithm(enum sm_key_type type)
+{
+    if (type == SM_KEY_RSA_2048 || type == SM_KEY_RSA_3072 || type == SM_KEY_RSA_4096) {
+        return rsa_algorithm;
+    }
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        if (rows[i].type == type) {
+            return rows[i].algorithm;
+        }
+    }
+    return SM_SLICE_NONE;
+}
+
 static enum sm_key_type rsa_type(size_t octets)
 {
     switch (octets) {

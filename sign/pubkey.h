@@ -27,6 +27,9 @@ struct sm_public_key {
 };
 
 /* Errors: MALFORMED, UNSUPPORTED, POLICY (weak), with the reason in diag. */
+/* The content of the AlgorithmIdentifier that keys of this type have; empty: not a type. Static. */
+sm_slice sm_public_key_algorithm(enum sm_key_type type);
+
 SM_FALLIBLE sm_public_key_parse(sm_slice spki, struct sm_public_key *out, sm_diag *diag);
 /* SHA-1 of `bits` (RFC 5280 4.2.1.2 method 1). */
 SM_FALLIBLE sm_public_key_id(const struct sm_public_key *key, uint8_t out[20]);

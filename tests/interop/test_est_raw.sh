@@ -9,6 +9,11 @@ start_with_labels '
       authentication: [certificate, otp, token]
       include_chain: true
       approval: {queue: 1}
+    - name: silent
+      ca: issuing
+      profile: device
+      authentication: [certificate]
+      no_attributes: true
 '
 request one /CN=one
 request two /CN=two
@@ -17,7 +22,8 @@ head -c 200000 /dev/zero >"$dir/large"
 for _ in 1 2 3 4 5; do "${tls[@]}" -o /dev/null -u locked:guess $(post simpleenroll one.b64); done
 cat >"$dir/cases" <<LIST
 200 GET cacerts
-204 GET csrattrs
+200 GET csrattrs
+204 GET silent/csrattrs
 200 POST simpleenroll ra $dir/one.b64
 200 POST simpleenroll $(otp one) $dir/one.b64
 202 POST asked/simpleenroll ra $dir/one.b64
@@ -33,6 +39,6 @@ cat >"$dir/cases" <<LIST
 429 POST simpleenroll locked:guess $dir/one.b64
 501 POST fullcmc - $dir/one.b64
 LIST
-check [ "$(python3 "$(dirname "$0")/est_raw.py" 127.0.0.1 $((base + 1)) "$SEALMILL_CA_FILE" "$SEALMILL_CERT" "$SEALMILL_KEY" <"$dir/cases")" = "16 answers" ]
+check [ "$(python3 "$(dirname "$0")/est_raw.py" 127.0.0.1 $((base + 1)) "$SEALMILL_CA_FILE" "$SEALMILL_CERT" "$SEALMILL_KEY" <"$dir/cases")" = "17 answers" ]
 stop
 echo "$checks checks"
