@@ -2,6 +2,7 @@
 #include "api/api.h"
 
 #include "api/api_p.h"
+#include "api/ca_group.h"
 #include "api/approval.h"
 #include "api/indexer.h"
 #include "api/key_facts.h"
@@ -49,6 +50,23 @@ sm_err sm_api_rate(sm_api *api, const char *name, sm_rate **out)
     sm_rate *fresh = sm_calloc(1, sizeof(*fresh));
     sm_err err = fresh == NULL ? SM_ERR(NO_MEMORY)
                                : sm_map_put(api->rates, sm_slice_str(name), fresh, NULL);
+    if (!sm_ok(err)) {
+        sm_free(fresh);
+        return err;
+    }
+    *out = fresh;
+    return SM_NO_ERR;
+}
+
+sm_err sm_api_ca_health(sm_api *api, const char *ca, struct sm_ca_health **out)
+{
+    *out = sm_map_get(api->health, sm_slice_str(ca));
+    if (*out != NULL) {
+        return SM_NO_ERR;
+    }
+    struct sm_ca_health *fresh = sm_calloc(1, sizeof(*fresh));
+    sm_err err = fresh == NULL ? SM_ERR(NO_MEMORY)
+                               : sm_map_put(api->health, sm_slice_str(ca), fresh, NULL);
     if (!sm_ok(err)) {
         sm_free(fresh);
         return err;
@@ -147,6 +165,7 @@ sm_err sm_api_new(const struct sm_api_config *config, sm_api **out, sm_diag *dia
     err = sm_ok(err) && !sm_rate_table_init(&api->issue_rates) ? SM_ERR(NO_MEMORY) : err;
     err = sm_ok(err) ? sm_map_new(KEYS_MAX, &api->keys) : err;
     err = sm_ok(err) ? sm_map_new(RATES_MAX, &api->rates) : err;
+    err = sm_ok(err) ? sm_map_new(SM_CAS_MAX, &api->health) : err;
     err = sm_ok(err) ? start_clock(api) : err;
     err = sm_ok(err) ? sm_approval_start(api) : err;
     err = sm_ok(err) ? sm_ocsp_cache_new(ocsp_memory(config->config), &api->ocsp_cache) : err;
@@ -218,6 +237,12 @@ void sm_api_free(sm_api **out)
         sm_free(rate);
     }
     sm_map_free(&api->rates);
+    at = 0;
+    void *health;
+    while (api->health != NULL && sm_map_next(api->health, &at, &uri, &health)) {
+        sm_free(health);
+    }
+    sm_map_free(&api->health);
     sm_lockout_deinit(&api->lockout);
     sm_rate_table_deinit(&api->issue_rates);
     (void)pthread_mutex_destroy(&api->world_lock);

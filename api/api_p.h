@@ -40,6 +40,8 @@ struct sm_api {
     sm_rate refusals;  /* audit records of refused calls */
     sm_worker services[SERVICE_THREADS_MAX];
     unsigned service_count;
+    sm_map *
+        health; /* CA's name -> struct sm_ca_health, for as long as the api lives; under admin_lock */
     sm_worker slow; /* what takes seconds: keys made for others */
     bool slow_started;
     _Atomic uint32_t next_service;
@@ -75,3 +77,6 @@ void sm_api_drop_key(sm_api *api, const char *uri);
 /* A signing key's rate limit by the key's name. Call with admin_lock held; lives as long as the
  * api. Errors: NO_MEMORY. */
 SM_FALLIBLE sm_api_rate(sm_api *api, const char *name, sm_rate **out);
+/* What is known of a CA's health in groups; the api's, for as long as it lives. Under admin_lock. Errors: NO_MEMORY, EXHAUSTED. */
+struct sm_ca_health;
+SM_FALLIBLE sm_api_ca_health(sm_api *api, const char *ca, struct sm_ca_health **out);

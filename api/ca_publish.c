@@ -85,8 +85,14 @@ struct bundle {
     size_t count;
 };
 
+/* CAs of one root have it but once. */
 static void add(struct bundle *b, sm_slice der)
 {
+    for (size_t i = 0; i < b->count; i++) {
+        if (sm_slice_equal(b->certs[i], der)) {
+            return;
+        }
+    }
     if (der.len > 0) {
         b->certs[b->count++] = der;
     }
@@ -109,18 +115,29 @@ static void gather(const struct sm_ca *ca, const struct sm_ca *top, bool without
     }
 }
 
-sm_err sm_ca_bundle(const sm_world *world, const struct sm_ca *ca, bool without_root, sm_buf *out)
+static size_t room_for(const sm_world *world, const struct sm_ca *ca)
 {
-    if (sm_ca_current(ca) == NULL) {
-        return SM_ERR(NOT_FOUND);
+    return ca->generation_count + sm_ca_current(ca)->chain_count +
+           2 * sm_world_top(world, ca)->generation_count;
+}
+
+sm_err sm_ca_bundle(const sm_world *world, const struct sm_ca *const *cas, size_t count,
+                    bool without_root, sm_buf *out)
+{
+    size_t room = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (sm_ca_current(cas[i]) == NULL) {
+            return SM_ERR(NOT_FOUND);
+        }
+        room += room_for(world, cas[i]);
     }
-    const struct sm_ca *top = sm_world_top(world, ca);
-    size_t room = ca->generation_count + sm_ca_current(ca)->chain_count + 2 * top->generation_count;
-    struct bundle b = {.certs = sm_calloc(room, sizeof(*b.certs))};
+    struct bundle b = {.certs = sm_calloc(room + 1, sizeof(*b.certs))};
     if (b.certs == NULL) {
         return SM_ERR(NO_MEMORY);
     }
-    gather(ca, top, without_root, &b);
+    for (size_t i = 0; i < count; i++) {
+        gather(cas[i], sm_world_top(world, cas[i]), without_root, &b);
+    }
     sm_err err = b.count > 0 ? sm_certs_only_write(out, b.certs, b.count, true) : SM_ERR(NOT_FOUND);
     sm_free(b.certs);
     return err;
@@ -134,7 +151,7 @@ sm_err sm_ca_published(const sm_world *world, sm_slice file, sm_buf *out, sm_sli
         if (ca == NULL) {
             return SM_ERR(NOT_FOUND);
         }
-        SM_TRY(sm_ca_bundle(world, ca, false, out));
+        SM_TRY(sm_ca_bundle(world, &ca, 1, false, out));
         *bytes = sm_buf_slice(out);
         *type = "application/pkcs7-mime; smime-type=certs-only";
         return SM_NO_ERR;

@@ -30,10 +30,10 @@
 SM_FALLIBLE sm_ca_published(const sm_world *world, sm_slice file, sm_buf *out, sm_slice *bytes,
                             const char **type);
 
-/* What NAME.p7c has: certs-only CMS. Errors: NOT_FOUND (it has no certificate yet), NO_MEMORY, the
+/* What NAME.p7c has, of one CA or of several: certs-only CMS. Errors: NOT_FOUND (it has no certificate yet), NO_MEMORY, the
  * buffer's own. */
-SM_FALLIBLE sm_ca_bundle(const sm_world *world, const struct sm_ca *ca, bool without_root,
-                         sm_buf *out);
+SM_FALLIBLE sm_ca_bundle(const sm_world *world, const struct sm_ca *const *cas, size_t count,
+                         bool without_root, sm_buf *out);
 
 /* A URL that ends in /ca/NAME.cer with the issuing CA's own name is this service's: certificates
  * get the generation's (.../ca/NAME.2.cer), which leads to their issuer after a rollover, too.

@@ -42,9 +42,31 @@ static sm_err use_otp(sm_issue *issue, struct sm_store_cond *cond, struct sm_sto
                       cond, put);
 }
 
+/* Another CA of the group takes the request over. */
+static bool fails_over(sm_enrolment *e, sm_err err)
+{
+    struct sm_ca_group *group = e->label->group;
+    if (group == NULL || e->member < 0 ||
+        !sm_ca_group_tell(group, e->member, err, sm_clock_mono_ns() - e->started_ns)) {
+        return false;
+    }
+    e->tried |= 1U << (unsigned)e->member;
+    return sm_ca_group_choose(group, e->world, e->tried) >= 0;
+}
+
+static void run_again(sm_msg *msg)
+{
+    sm_enrol_issue(SM_CONTAINER_OF(msg, sm_enrolment, defer));
+}
+
 static void on_issued(sm_issue *issue)
 {
     sm_enrolment *e = issue->ctx;
+    if (fails_over(e, issue->err)) {
+        e->defer.run = run_again; /* not within the issuance that ends here */
+        sm_mailbox_post(sm_api_loop_home(e->loop), &e->defer);
+        return;
+    }
     if (issue->added_failed && e->tries < SM_ENROL_TRIES) {
         sm_enrol_look_again(e); /* another request used the password: which one? */
         return;
@@ -65,15 +87,31 @@ static int64_t validity_of(const sm_enrolment *e)
                      : sm_label_rules_validity(&e->label->rules, p, e->request.validity_seconds);
 }
 
+/* Where none can, the first one says why. What a person has approved is of the CA that he saw. */
+static void choose_member(sm_enrolment *e)
+{
+    struct sm_ca_group *group = e->label->group;
+    e->member = group == NULL || e->approval.record != NULL
+                    ? -1
+                    : sm_ca_group_choose(group, e->world, e->tried);
+    if (e->member >= 0) {
+        e->request.ca = e->label->cas[e->member];
+    } else if (e->approval.record != NULL) {
+        e->request.ca = e->approval.record->approval->ca;
+    }
+    e->started_ns = sm_clock_mono_ns();
+}
+
 static void make_request(sm_enrolment *e)
 {
     if (!e->again) {
         sealmill__v1__issue_request__init(&e->request);
-        e->request.ca = e->label->grant.cas[0];
+        e->request.ca = e->label->cas[0];
         e->request.profile = e->label->grant.profiles[0];
     } else {
         e->request = e->source.request;
     }
+    choose_member(e);
     if (e->approval.record != NULL) {
         e->request.profile = e->approval.record->approval->profile;
     }
@@ -126,12 +164,22 @@ static sm_err refuse_peer(sm_enrolment *e, const char *otherwise)
                        e->peer.reason != NULL ? e->peer.reason : otherwise);
 }
 
+/* For every CA that may issue by it. */
+static bool has_rights(const struct sm_caller *caller, const struct sm_label *l)
+{
+    bool all = true;
+    for (size_t i = 0; i < l->ca_count; i++) {
+        all = all && sm_ok(sm_caller_require_ra(caller, l->cas[i], l->message->profile, NULL));
+    }
+    return all;
+}
+
 /* A certificate that may enrol by itself. */
 static bool peer_suffices(sm_enrolment *e)
 {
     const struct sm_label *l = e->label;
     if ((l->auth & SM_LABEL_CERTIFICATE) != 0 && e->peer.kind == SM_PEER_OWN && !e->peer.expired &&
-        sm_ok(sm_caller_require_ra(&e->peer.caller, l->message->ca, l->message->profile, NULL))) {
+        has_rights(&e->peer.caller, l)) {
         e->caller = e->peer.caller;
         return true;
     }
@@ -231,6 +279,8 @@ static void start(sm_enrolment *e)
     bool later = false;
     e->by_otp = false;
     e->tries = 0;
+    e->tried = 0;
+    e->member = -1;
     e->scheme_helps = false;
     e->retry_after_s = 0;
     e->response = NULL;

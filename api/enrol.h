@@ -51,6 +51,9 @@ struct sm_enrolment {
     Sealmill__V1__IssueResponse repeated;
     sm_slice csr_sha256;
     struct sm_otp_found otp;
+    int member;     /* of the label's group that issues; -1: there is no group, or none that can */
+    uint32_t tried; /* members, as bits */
+    uint64_t started_ns; /* the issuance */
     bool by_otp;
     bool authenticate_only; /* and nothing else */
     struct sm_renewal_source source;

@@ -195,7 +195,7 @@ static sm_err load_renewed(sm_enrolment *e)
     if (e->source.is_revoked) {
         return sm_diag_set(&e->diag, SM_ERR(FORBIDDEN), "client certificate", "it is revoked");
     }
-    if (strcmp(e->source.request.ca, e->label->message->ca) != 0 ||
+    if (!sm_label_has_ca(e->label, e->source.request.ca) ||
         strcmp(e->source.request.profile, e->label->message->profile) != 0) {
         return sm_diag_set(&e->diag, SM_ERR(FORBIDDEN), "client certificate",
                            "it is of another CA or profile than this label's");

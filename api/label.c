@@ -87,11 +87,11 @@ static void make_grant(struct sm_label *l)
     union {
         char *const *in;
         char **out;
-    } ca = {&l->message->ca}, profile = {&l->message->profile};
+    } profile = {&l->message->profile};
     sealmill__v1__grant__init(&l->grant);
     l->grant.role = SEALMILL__V1__ROLE__ROLE_RA;
-    l->grant.cas = ca.out;
-    l->grant.n_cas = 1;
+    l->grant.cas = l->cas;
+    l->grant.n_cas = l->ca_count;
     l->grant.profiles = profile.out;
     l->grant.n_profiles = 1;
     l->grants[0] = &l->grant;
@@ -105,7 +105,7 @@ static sm_err fill(struct sm_label *l, sm_arena *arena, sm_diag *diag)
         return sm_diag_set(diag, SM_ERR(INVALID), "enrolment.labels.name",
                            "\"%.60s\": letters, digits, '-', '_' and '.'", m->name);
     }
-    if (m->ca[0] == '\0' || m->profile[0] == '\0') {
+    if ((m->ca[0] == '\0' && m->ca_group[0] == '\0') || m->profile[0] == '\0') {
         return sm_diag_set(diag, SM_ERR(INVALID), "enrolment.labels",
                            "\"%.60s\" names no ca, or no profile", m->name);
     }
@@ -136,7 +136,84 @@ static sm_err fill(struct sm_label *l, sm_arena *arena, sm_diag *diag)
     return SM_NO_ERR;
 }
 
-sm_err sm_labels_make(sm_world *world, sm_diag *diag)
+/* ---- groups of CAs ---- */
+
+static sm_err make_groups(sm_api *api, sm_world *world, sm_diag *diag)
+{
+    const Sealmill__Config__V1__Enrolment *e = world->config->enrolment;
+    if (e->n_groups > SM_CA_GROUPS_MAX) {
+        return sm_diag_set(diag, SM_ERR(TOO_LARGE), "enrolment.groups", "more than %d",
+                           SM_CA_GROUPS_MAX);
+    }
+    world->ca_groups = sm_arena_zalloc(&world->arena,
+                                       (e->n_groups + 1) * sizeof(*world->ca_groups));
+    if (world->ca_groups == NULL) {
+        return SM_ERR(NO_MEMORY);
+    }
+    for (size_t i = 0; i < e->n_groups; i++) {
+        for (size_t j = 0; j < i; j++) {
+            if (strcmp(e->groups[i]->name, e->groups[j]->name) == 0) {
+                return sm_diag_set(diag, SM_ERR(INVALID), "enrolment.groups.name",
+                                   "\"%.60s\" comes twice", e->groups[i]->name);
+            }
+        }
+        SM_TRY(sm_ca_group_make(api, e->groups[i], &world->ca_groups[i], diag));
+        world->ca_group_count++;
+    }
+    return SM_NO_ERR;
+}
+
+static struct sm_ca_group *find_group(const sm_world *world, const char *name)
+{
+    for (size_t i = 0; i < world->ca_group_count; i++) {
+        if (strcmp(world->ca_groups[i].name, name) == 0) {
+            return &world->ca_groups[i];
+        }
+    }
+    return NULL;
+}
+
+/* Messages have `char *`, and nobody writes to them. */
+static char *name_of(const char *name)
+{
+    union {
+        const char *in;
+        char *out;
+    } n = {name};
+    return n.out;
+}
+
+static sm_err choose_cas(const sm_world *world, struct sm_label *l, sm_diag *diag)
+{
+    const Sealmill__Config__V1__Label *m = l->message;
+    if (m->ca_group[0] == '\0') {
+        l->cas[l->ca_count++] = m->ca;
+        return SM_NO_ERR;
+    }
+    l->group = find_group(world, m->ca_group);
+    if (l->group == NULL || m->ca[0] != '\0') {
+        return sm_diag_set(diag, SM_ERR(INVALID), "enrolment.labels.ca_group",
+                           l->group == NULL ? "there is no group \"%.60s\""
+                                            : "a label has a CA or a group (\"%.60s\"), not both",
+                           m->ca_group);
+    }
+    for (size_t i = 0; i < l->group->count; i++) {
+        l->cas[l->ca_count++] = name_of(l->group->members[i].ca);
+    }
+    return SM_NO_ERR;
+}
+
+bool sm_label_has_ca(const struct sm_label *l, const char *ca)
+{
+    for (size_t i = 0; i < l->ca_count; i++) {
+        if (strcmp(l->cas[i], ca) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+sm_err sm_labels_make(sm_api *api, sm_world *world, sm_diag *diag)
 {
     const Sealmill__Config__V1__Enrolment *e = world->config->enrolment;
     if (e == NULL) {
@@ -146,6 +223,7 @@ sm_err sm_labels_make(sm_world *world, sm_diag *diag)
         return sm_diag_set(diag, SM_ERR(TOO_LARGE), "enrolment", "more than %d labels or %d users",
                            SM_LABELS_MAX, SM_ENROLMENT_USERS_MAX);
     }
+    SM_TRY(make_groups(api, world, diag));
     world->labels = sm_arena_zalloc(&world->arena, (e->n_labels + 1) * sizeof(*world->labels));
     if (world->labels == NULL) {
         return SM_ERR(NO_MEMORY);
@@ -157,6 +235,7 @@ sm_err sm_labels_make(sm_world *world, sm_diag *diag)
         }
         struct sm_label *l = &world->labels[world->label_count++];
         l->message = e->labels[i];
+        SM_TRY(choose_cas(world, l, diag));
         SM_TRY(fill(l, &world->arena, diag));
         SM_TRY(sm_label_attributes_make(world, l, diag));
     }

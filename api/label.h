@@ -11,6 +11,7 @@
 #pragma once
 
 #include "api/approval.h"
+#include "api/ca_group.h"
 #include "api/label_rules.h"
 #include "api/world.h"
 #include "sign/chain.h"
@@ -46,6 +47,9 @@ enum sm_label_certificates {
 
 struct sm_label {
     const Sealmill__Config__V1__Label *message;
+    struct sm_ca_group *group;          /* NULL: one CA */
+    char *cas[SM_CA_GROUP_MEMBERS_MAX]; /* that issue by it: the one, or the group's */
+    size_t ca_count;
     unsigned operations;
     unsigned auth;
     enum sm_label_certificates certificates;
@@ -62,7 +66,9 @@ struct sm_label {
 
 /* Makes all of them, in the world's arena. Errors: INVALID, TOO_LARGE, NOT_FOUND with the field in diag;
  * NO_MEMORY. */
-SM_FALLIBLE sm_labels_make(sm_world *world, sm_diag *diag);
+SM_FALLIBLE sm_labels_make(sm_api *api, sm_world *world, sm_diag *diag);
 void sm_labels_free(sm_world *world);
+/* Whether a CA issues by this label. */
+bool sm_label_has_ca(const struct sm_label *label, const char *ca);
 /* NULL: there is none of that name (empty: the one without). */
 const struct sm_label *sm_label_find(const sm_world *world, sm_slice name);

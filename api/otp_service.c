@@ -62,8 +62,11 @@ static sm_err check_right(sm_call *call, const char *label_name)
         return sm_diag_set(&call->diag, SM_ERR(FORBIDDEN), "label",
                            "an ra names the label that it makes passwords for");
     }
-    return sm_caller_require_ra(&call->caller, label->message->ca, label->message->profile,
-                                &call->diag);
+    for (size_t i = 0; i < label->ca_count; i++) {
+        SM_TRY(sm_caller_require_ra(&call->caller, label->cas[i], label->message->profile,
+                                    &call->diag));
+    }
+    return SM_NO_ERR;
 }
 
 static char *make_password(sm_arena *arena, size_t length)

@@ -64,9 +64,14 @@ bool sm_ticket_guards_reads(const sm_ticket *t)
 sm_err sm_ticket_cacerts(const sm_ticket *t, sm_buf *out)
 {
     const struct sm_label *l = t->enrolment.label;
-    const struct sm_ca *ca = sm_world_ca(t->enrolment.world, l->message->ca);
-    return ca == NULL ? SM_ERR(NOT_FOUND)
-                      : sm_ca_bundle(t->enrolment.world, ca, l->message->no_root, out);
+    const struct sm_ca *cas[SM_CA_GROUP_MEMBERS_MAX];
+    size_t count = 0;
+    for (size_t i = 0; i < l->ca_count; i++) {
+        cas[count] = sm_world_ca(t->enrolment.world, l->cas[i]);
+        count += cas[count] != NULL;
+    }
+    return count == 0 ? SM_ERR(NOT_FOUND)
+                      : sm_ca_bundle(t->enrolment.world, cas, count, l->message->no_root, out);
 }
 
 sm_slice sm_ticket_csrattrs(const sm_ticket *t)

@@ -460,7 +460,7 @@ static sm_err fill(struct builder *b)
         sm_log(SM_LOG_ERROR, "records_left_out", SM_KI("count", b->left_out), SM_KEND);
     }
     SM_TRY(sm_world_make_templates(w));
-    SM_TRY(sm_labels_make(w, b->diag));
+    SM_TRY(sm_labels_make(b->api, w, b->diag));
     return gather_denied_keys(b);
 }
 

@@ -42,6 +42,7 @@
 struct sm_change;
 struct sm_ocsp_responder;
 struct sm_label;
+struct sm_ca_group;
 
 #define SM_OCSP_FURTHER_MAX 4
 
@@ -109,7 +110,9 @@ struct sm_world {
     sm_rate **signing_key_rates; /* of the api: they outlive the snapshot */
     size_t signing_key_count;
     struct sm_denied_keys denied;
-    struct sm_label *labels; /* of enrolment */
+    struct sm_label *labels;       /* of enrolment */
+    struct sm_ca_group *ca_groups; /* that labels name */
+    size_t ca_group_count;
     size_t label_count;
     bool keys_missing;  /* some could not be loaded: a token may not be there yet */
     size_t pending_max; /* issuances under way in a loop */

@@ -248,7 +248,7 @@ static sm_err check_enrolment(struct check *c)
         return SM_NO_ERR;
     }
     sm_arena_init(&world.arena, 64U << 20);
-    sm_err err = sm_labels_make(&world, c->diag);
+    sm_err err = sm_labels_make(NULL, &world, c->diag);
     sm_labels_free(&world);
     sm_arena_deinit(&world.arena);
     return err;
