@@ -3,7 +3,7 @@
 # kill -9 while answers are signed anew and certificates are revoked, ten times: what was revoked is never good afterwards, and
 # what is good has an answer that is fresh.
 . "$(dirname "$0")/dev.sh"
-rounds=10
+rounds=${SM_KILL_ROUNDS:-6}
 ocsp() { # serial
     openssl ocsp -issuer "$dir/ca/pki/issuing.pem" -serial "0x$1" -url "$SEALMILL_OCSP_URL" -CAfile "$dir/ca/pki/root.pem" -no_nonce 2>&1
 }
