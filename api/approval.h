@@ -21,6 +21,8 @@
 #include "sign/cert.h"
 
 #define SM_APPROVAL_QUEUE_DEFAULT 1000
+#define SM_APPROVAL_OWN_DEFAULT \
+    100 /* of one requester: he takes no more than a tenth of the places */
 #define SM_APPROVAL_QUEUE_MAX 10000 /* people do not read more; counting them takes 10 ms */
 #define SM_APPROVAL_PURGE_MAX 64    /* old ones that go with one new one: more go than come */
 #define SM_APPROVAL_KEPT_S \
@@ -33,6 +35,7 @@ struct sm_approval_rules {
     bool reenroll;
     int64_t expires_s;
     size_t queue;
+    size_t own_queue; /* of one requester */
     unsigned retry_after_s;
 };
 

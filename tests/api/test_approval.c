@@ -16,7 +16,7 @@ static const char *operator_token;
 static sm_arena arena;
 static sm_diag diag;
 static const struct sm_approval_rules rules = {
-    .used = true, .expires_s = 7 * DAY, .queue = 4, .retry_after_s = 60};
+    .used = true, .expires_s = 7 * DAY, .queue = 4, .own_queue = 4, .retry_after_s = 60};
 
 static int set_up(void **state)
 {
@@ -62,6 +62,25 @@ static sm_slice id_of(const char *label, const char *requester, sm_slice csr)
     sm_slice id;
     assert_sm_ok(sm_approval_id(&claim, &arena, &id));
     return id;
+}
+
+static struct sm_approval_rules few; /* of one requester */
+
+static sm_err request_few(const char *requester, const char *cn)
+{
+    Sealmill__V1__Approval a;
+    char label[] = "few";
+    union {
+        const char *in;
+        char *out;
+    } name = {requester};
+    sm_slice csr = csr_of(cn);
+    sealmill__v1__approval__init(&a);
+    a.label = label;
+    a.requester = name.out;
+    sm_diag_clear(&diag);
+    return sm_approval_request(server.api, &few, id_of(label, requester, csr), &a, NULL,
+                               SM_LIT("corr"), &arena, &diag);
 }
 
 static sm_err request(const char *label, const char *cn, sm_slice csr, sm_slice *id)
@@ -262,6 +281,20 @@ static void queue__is_bounded_for_each_label(void **state)
     assert_int_equal(load(ids[1]).state, STATE(EXPIRED));
 }
 
+static void queue__is_bounded_for_each_requester(void **state)
+{
+    (void)state;
+    few = rules;
+    few.own_queue = 2;
+    assert_sm_ok(request_few("one", "f1"));
+    assert_sm_ok(request_few("one", "f2"));
+    assert_true(sm_err_is(request_few("one", "f3"), SM_E_QUEUE_FULL));
+    assert_non_null(strstr(diag.reason, "2 requests of the same requester"));
+    assert_sm_ok(request_few("two", "f3"));
+    sm_clock_set_offset_s(8 * DAY);
+    assert_sm_ok(request_few("one", "f4"));
+}
+
 static void old_ones__are_forgotten(void **state)
 {
     (void)state;
@@ -382,6 +415,7 @@ int main(void)
         cmocka_unit_test(decisions__what_is_none),
         cmocka_unit_test(edit__within_the_profile),
         cmocka_unit_test_teardown(queue__is_bounded_for_each_label, back_to_now),
+        cmocka_unit_test_teardown(queue__is_bounded_for_each_requester, back_to_now),
         cmocka_unit_test_teardown(old_ones__are_forgotten, back_to_now),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
