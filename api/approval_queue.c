@@ -154,6 +154,13 @@ static sm_err forget_old(sm_api *api, struct batch *b)
 
 /* ---- a new one ---- */
 
+/* What could not be read again is not written. */
+static sm_err pack(const Sealmill__Record__V1__ApprovalRecord *r, sm_arena *arena, sm_slice *out)
+{
+    SM_TRY(sm_record_pack(&r->base, arena, out));
+    return out->len <= SM_APPROVAL_RECORD_MAX ? SM_NO_ERR : SM_ERR(TOO_LARGE);
+}
+
 static sm_err add_rows(struct batch *b, const struct sm_approval_rules *rules, sm_slice id,
                        const Sealmill__V1__Approval *approval, sm_slice owner, sm_slice *key)
 {
@@ -174,7 +181,7 @@ static sm_err add_rows(struct batch *b, const struct sm_approval_rules *rules, s
     r.approval = &a;
     /* An approval begins its time anew, once. */
     r.forgotten_at = now + 2 * rules->expires_s + SM_APPROVAL_KEPT_S;
-    SM_TRY(sm_record_pack(&r.base, b->arena, &value));
+    SM_TRY(pack(&r, b->arena, &value));
     SM_TRY(sm_approval_key(id, b->arena, key));
     SM_TRY(add(b, SM_PUT, *key, value));
     SM_TRY(write_time(now + rules->expires_s, owner, b->arena, &value));
@@ -298,7 +305,7 @@ static sm_err write_locked(sm_api *api, struct sm_approval *a, const struct sm_a
     bool decided = state != SEALMILL__V1__APPROVAL_STATE__APPROVAL_STATE_PENDING;
     SM_TRY(sm_approval_key(a->id, arena, &key));
     SM_TRY(sm_approval_open_key(a->id, arena, &open));
-    SM_TRY(sm_record_pack(&a->record->base, arena, &value));
+    SM_TRY(pack(a->record, arena, &value));
     bool marked = is_marked(api, open);
     const struct sm_store_cond cond = {SM_COND_EQUALS, SM_FAMILY_META, key, a->old};
     struct sm_change change = {.key = key,

@@ -357,6 +357,47 @@ static void list__by_label_and_state_in_pages(void **state)
     json_decref(answer);
 }
 
+/* Pages end by what their records take, too: memory is bounded whatever was sent. */
+static void list__large_records_in_small_pages(void **state)
+{
+    (void)state;
+    Sealmill__V1__Approval a;
+    char label[] = "large";
+    char requester[] = "r";
+    char what[256] = "?label=large&pageSize=1000";
+    uint8_t *octets = sm_arena_zalloc(&arena, 300000);
+    size_t pages = 0;
+    size_t seen = 0;
+    struct sm_approval_rules wide = rules;
+    wide.queue = wide.own_queue = 100;
+    sealmill__v1__approval__init(&a);
+    a.label = label;
+    a.requester = requester;
+    for (uint8_t i = 0; i < 40; i++) {
+        octets[0] = i;
+        a.csr = sm_binary(sm_slice_of(octets, 60000));
+        assert_sm_ok(sm_approval_request(server.api, &wide,
+                                         id_of(label, requester, sm_slice_of(octets, 60000)), &a,
+                                         NULL, SM_LIT("c"), &arena, &diag));
+    }
+    a.csr = sm_binary(sm_slice_of(octets, 300000)); /* no request is as large */
+    assert_true(sm_err_is(sm_approval_request(server.api, &wide, id_of(label, "s", SM_LIT("x")), &a,
+                                              NULL, SM_LIT("c"), &arena, &diag),
+                          SM_E_TOO_LARGE));
+    for (bool more = true; more; pages++) {
+        json_t *answer;
+        assert_int_equal(ask("GET", what, NULL, &answer), 200);
+        seen += json_array_size(json_object_get(answer, "approvals"));
+        const char *token = json_string_value(json_object_get(answer, "nextPageToken"));
+        more = token != NULL && token[0] != '\0';
+        (void)snprintf(what, sizeof(what), "?label=large&pageSize=1000&pageToken=%s",
+                       more ? token : "");
+        json_decref(answer);
+    }
+    assert_int_equal(seen, 40);
+    assert_in_range(pages, 3, 4);
+}
+
 static void decisions__what_is_none(void **state)
 {
     (void)state;
@@ -412,6 +453,7 @@ int main(void)
         cmocka_unit_test(step__of_what_another_changed_is_refused),
         cmocka_unit_test(step__to_issued_is_on_condition),
         cmocka_unit_test(list__by_label_and_state_in_pages),
+        cmocka_unit_test(list__large_records_in_small_pages),
         cmocka_unit_test(decisions__what_is_none),
         cmocka_unit_test(edit__within_the_profile),
         cmocka_unit_test_teardown(queue__is_bounded_for_each_label, back_to_now),
