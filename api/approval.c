@@ -41,7 +41,8 @@ sm_err sm_approval_rules_make(const Sealmill__Config__V1__LabelApproval *message
         *out = (struct sm_approval_rules){.used = false, .retry_after_s = RETRY_DEFAULT_S};
         return SM_NO_ERR;
     }
-    if (message->queue > SM_APPROVAL_QUEUE_MAX) {
+    if (message->queue > SM_APPROVAL_QUEUE_MAX ||
+        message->queue_per_requester > SM_APPROVAL_QUEUE_MAX) {
         return sm_diag_set(diag, SM_ERR(OUT_OF_RANGE), FIELD ".queue", "1 to %d",
                            SM_APPROVAL_QUEUE_MAX);
     }
@@ -52,6 +53,8 @@ sm_err sm_approval_rules_make(const Sealmill__Config__V1__LabelApproval *message
     out->used = true;
     out->reenroll = message->reenroll;
     out->queue = message->queue == 0 ? SM_APPROVAL_QUEUE_DEFAULT : message->queue;
+    out->own_queue = message->queue_per_requester == 0 ? SM_APPROVAL_OWN_DEFAULT
+                                                       : message->queue_per_requester;
     out->retry_after_s = (unsigned)retry;
     return SM_NO_ERR;
 }

@@ -21,6 +21,8 @@
 #include "sign/cert.h"
 
 #define SM_APPROVAL_QUEUE_DEFAULT 1000
+#define SM_APPROVAL_OWN_DEFAULT \
+    100 /* of one requester: he takes no more than a tenth of the places */
 #define SM_APPROVAL_QUEUE_MAX 10000 /* people do not read more; counting them takes 10 ms */
 #define SM_APPROVAL_PURGE_MAX 64    /* old ones that go with one new one: more go than come */
 #define SM_APPROVAL_KEPT_S \
@@ -33,6 +35,7 @@ struct sm_approval_rules {
     bool reenroll;
     int64_t expires_s;
     size_t queue;
+    size_t own_queue; /* of one requester */
     unsigned retry_after_s;
 };
 
@@ -69,14 +72,14 @@ struct sm_approval_beside {
     struct sm_store_cond cond;
     struct sm_store_put put;
 };
-/* Keeps a new one: `approval` without id, state and times. Errors: QUEUE_FULL; EXISTS, CONFLICT (another request came
+/* Keeps a new one: `approval` without id, state and times. Errors: QUEUE_FULL; TOO_LARGE; EXISTS, CONFLICT (another request came
  * in between: look again); DISK, NO_MEMORY. */
 SM_FALLIBLE sm_approval_request(sm_api *api, const struct sm_approval_rules *rules, sm_slice id,
                                 const Sealmill__V1__Approval *approval,
                                 const struct sm_approval_beside *beside, sm_slice correlation_id,
                                 sm_arena *arena, sm_diag *diag);
 /* Writes what was changed in `a->record`, on condition that it is what was read, with an audit record; ends its waiting
- * unless its state is still PENDING. Errors: CONFLICT, DISK, NO_MEMORY. */
+ * unless its state is still PENDING. Errors: CONFLICT, TOO_LARGE, DISK, NO_MEMORY. */
 SM_FALLIBLE sm_approval_write(sm_api *api, struct sm_approval *a, const char *caller,
                               const char *action, sm_slice correlation_id, sm_arena *arena);
 /* The condition and the row by which a certificate's write makes an approved one ISSUED. Errors: NO_MEMORY. */

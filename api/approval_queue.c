@@ -4,6 +4,8 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/metrics.h"
+#include "sign/alg.h"
+#include "sign/sha.h"
 
 static struct {
     sm_metric waiting;
@@ -35,6 +37,9 @@ void sm_approval_count_issued(void)
     sm_metric_inc(metrics.issued);
 }
 
+#define TIME_LEN 8
+#define OWNER_LEN 8 /* of a requester's hash, behind the time: who collide share a bound */
+
 /* ---- rows that go ---- */
 
 /* Of one write: a new record, its two marks and what stands beside it; the old ones' up to three rows. */
@@ -58,7 +63,7 @@ static sm_err add(struct batch *b, enum sm_store_put_kind kind, sm_slice key, sm
 static int64_t read_time(sm_slice octets)
 {
     uint64_t v = 0;
-    for (size_t i = 0; i < 8 && i < octets.len; i++) {
+    for (size_t i = 0; i < TIME_LEN && i < octets.len; i++) {
         v = v << 8 | octets.ptr[i];
     }
     return (int64_t)v;
@@ -80,8 +85,10 @@ static sm_err write_time(int64_t time, sm_slice behind, sm_arena *arena, sm_slic
 
 struct count {
     struct batch *batch;
+    sm_slice owner;
     int64_t now;
     size_t open;
+    size_t own;  /* of them: the owner's */
     size_t late; /* whose marks go */
     sm_err err;
 };
@@ -91,6 +98,7 @@ static bool count_open(void *ctx, sm_slice key, sm_slice value)
     struct count *c = ctx;
     if (read_time(value) > c->now) {
         c->open++;
+        c->own += sm_slice_equal(sm_slice_from(value, TIME_LEN), c->owner) ? 1 : 0;
     } else if (c->batch != NULL && c->late < SM_APPROVAL_PURGE_MAX) {
         c->late++;
         c->err = add(c->batch, SM_DELETE, key, SM_SLICE_NONE);
@@ -119,7 +127,7 @@ static bool forget_row(void *ctx, sm_slice key, sm_slice value)
 {
     struct forget *f = ctx;
     sm_slice record;
-    sm_slice id = sm_slice_from(key, sizeof(SM_APPROVAL_END) - 1 + 8);
+    sm_slice id = sm_slice_from(key, sizeof(SM_APPROVAL_END) - 1 + TIME_LEN);
     (void)value;
     if (f->count == SM_APPROVAL_PURGE_MAX) {
         return false;
@@ -146,8 +154,15 @@ static sm_err forget_old(sm_api *api, struct batch *b)
 
 /* ---- a new one ---- */
 
+/* What could not be read again is not written. */
+static sm_err pack(const Sealmill__Record__V1__ApprovalRecord *r, sm_arena *arena, sm_slice *out)
+{
+    SM_TRY(sm_record_pack(&r->base, arena, out));
+    return out->len <= SM_APPROVAL_RECORD_MAX ? SM_NO_ERR : SM_ERR(TOO_LARGE);
+}
+
 static sm_err add_rows(struct batch *b, const struct sm_approval_rules *rules, sm_slice id,
-                       const Sealmill__V1__Approval *approval, sm_slice *key)
+                       const Sealmill__V1__Approval *approval, sm_slice owner, sm_slice *key)
 {
     Sealmill__Record__V1__ApprovalRecord r;
     Sealmill__V1__Approval a = *approval;
@@ -166,10 +181,10 @@ static sm_err add_rows(struct batch *b, const struct sm_approval_rules *rules, s
     r.approval = &a;
     /* An approval begins its time anew, once. */
     r.forgotten_at = now + 2 * rules->expires_s + SM_APPROVAL_KEPT_S;
-    SM_TRY(sm_record_pack(&r.base, b->arena, &value));
+    SM_TRY(pack(&r, b->arena, &value));
     SM_TRY(sm_approval_key(id, b->arena, key));
     SM_TRY(add(b, SM_PUT, *key, value));
-    SM_TRY(write_time(now + rules->expires_s, SM_SLICE_NONE, b->arena, &value));
+    SM_TRY(write_time(now + rules->expires_s, owner, b->arena, &value));
     SM_TRY(sm_approval_open_key(id, b->arena, &other));
     SM_TRY(add(b, SM_PUT, other, value));
     SM_TRY(write_time(r.forgotten_at, id, b->arena, &time));
@@ -195,6 +210,20 @@ static sm_err write_new(sm_api *api, const struct batch *b, sm_slice key,
     return sm_store_write_sync(sm_api_store(api), &op);
 }
 
+static sm_err check_room(const struct sm_approval_rules *rules, const struct count *c,
+                         sm_diag *diag)
+{
+    if (c->open < rules->queue && c->own < rules->own_queue) {
+        return SM_NO_ERR;
+    }
+    sm_metric_inc(metrics.full);
+    return c->open < rules->queue
+               ? sm_diag_set(diag, SM_ERR(QUEUE_FULL), "",
+                             "%zu requests of the same requester wait for approval already", c->own)
+               : sm_diag_set(diag, SM_ERR(QUEUE_FULL), "",
+                             "%zu requests wait for approval already: try again later", c->open);
+}
+
 static sm_err request_locked(sm_api *api, const struct sm_approval_rules *rules, sm_slice id,
                              const Sealmill__V1__Approval *approval,
                              const struct sm_approval_beside *beside, const struct sm_audit *audit,
@@ -202,18 +231,17 @@ static sm_err request_locked(sm_api *api, const struct sm_approval_rules *rules,
 {
     struct batch b = {.arena = arena, .puts = sm_arena_alloc(arena, PUTS_MAX * sizeof(*b.puts))};
     struct count c = {.batch = &b, .now = sm_clock_wall_s()};
+    uint8_t digest[SM_DIGEST_MAX];
     sm_slice key;
     if (b.puts == NULL) {
         return SM_ERR(NO_MEMORY);
     }
+    SM_TRY(sm_digest_compute(SM_SHA256, sm_slice_str(approval->requester), digest));
+    c.owner = sm_slice_of(digest, OWNER_LEN);
     SM_TRY(count_label(api, approval->label, &c, arena));
-    if (c.open >= rules->queue) {
-        sm_metric_inc(metrics.full);
-        return sm_diag_set(diag, SM_ERR(QUEUE_FULL), "",
-                           "%zu requests wait for approval already: try again later", c.open);
-    }
+    SM_TRY(check_room(rules, &c, diag));
     SM_TRY(forget_old(api, &b));
-    SM_TRY(add_rows(&b, rules, id, approval, &key));
+    SM_TRY(add_rows(&b, rules, id, approval, c.owner, &key));
     if (beside != NULL) {
         b.puts[b.count++] = beside->put;
     }
@@ -277,7 +305,7 @@ static sm_err write_locked(sm_api *api, struct sm_approval *a, const struct sm_a
     bool decided = state != SEALMILL__V1__APPROVAL_STATE__APPROVAL_STATE_PENDING;
     SM_TRY(sm_approval_key(a->id, arena, &key));
     SM_TRY(sm_approval_open_key(a->id, arena, &open));
-    SM_TRY(sm_record_pack(&a->record->base, arena, &value));
+    SM_TRY(pack(a->record, arena, &value));
     bool marked = is_marked(api, open);
     const struct sm_store_cond cond = {SM_COND_EQUALS, SM_FAMILY_META, key, a->old};
     struct sm_change change = {.key = key,

@@ -12,6 +12,8 @@
 
 #define PAGE_DEFAULT 100
 #define PAGE_MAX 1000
+#define PAGE_ROWS 1000         /* looked at for one page, whatever fits: bounds its time */
+#define PAGE_OCTETS (1U << 20) /* of their records: bounds its memory */
 
 static sm_err show(sm_call *call, const struct sm_approval *a, bool with_csr)
 {
@@ -42,6 +44,8 @@ struct page {
     sm_call *call;
     Sealmill__V1__ListApprovalsResponse *response;
     size_t wanted;
+    size_t rows;
+    size_t octets;
     Sealmill__V1__ApprovalState state;
     sm_err err;
 };
@@ -58,10 +62,12 @@ static bool on_row(void *ctx, sm_slice key, sm_slice value)
     struct page *p = ctx;
     struct sm_approval a;
     sm_slice id = sm_slice_from(key, key.len - SM_APPROVAL_ID_LEN);
-    if (p->response->n_approvals == p->wanted) {
+    if (p->response->n_approvals == p->wanted || p->rows == PAGE_ROWS || p->octets > PAGE_OCTETS) {
         p->err = end_page(p, id);
         return false;
     }
+    p->rows++;
+    p->octets += value.len;
     p->err = sm_approval_read(id, value, &p->call->arena, &a);
     bool fits = sm_ok(p->err) && (p->state == 0 || a.state == p->state);
     p->err = fits ? show(p->call, &a, false) : p->err;

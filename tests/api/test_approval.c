@@ -16,7 +16,7 @@ static const char *operator_token;
 static sm_arena arena;
 static sm_diag diag;
 static const struct sm_approval_rules rules = {
-    .used = true, .expires_s = 7 * DAY, .queue = 4, .retry_after_s = 60};
+    .used = true, .expires_s = 7 * DAY, .queue = 4, .own_queue = 4, .retry_after_s = 60};
 
 static int set_up(void **state)
 {
@@ -62,6 +62,25 @@ static sm_slice id_of(const char *label, const char *requester, sm_slice csr)
     sm_slice id;
     assert_sm_ok(sm_approval_id(&claim, &arena, &id));
     return id;
+}
+
+static struct sm_approval_rules few; /* of one requester */
+
+static sm_err request_few(const char *requester, const char *cn)
+{
+    Sealmill__V1__Approval a;
+    char label[] = "few";
+    union {
+        const char *in;
+        char *out;
+    } name = {requester};
+    sm_slice csr = csr_of(cn);
+    sealmill__v1__approval__init(&a);
+    a.label = label;
+    a.requester = name.out;
+    sm_diag_clear(&diag);
+    return sm_approval_request(server.api, &few, id_of(label, requester, csr), &a, NULL,
+                               SM_LIT("corr"), &arena, &diag);
 }
 
 static sm_err request(const char *label, const char *cn, sm_slice csr, sm_slice *id)
@@ -262,6 +281,20 @@ static void queue__is_bounded_for_each_label(void **state)
     assert_int_equal(load(ids[1]).state, STATE(EXPIRED));
 }
 
+static void queue__is_bounded_for_each_requester(void **state)
+{
+    (void)state;
+    few = rules;
+    few.own_queue = 2;
+    assert_sm_ok(request_few("one", "f1"));
+    assert_sm_ok(request_few("one", "f2"));
+    assert_true(sm_err_is(request_few("one", "f3"), SM_E_QUEUE_FULL));
+    assert_non_null(strstr(diag.reason, "2 requests of the same requester"));
+    assert_sm_ok(request_few("two", "f3"));
+    sm_clock_set_offset_s(8 * DAY);
+    assert_sm_ok(request_few("one", "f4"));
+}
+
 static void old_ones__are_forgotten(void **state)
 {
     (void)state;
@@ -324,6 +357,47 @@ static void list__by_label_and_state_in_pages(void **state)
     json_decref(answer);
 }
 
+/* Pages end by what their records take, too: memory is bounded whatever was sent. */
+static void list__large_records_in_small_pages(void **state)
+{
+    (void)state;
+    Sealmill__V1__Approval a;
+    char label[] = "large";
+    char requester[] = "r";
+    char what[256] = "?label=large&pageSize=1000";
+    uint8_t *octets = sm_arena_zalloc(&arena, 300000);
+    size_t pages = 0;
+    size_t seen = 0;
+    struct sm_approval_rules wide = rules;
+    wide.queue = wide.own_queue = 100;
+    sealmill__v1__approval__init(&a);
+    a.label = label;
+    a.requester = requester;
+    for (uint8_t i = 0; i < 40; i++) {
+        octets[0] = i;
+        a.csr = sm_binary(sm_slice_of(octets, 60000));
+        assert_sm_ok(sm_approval_request(server.api, &wide,
+                                         id_of(label, requester, sm_slice_of(octets, 60000)), &a,
+                                         NULL, SM_LIT("c"), &arena, &diag));
+    }
+    a.csr = sm_binary(sm_slice_of(octets, 300000)); /* no request is as large */
+    assert_true(sm_err_is(sm_approval_request(server.api, &wide, id_of(label, "s", SM_LIT("x")), &a,
+                                              NULL, SM_LIT("c"), &arena, &diag),
+                          SM_E_TOO_LARGE));
+    for (bool more = true; more; pages++) {
+        json_t *answer;
+        assert_int_equal(ask("GET", what, NULL, &answer), 200);
+        seen += json_array_size(json_object_get(answer, "approvals"));
+        const char *token = json_string_value(json_object_get(answer, "nextPageToken"));
+        more = token != NULL && token[0] != '\0';
+        (void)snprintf(what, sizeof(what), "?label=large&pageSize=1000&pageToken=%s",
+                       more ? token : "");
+        json_decref(answer);
+    }
+    assert_int_equal(seen, 40);
+    assert_in_range(pages, 3, 4);
+}
+
 static void decisions__what_is_none(void **state)
 {
     (void)state;
@@ -379,9 +453,11 @@ int main(void)
         cmocka_unit_test(step__of_what_another_changed_is_refused),
         cmocka_unit_test(step__to_issued_is_on_condition),
         cmocka_unit_test(list__by_label_and_state_in_pages),
+        cmocka_unit_test(list__large_records_in_small_pages),
         cmocka_unit_test(decisions__what_is_none),
         cmocka_unit_test(edit__within_the_profile),
         cmocka_unit_test_teardown(queue__is_bounded_for_each_label, back_to_now),
+        cmocka_unit_test_teardown(queue__is_bounded_for_each_requester, back_to_now),
         cmocka_unit_test_teardown(old_ones__are_forgotten, back_to_now),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

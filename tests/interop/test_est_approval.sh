@@ -186,6 +186,24 @@ approval approve "$(waiting bound CN=devb)" >/dev/null
 code 200 "${tls[@]}" -u "$password" $(post bound/simpleenroll b.b64)
 request unbound /CN=devc
 code 400 "${tls[@]}" -u "$(otp devc)" $(post bound/simpleenroll unbound.b64)
+# A client that asks again by itself: strongSwan's, which renews its certificate.
+if command -v pki >/dev/null && pki --help 2>&1 | grep -q -- --est; then
+    request strong /CN=dev-strong
+    code 200 ra $(post simpleenroll strong.b64)
+    taken strong
+    request again /CN=dev-strong
+    base64 -d "$dir/again.b64" >"$dir/again.der"
+    pki --est --url "https://127.0.0.1:$((base + 1))/asked" --in "$dir/again.der" --cacert "$SEALMILL_CA_FILE" --cacert "$dir/ca/pki/issuing.pem" --cert "$dir/strong.pem" \
+        --key "$dir/strong.key" --interval 1 --maxpolltime 60 --outform pem >"$dir/again.pem" 2>"$dir/strong.log" &
+    client=$!
+    for _ in $(seq 100); do id=$(waiting asked CN=dev-strong || true); [ -z "$id" ] || break; sleep 0.1; done
+    approval approve "$id" >/dev/null
+    wait "$client" || fail "pki --est: $(cat "$dir/strong.log")"
+    contains "$(cat "$dir/strong.log")" "EST request pending"
+    check openssl x509 -in "$dir/again.pem" -noout
+else
+    echo "strongSwan's pki with --est is not here: its part is left out"
+fi
 stop
 check "$SEALMILL" db check --data-dir "$dir/ca/db" >/dev/null
 echo "$checks checks"

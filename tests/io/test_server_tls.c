@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "base/mem.h"
 #include "base/metrics.h"
+#include "base/text.h"
 #include "io/ring_p.h"
 #include "tests/support/io_server.h"
 #include "tests/support/tls_peer.h"
@@ -189,6 +190,62 @@ static void server_tls__resumes_over_connections(void **state)
     sm_tls_server_free(&tls);
 }
 
+/* ---- channel bindings ---- */
+
+/* As the client has it: the first Finished is its own, and the server's where the session was resumed. */
+static void expect_binding(const struct wire *w, int version, char *out, size_t room)
+{
+    uint8_t octets[64];
+    char hex[2 * sizeof(octets) + 1];
+    size_t len = 32;
+    if (version == TLS1_3_VERSION) {
+        assert_int_equal(SSL_export_keying_material(w->ssl, octets, len, "EXPORTER-Channel-Binding",
+                                                    24, (const unsigned char *)"", 0, 1),
+                         1);
+    } else if (SSL_session_reused(w->ssl)) {
+        len = SSL_get_peer_finished(w->ssl, octets, sizeof(octets));
+    } else {
+        len = SSL_get_finished(w->ssl, octets, sizeof(octets));
+    }
+    (void)snprintf(out, room, "binding=%s.", sm_hex_format(sm_slice_of(octets, len), hex));
+}
+
+static SSL_SESSION *check_binding(int version, SSL_SESSION *session)
+{
+    char wanted[256];
+    struct wire w = {.ctx = SSL_CTX_new(TLS_client_method()), .fd = sm_io_connect(server.port)};
+    assert_int_equal(SSL_CTX_set_max_proto_version(w.ctx, version), 1);
+    w.ssl = SSL_new(w.ctx);
+    assert_int_equal(session == NULL ? 1 : SSL_set_session(w.ssl, session), 1);
+    assert_int_equal(SSL_set_fd(w.ssl, w.fd), 1);
+    assert_int_equal(SSL_connect(w.ssl), 1);
+    assert_int_equal(SSL_session_reused(w.ssl), session != NULL);
+    wire_send(&w, "GET /binding HTTP/1.1\r\nHost: x\r\n\r\n");
+    wire_read_until(&w, ".\n");
+    expect_binding(&w, version, wanted, sizeof(wanted));
+    assert_non_null(strstr(text, wanted));
+    SSL_SESSION *kept = SSL_get1_session(w.ssl);
+    SSL_set_shutdown(w.ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+    wire_close(&w);
+    SSL_SESSION_free(session);
+    return kept;
+}
+
+static void server_tls__has_the_clients_channel_binding(void **state)
+{
+    (void)state;
+    static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
+    sm_tls_server *tls = sm_tls_test_plain_server();
+    sm_io_server_start(&server, 0, tls, NULL, NULL);
+    for (size_t i = 0; i < SM_ARRAY_LEN(versions); i++) {
+        SSL_SESSION *session = check_binding(versions[i], NULL);
+        session = check_binding(versions[i], session);
+        SSL_SESSION_free(session);
+    }
+    sm_io_server_stop(&server);
+    sm_tls_server_free(&tls);
+}
+
 /* ---- bad and slow peers ---- */
 
 static void server_tls__says_in_words_that_it_wants_tls(void **state)
@@ -333,6 +390,7 @@ int main(void)
         EVERY_WAY(server_tls__streams_a_large_answer),
         EVERY_WAY(server_tls__key_updates_during_a_large_answer),
         cmocka_unit_test(server_tls__resumes_over_connections),
+        cmocka_unit_test(server_tls__has_the_clients_channel_binding),
         EVERY_WAY(server_tls__says_in_words_that_it_wants_tls),
         EVERY_WAY(server_tls__answers_garbage_with_an_alert),
         EVERY_WAY(server_tls__closes_who_does_not_shake_hands),

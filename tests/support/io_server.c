@@ -145,6 +145,18 @@ static void reply_tls(sm_http_exchange *x)
     reply_text(x, sm_slice_str(text));
 }
 
+/* In hex, or the error's name. */
+static void reply_binding(sm_http_exchange *x)
+{
+    uint8_t binding[SM_HTTP_BINDING_MAX];
+    char hex[2 * SM_HTTP_BINDING_MAX + 1];
+    size_t len;
+    sm_err err = sm_http_channel_binding(x, binding, &len);
+    const char *said = sm_ok(err) ? sm_hex_format(sm_slice_of(binding, len), hex)
+                                  : sm_err_name(err);
+    reply_text(x, sm_slice_str(sm_arena_printf(sm_http_arena(x), "binding=%s.\n", said)));
+}
+
 static void on_request(void *ctx, sm_http_exchange *x)
 {
     struct sm_io_server *s = ctx;
@@ -159,6 +171,8 @@ static void on_request(void *ctx, sm_http_exchange *x)
         start_hold(s, x);
     } else if (sm_slice_equal(path, SM_LIT("/tls"))) {
         reply_tls(x);
+    } else if (sm_slice_equal(path, SM_LIT("/binding"))) {
+        reply_binding(x);
     } else if (sm_slice_equal(path, SM_LIT("/peer"))) {
         reply_text(x, sm_http_peer(x));
     } else if (sm_slice_equal(path, SM_LIT("/wait")) && waiting_count < WAITING_MAX) {
