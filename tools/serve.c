@@ -462,9 +462,9 @@ static sm_err start(struct server *s, const char *path, sm_diag *diag)
     SM_TRY(renew_responders(s, diag));
     sm_ca_look_at_foreign(s->api);
     SM_TRY(sm_crl_adopt(s->store));
-    SM_TRY(start_loops(s, diag));
     SM_TRY(start_crls(s, diag));
-    return sm_ocsp_schedule_start(s->api, s->pool);
+    SM_TRY(sm_ocsp_schedule_start(s->api, s->pool));
+    return start_loops(s, diag); /* the last: they look at what the others have made */
 }
 
 static sigset_t own_signals(void)
