@@ -131,14 +131,29 @@ static uint32_t count_partitions(struct turn *t, const struct sm_crl_name *name)
     return count;
 }
 
+/* Of a CA that sealmill does not run: it owes a CRL once one was loaded. */
+static void look_at_loaded(struct turn *t, const struct sm_crl_name *name)
+{
+    struct sm_crl_state state;
+    if (!sm_ok(read_settled(t->crls, name, &state))) {
+        return;
+    }
+    bool ending = is_ending(&state.full, t->rules.interval_s, t->now);
+    t->overdue += state.full.number > 0 && (ending || !is_there(t->crls, name)) ? 1 : 0;
+    sm_crl_state_deinit(&state);
+}
+
 static void look_at_generation(struct turn *t, const struct sm_ca *ca,
                                const struct sm_ca_generation *g)
 {
-    bool foreign = ca->record->foreign != NULL; /* sealmill does not run it */
-    if (foreign || g->cert.der.len == 0 || g->cert.not_after <= t->now) {
+    struct sm_crl_name name = {.ca = ca, .g = g};
+    if (g->cert.der.len == 0 || g->cert.not_after <= t->now) {
         return;
     }
-    struct sm_crl_name name = {.ca = ca, .g = g};
+    if (ca->record->foreign != NULL) {
+        look_at_loaded(t, &name);
+        return;
+    }
     uint32_t partitions = count_partitions(t, &name);
     for (name.partition = 0; name.partition <= partitions; name.partition++) {
         look_at_scope(t, &name);
