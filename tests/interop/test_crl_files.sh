@@ -117,6 +117,22 @@ refused "no key of this CA" sm crl load acme-root offline/forged.pem
 refused "nextUpdate has passed" sm crl load acme-root offline/brief.pem
 refused "needs the role admin" "$SEALMILL" crl load acme-root offline/second.pem --dir "$dir/ca" --cert "$SEALMILL_CERT" --key "$SEALMILL_KEY"
 contains "$(admin "$SEALMILL_URL/v1/audit?pageSize=200")" '"crl.load"'
+# Delta CRLs, after the full one that they belong to and not before; 0x1001 is published.
+delta_of() { # a base, a number, a file
+    printf '%s' "$2" >offline/number
+    printf '[delta]\n2.5.29.27=critical,DER:0202%s\n' "$1" | cat offline/ca.cnf - >offline/delta.cnf
+    (cd offline && openssl ca -config delta.cnf -gencrl -crlexts delta -keyfile root.key -cert root.pem -out "$3" 2>/dev/null)
+}
+delta_of 1001 1003 delta.pem
+check sm crl load acme-root offline/delta.pem >/dev/null
+contains "$(openssl crl -inform DER -in <(curl -sS --fail "$SEALMILL_PUBLIC_URL/crl/acme-root.delta.crl") -noout -crlnumber)" "1003"
+check sm crl fetch acme-root --delta --out fetched.delta.crl
+refused "is published already" sm crl load acme-root offline/delta.pem
+delta_of 1002 1004 early.pem
+refused "it is a delta to number 4098" sm crl load acme-root offline/early.pem
+delta_of 0fff 1000 late.pem
+refused "it is older than the full CRL here" sm crl load acme-root offline/late.pem
+printf 1005 >offline/number
 # Near its end it is missed: somebody has to make another one.
 overdue() { # waits for the gauge
     for _ in $(seq 150); do
@@ -135,5 +151,6 @@ overdue 0
 stop
 start
 contains "$(openssl crl -inform DER -in <(curl -sS --fail "$SEALMILL_PUBLIC_URL/crl/acme-root.crl") -noout -crlnumber)" "$(openssl crl -in offline/third.pem -noout -crlnumber)"
+check cmp <(curl -sS --fail "$SEALMILL_PUBLIC_URL/crl/acme-root.delta.crl") fetched.delta.crl
 stop
 echo "$checks checks passed"
