@@ -59,6 +59,28 @@ assert when(said["thisUpdate"]) == crl.last_update and when(said["nextUpdate"]) 
 assert said["verified"] is False
 PY
 checks=$((checks + 1))
+# A CA's, by its name: fetched, verified, shown; a file of that name goes before.
+check diff <(sm crl show issuing) <("$SEALMILL" crl show issuing.crl --issuer ca/pki/issuing.pem)
+contains "$(sm crl show issuing --delta --json)" '"baseNumber":'
+contains "$(sm crl show issuing --json)" '"verified":true'
+mkdir shadow
+cp delta.pem shadow/issuing
+contains "$(cd shadow && sm crl show issuing)" "delta, since number"
+refused "there is no CRL" sm crl show nobody
+refused "another name" sm crl show issuing --issuer ca/pki/root.pem
+for f in "${TMPDIR:-/tmp}"/sealmill-crl-*; do [ ! -e "$f" ] || [ "$f" -ot issuing.crl ] || fail "$f is left"; done
+# What has a good signature and is not what was asked for is not taken: the delta CRL, or an older one, in the full one's place.
+published=$(find ca -name issuing.1.crl)
+cp "$published" full.kept
+cp "$(find ca -name issuing.1.delta.crl)" "$published"
+refused "it is a delta CRL" sm crl fetch issuing --out wrong.crl
+check sm crl make issuing >/dev/null
+cp full.kept "$published"
+refused "is another CRL" sm crl fetch issuing --out wrong.crl
+refused "is another CRL" sm crl show issuing
+[ ! -e wrong.crl ] && [ ! -e wrong.crl.part ] || fail "what was not asked for is there"
+check sm crl make issuing >/dev/null
+check sm crl fetch issuing --out good.crl
 refused "no file with a CRL" "$SEALMILL" crl show /dev/null
 refused "neither DER nor" "$SEALMILL" crl show c1.pem
 refused "No such file" "$SEALMILL" crl show none.crl
