@@ -59,15 +59,24 @@ static bool is_ending(const struct sm_crl_published *p, int64_t interval, int64_
     return p->number == 0 || now >= p->next_update - interval;
 }
 
-static void make_if_due(struct turn *t, struct sm_crl_name *name, const struct sm_crl_state *state)
+/* A number was taken, and what it was for did not come about, or did and was not noted: the file may be another than the
+ * state says, and have the ETag of the one before. Read under the lock, or it is so of a CRL that is being made. */
+static bool was_interrupted(const struct sm_crl_state *s)
+{
+    return s->last_number > s->full.number && s->last_number > s->delta.number;
+}
+
+static void make_if_due(struct turn *t, const struct sm_crl_name *name,
+                        const struct sm_crl_state *state)
 {
     const struct sm_crl_scope scope = sm_crl_scope_of(name);
     struct sm_crl_published made;
     sm_diag diag = {.reason = ""};
     const struct sm_crl_published *p = name->delta ? &state->delta : &state->full;
     int64_t interval = name->delta ? t->rules.delta_s : t->rules.interval_s;
-    bool due = name->g->key == NULL ? is_ending(p, interval, t->now)
-                                    : is_due(p, interval, &scope, t->now);
+    bool due = name->g->key == NULL
+                   ? is_ending(p, interval, t->now)
+                   : was_interrupted(state) || is_due(p, interval, &scope, t->now);
     if (!due && is_there(t->crls, name)) {
         return;
     }
@@ -82,44 +91,69 @@ static void make_if_due(struct turn *t, struct sm_crl_name *name, const struct s
     }
 }
 
+static sm_err read_settled(sm_crls *crls, const struct sm_crl_name *name, struct sm_crl_state *out)
+{
+    (void)pthread_mutex_lock(&crls->lock);
+    sm_err err = sm_crls_state(crls, name, out);
+    (void)pthread_mutex_unlock(&crls->lock);
+    return err;
+}
+
 static void look_at_scope(struct turn *t, struct sm_crl_name *name)
 {
     struct sm_crl_state state;
-    if (!sm_ok(sm_crls_state(t->crls, name, &state))) {
+    if (!sm_ok(read_settled(t->crls, name, &state))) {
         return;
     }
     name->delta = false;
     make_if_due(t, name, &state);
-    if (t->rules.delta_s > 0) {
+    /* One that was made by hand is served too. */
+    if (t->rules.delta_s > 0 || (was_interrupted(&state) && state.delta.number > 0)) {
         name->delta = true;
         make_if_due(t, name, &state);
     }
     sm_crl_state_deinit(&state);
 }
 
-/* How many partitions it has; what they need is written down first. */
+/* How many partitions it has; what they need is written down first. The state is read under the lock that it is written
+ * under: a number that is taken in between would be taken back. */
 static uint32_t count_partitions(struct turn *t, const struct sm_crl_name *name)
 {
     struct sm_crl_state whole;
-    if (!sm_ok(sm_crls_state(t->crls, name, &whole))) {
-        return 0;
-    }
+    uint32_t count = 0;
     (void)pthread_mutex_lock(&t->crls->lock);
-    sm_err err = sm_crl_keep_partitions(t->crls, t->world, name->ca, name->g, &whole);
+    if (sm_ok(sm_crls_state(t->crls, name, &whole))) {
+        sm_err err = sm_crl_keep_partitions(t->crls, t->world, name->ca, name->g, &whole);
+        count = sm_ok(err) ? whole.partitions : 0;
+        sm_crl_state_deinit(&whole);
+    }
     (void)pthread_mutex_unlock(&t->crls->lock);
-    uint32_t count = sm_ok(err) ? whole.partitions : 0;
-    sm_crl_state_deinit(&whole);
     return count;
+}
+
+/* Of a CA that sealmill does not run: it owes a CRL once one was loaded. */
+static void look_at_loaded(struct turn *t, const struct sm_crl_name *name)
+{
+    struct sm_crl_state state;
+    if (!sm_ok(read_settled(t->crls, name, &state))) {
+        return;
+    }
+    bool ending = is_ending(&state.full, t->rules.interval_s, t->now);
+    t->overdue += state.full.number > 0 && (ending || !is_there(t->crls, name)) ? 1 : 0;
+    sm_crl_state_deinit(&state);
 }
 
 static void look_at_generation(struct turn *t, const struct sm_ca *ca,
                                const struct sm_ca_generation *g)
 {
-    bool foreign = ca->record->foreign != NULL; /* sealmill does not run it */
-    if (foreign || g->cert.der.len == 0 || g->cert.not_after <= t->now) {
+    struct sm_crl_name name = {.ca = ca, .g = g};
+    if (g->cert.der.len == 0 || g->cert.not_after <= t->now) {
         return;
     }
-    struct sm_crl_name name = {.ca = ca, .g = g};
+    if (ca->record->foreign != NULL) {
+        look_at_loaded(t, &name);
+        return;
+    }
     uint32_t partitions = count_partitions(t, &name);
     for (name.partition = 0; name.partition <= partitions; name.partition++) {
         look_at_scope(t, &name);

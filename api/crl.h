@@ -49,8 +49,8 @@ SM_FALLIBLE sm_crls_make(sm_crls *crls, const struct sm_crl_name *name,
                          struct sm_crl_published *out, sm_diag *diag);
 
 /* Publishes one that was made elsewhere, of a CA whose key is not at hand: what it is, in `name`. Blocks. Errors: those of
- * sm_crl_read_parse, BAD_SIGNATURE, PRECONDITION (the key is here; its times; a delta without its base), UNSUPPORTED (no
- * number, no nextUpdate), EXISTS (an older one), DISK. */
+ * sm_crl_read_parse, BAD_SIGNATURE, PRECONDITION (the key is here; its times; a delta without its base, or older than
+ * the full one), UNSUPPORTED (no number, no nextUpdate), EXISTS (an older one), DISK. */
 SM_FALLIBLE sm_crls_load(sm_crls *crls, const struct sm_ca *ca, sm_slice der,
                          struct sm_crl_name *name, struct sm_crl_published *out, sm_diag *diag);
 

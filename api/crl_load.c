@@ -79,6 +79,11 @@ static sm_err check_numbers(const struct sm_crl_read *crl, const struct sm_crl_s
                            "it is a delta to number %llu, and the full CRL here is number %llu",
                            (unsigned long long)base, (unsigned long long)state->full.number);
     }
+    if (crl->is_delta && *number < state->full.number) { /* 5.2.4: no one would combine them */
+        return sm_diag_set(diag, SM_ERR(PRECONDITION), "crl",
+                           "it is older than the full CRL here, which is number %llu",
+                           (unsigned long long)state->full.number);
+    }
     const struct sm_crl_published *old = crl->is_delta ? &state->delta : &state->full;
     return *number > old->number
                ? SM_NO_ERR

@@ -125,19 +125,32 @@ sm_err crl_file_verify(const struct crl_file *f, sm_slice issuer, sm_diag *diag)
 
 /* ---- showing ---- */
 
-static void write_number(sm_slice magnitude, sm_buf *out)
+static bool number_of(sm_slice magnitude, uint64_t *out)
 {
     uint64_t n = 0;
+    for (size_t i = 0; i < magnitude.len && i < sizeof(n); i++) {
+        n = n << 8 | magnitude.ptr[i];
+    }
+    *out = n;
+    return magnitude.len > 0 && magnitude.len <= sizeof(n);
+}
+
+static void write_number(sm_slice magnitude, sm_buf *out)
+{
+    uint64_t n;
     char text[2 * 64 + 1];
-    if (magnitude.len > 8) { /* larger ones as they are */
+    if (magnitude.len > sizeof(n)) { /* larger ones as they are */
         (void)sm_hex_format(sm_slice_first(magnitude, 64), text);
         sm_buf_printf(out, "0x%s", text);
         return;
     }
-    for (size_t i = 0; i < magnitude.len; i++) {
-        n = n << 8 | magnitude.ptr[i];
-    }
+    (void)number_of(magnitude, &n);
     sm_buf_printf(out, "%" PRIu64, n);
+}
+
+bool crl_file_number(const struct crl_file *f, uint64_t *out)
+{
+    return number_of(f->crl.number, out);
 }
 
 static void write_issuer(sm_slice name, sm_buf *out)
@@ -171,6 +184,18 @@ static sm_der names_of(sm_slice distribution)
     sm_der point = sm_der_enter(&idp, SM_DER_CTX_CONS(0));
     return sm_der_peek(&point) == SM_DER_CTX_CONS(0) ? sm_der_enter(&point, SM_DER_CTX_CONS(0))
                                                      : sm_der_init(SM_SLICE_NONE);
+}
+
+bool crl_file_is_of(const struct crl_file *f, sm_slice ending)
+{
+    sm_der names = names_of(f->crl.distribution);
+    sm_slice url;
+    while (next_url(&names, &url)) {
+        if (sm_slice_ends_with(url, ending)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static void print_escaped(sm_slice text)

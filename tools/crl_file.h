@@ -26,6 +26,10 @@ SM_FALLIBLE crl_file_open(const char *path, struct crl_file *out, sm_diag *diag)
 void crl_file_close(struct crl_file *file);
 /* Whether the certificate (DER or PEM) signed it. Errors: MALFORMED, BAD_SIGNATURE with the reason. */
 SM_FALLIBLE crl_file_verify(const struct crl_file *file, sm_slice issuer, sm_diag *diag);
+/* Its number; false: it has none of 1 to 8 octets. */
+bool crl_file_number(const struct crl_file *file, uint64_t *out);
+/* Whether a URL of its issuingDistributionPoint ends so. */
+bool crl_file_is_of(const struct crl_file *file, sm_slice ending);
 /* Prints it, or one JSON object of it, on standard output. `verified`: by a certificate that was given. */
 void crl_file_print(const struct crl_file *file, bool verified);
 void crl_file_print_json(const struct crl_file *file, bool verified);

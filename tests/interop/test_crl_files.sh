@@ -59,6 +59,28 @@ assert when(said["thisUpdate"]) == crl.last_update and when(said["nextUpdate"]) 
 assert said["verified"] is False
 PY
 checks=$((checks + 1))
+# A CA's, by its name: fetched, verified, shown; a file of that name goes before.
+check diff <(sm crl show issuing) <("$SEALMILL" crl show issuing.crl --issuer ca/pki/issuing.pem)
+contains "$(sm crl show issuing --delta --json)" '"baseNumber":'
+contains "$(sm crl show issuing --json)" '"verified":true'
+mkdir shadow
+cp delta.pem shadow/issuing
+contains "$(cd shadow && sm crl show issuing)" "delta, since number"
+refused "there is no CRL" sm crl show nobody
+refused "another name" sm crl show issuing --issuer ca/pki/root.pem
+for f in "${TMPDIR:-/tmp}"/sealmill-crl-*; do [ ! -e "$f" ] || [ "$f" -ot issuing.crl ] || fail "$f is left"; done
+# What has a good signature and is not what was asked for is not taken: the delta CRL, or an older one, in the full one's place.
+published=$(find ca -name issuing.1.crl)
+cp "$published" full.kept
+cp "$(find ca -name issuing.1.delta.crl)" "$published"
+refused "it is a delta CRL" sm crl fetch issuing --out wrong.crl
+check sm crl make issuing >/dev/null
+cp full.kept "$published"
+refused "is another CRL" sm crl fetch issuing --out wrong.crl
+refused "is another CRL" sm crl show issuing
+[ ! -e wrong.crl ] && [ ! -e wrong.crl.part ] || fail "what was not asked for is there"
+check sm crl make issuing >/dev/null
+check sm crl fetch issuing --out good.crl
 refused "no file with a CRL" "$SEALMILL" crl show /dev/null
 refused "neither DER nor" "$SEALMILL" crl show c1.pem
 refused "No such file" "$SEALMILL" crl show none.crl
@@ -117,9 +139,40 @@ refused "no key of this CA" sm crl load acme-root offline/forged.pem
 refused "nextUpdate has passed" sm crl load acme-root offline/brief.pem
 refused "needs the role admin" "$SEALMILL" crl load acme-root offline/second.pem --dir "$dir/ca" --cert "$SEALMILL_CERT" --key "$SEALMILL_KEY"
 contains "$(admin "$SEALMILL_URL/v1/audit?pageSize=200")" '"crl.load"'
+# Delta CRLs, after the full one that they belong to and not before; 0x1001 is published.
+delta_of() { # a base, a number, a file
+    printf '%s' "$2" >offline/number
+    printf '[delta]\n2.5.29.27=critical,DER:0202%s\n' "$1" | cat offline/ca.cnf - >offline/delta.cnf
+    (cd offline && openssl ca -config delta.cnf -gencrl -crlexts delta -keyfile root.key -cert root.pem -out "$3" 2>/dev/null)
+}
+delta_of 1001 1003 delta.pem
+check sm crl load acme-root offline/delta.pem >/dev/null
+contains "$(openssl crl -inform DER -in <(curl -sS --fail "$SEALMILL_PUBLIC_URL/crl/acme-root.delta.crl") -noout -crlnumber)" "1003"
+check sm crl fetch acme-root --delta --out fetched.delta.crl
+refused "is published already" sm crl load acme-root offline/delta.pem
+delta_of 1002 1004 early.pem
+refused "it is a delta to number 4098" sm crl load acme-root offline/early.pem
+delta_of 0fff 1000 late.pem
+refused "it is older than the full CRL here" sm crl load acme-root offline/late.pem
+printf 1005 >offline/number
+# Near its end it is missed: somebody has to make another one.
+overdue() { # waits for the gauge
+    for _ in $(seq 150); do
+        [ "$(curl -sS "$SEALMILL_OPERATIONS_URL/metrics" | sed -n 's/^sealmill_crl_overdue //p')" != "$1" ] || { checks=$((checks + 1)); return 0; }
+        sleep 0.1
+    done
+    fail "sealmill_crl_overdue is not $1"
+}
+overdue 0
+(cd offline && crl_of -crlsec 3600 -out ending.pem && crl_of -out third.pem)
+check sm crl load acme-root offline/ending.pem >/dev/null
+overdue 1
+check sm crl load acme-root offline/third.pem >/dev/null
+overdue 0
 # Over a restart it is what it was.
 stop
 start
-contains "$(openssl crl -inform DER -in <(curl -sS --fail "$SEALMILL_PUBLIC_URL/crl/acme-root.crl") -noout -crlnumber)" "1001"
+contains "$(openssl crl -inform DER -in <(curl -sS --fail "$SEALMILL_PUBLIC_URL/crl/acme-root.crl") -noout -crlnumber)" "$(openssl crl -in offline/third.pem -noout -crlnumber)"
+check cmp <(curl -sS --fail "$SEALMILL_PUBLIC_URL/crl/acme-root.delta.crl") fetched.delta.crl
 stop
 echo "$checks checks passed"

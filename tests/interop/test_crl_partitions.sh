@@ -75,6 +75,23 @@ assert fresh[0].full_name[0].value == url.replace(".crl", ".delta.crl"), fresh
 PY
 checks=$((checks + 1))
 
+# Fetched by its number; another partition's in its place has a good signature, and is refused.
+check "$SEALMILL" crl fetch issuing --partition "$(partition c1)" --dir "$dir/ca" --out "$dir/fetched.crl"
+check cmp "$dir/fetched.crl" "$dir/crl.der"
+if [ "$(partition c1)" = 1 ]; then second=2; else second=1; fi
+name=$(find "$dir/ca" -name "issuing.1.p000$second.crl")
+want=$(openssl crl -inform DER -in "$dir/crl.der" -noout -crlnumber | sed 's/.*=\(0x\)\?//')
+for _ in 1 2 3; do # of the same number, so that only the partition is another
+    [ "$(openssl crl -inform DER -in "$name" -noout -crlnumber | sed 's/.*=\(0x\)\?//')" != "$want" ] || break
+    check make --partition "$second"
+done
+cp "$name" "$dir/kept.crl"
+cp "$dir/crl.der" "$name"
+if "$SEALMILL" crl fetch issuing --partition "$second" --dir "$dir/ca" --out "$dir/wrong.crl" 2>"$dir/said"; then fail "another partition's CRL"; fi
+contains "$(cat "$dir/said")" "issuingDistributionPoint is not the partition's"
+cp "$dir/kept.crl" "$name"
+check "$SEALMILL" crl fetch issuing --partition "$second" --dir "$dir/ca" --out "$dir/wrong.crl"
+
 # Hold and release by a delta CRL of the partition.
 revoke "$other" --reason certificate-hold
 check make --partition "$(partition "$other")"

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The schedule of CRLs beside who makes one at the same time, and after what broke in the middle. */
+#include "api/api_p.h"
+#include "api/crl_p.h"
+#include "sign/batch.h"
+#include "tests/support/api_server.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+#define FAR 1000 /* a number that nothing here counts up to */
+
+static struct sm_api_server server;
+static sm_crls *crls;
+
+static int set_up(void **state)
+{
+    char folder[300];
+    (void)state;
+    sm_api_server_start(&server, "crl: {partitions: 2}\n"
+                                 "profiles:\n"
+                                 "- name: device\n"
+                                 "  crl_urls: ['http://x.example/crl/root.crl', "
+                                 "'http://x.example/crl/issuing.crl']\n");
+    (void)snprintf(folder, sizeof(folder), "%s/crl", server.dir);
+    assert_sm_ok(sm_crls_new(server.api, folder, &crls, NULL));
+    server.api->crls = crls; /* without its thread; freed with the API */
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    sm_api_server_stop(&server);
+    sm_sign_thread_deinit();
+    return 0;
+}
+
+static struct sm_crl_state state_of(const struct sm_crl_scope *scope)
+{
+    struct sm_crl_state s;
+    assert_sm_ok(sm_crl_state_read(server.store, scope, &s));
+    return s;
+}
+
+/* Takes a number as who begins to make a CRL does. */
+static uint64_t take_number(const struct sm_crl_scope *scope, uint64_t more)
+{
+    struct sm_crl_state s = state_of(scope);
+    uint64_t taken = s.last_number += more;
+    assert_sm_ok(sm_crl_state_write(server.store, scope, &s));
+    sm_crl_state_deinit(&s);
+    return taken;
+}
+
+static struct sm_crl_scope scope_of(const char *ca)
+{
+    sm_world *w = sm_world_attach(server.api);
+    const struct sm_ca_generation *g = sm_ca_current(sm_world_ca(w, ca));
+    struct sm_crl_scope scope = {g->ca_id, g->number, 0};
+    sm_world_detach(&w);
+    return scope;
+}
+
+static void *turn(void *ctx)
+{
+    *(size_t *)ctx = sm_crls_turn(crls);
+    sm_sign_thread_deinit();
+    return NULL;
+}
+
+/* Its first turn writes down how many partitions there are; a number that another thread takes meanwhile stays taken. */
+static void crl__a_number_that_is_taken_meanwhile_stays_so(void **state)
+{
+    const struct sm_crl_scope scopes[] = {scope_of("root"), scope_of("issuing")};
+    pthread_t thread;
+    size_t made;
+    (void)state;
+    (void)pthread_mutex_lock(&crls->lock);
+    assert_int_equal(pthread_create(&thread, NULL, turn, &made), 0);
+    (void)usleep(200000); /* it waits for the lock by now, or the test proves less */
+    for (size_t i = 0; i < 2; i++) {
+        (void)take_number(&scopes[i], FAR);
+    }
+    (void)pthread_mutex_unlock(&crls->lock);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(made, 2 * 3); /* each with two partitions */
+    for (size_t i = 0; i < 2; i++) {
+        struct sm_crl_state s = state_of(&scopes[i]);
+        assert_int_equal(s.partitions, 2);
+        assert_int_equal(s.full.number, FAR + 1);
+        sm_crl_state_deinit(&s);
+    }
+    assert_int_equal(sm_crls_turn(crls), 0);
+}
+
+/* The server was killed between the file and its note: what is served is made anew, at once, and once. */
+static void crl__what_was_interrupted_is_made_anew(void **state)
+{
+    struct sm_crl_scope scope = scope_of("issuing");
+    (void)state;
+    for (scope.partition = 0; scope.partition < 2; scope.partition++) {
+        uint64_t taken = take_number(&scope, 1);
+        assert_int_equal(sm_crls_turn(crls), 1);
+        struct sm_crl_state s = state_of(&scope);
+        assert_int_equal(s.full.number, taken + 1);
+        assert_int_equal(s.delta.number, 0);
+        sm_crl_state_deinit(&s);
+        assert_int_equal(sm_crls_turn(crls), 0);
+    }
+}
+
+/* Delta CRLs that were made by hand too, and before and after it nothing of them. */
+static void crl__an_interrupted_delta_is_made_anew(void **state)
+{
+    const struct sm_crl_scope scope = scope_of("issuing");
+    sm_world *w = sm_world_attach(server.api);
+    const struct sm_ca *ca = sm_world_ca(w, "issuing");
+    const struct sm_crl_name name = {ca, sm_ca_current(ca), 0, true};
+    struct sm_crl_published made;
+    (void)state;
+    assert_sm_ok(sm_crls_make(crls, &name, &made, NULL));
+    sm_world_detach(&w);
+    assert_int_equal(sm_crls_turn(crls), 0);
+    uint64_t taken = take_number(&scope, 1);
+    assert_int_equal(sm_crls_turn(crls), 2);
+    struct sm_crl_state s = state_of(&scope);
+    assert_int_equal(s.full.number, taken + 1);
+    assert_int_equal(s.delta.number, taken + 2);
+    sm_crl_state_deinit(&s);
+    assert_int_equal(sm_crls_turn(crls), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(crl__a_number_that_is_taken_meanwhile_stays_so),
+        cmocka_unit_test(crl__what_was_interrupted_is_made_anew),
+        cmocka_unit_test(crl__an_interrupted_delta_is_made_anew),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
