@@ -2,8 +2,8 @@
 #include "api/api.h"
 
 #include "api/api_p.h"
-#include "api/ca_group.h"
 #include "api/approval.h"
+#include "api/ca_group.h"
 #include "api/indexer.h"
 #include "api/key_facts.h"
 #include "api/record.h"
@@ -88,6 +88,11 @@ sm_err sm_api_refresh(sm_api *api, sm_diag *diag)
 {
     sm_world *fresh;
     SM_TRY(sm_world_build(api, NULL, &fresh, diag));
+    sm_err err = sm_crls_promise(api->crls, api->config.store, fresh);
+    if (!sm_ok(err)) {
+        sm_world_detach(&fresh);
+        return sm_diag_set(diag, err, "crl.partitions", "they cannot be written down");
+    }
     put_in_place(api, fresh);
     return SM_NO_ERR;
 }
@@ -98,7 +103,8 @@ sm_err sm_api_commit(sm_api *api, struct sm_change *change, sm_arena *arena, sm_
     SM_TRY(sm_world_build(api, change, &fresh, diag));
     change->gone = fresh->dead;
     change->gone_count = fresh->dead_count;
-    sm_err err = sm_change_write(api->config.store, change, arena);
+    sm_err err = sm_crls_promise(api->crls, api->config.store, fresh);
+    err = sm_ok(err) ? sm_change_write(api->config.store, change, arena) : err;
     change->gone = NULL;
     change->gone_count = 0;
     if (!sm_ok(err)) {

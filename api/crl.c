@@ -74,9 +74,8 @@ static void make_if_due(struct turn *t, const struct sm_crl_name *name,
     sm_diag diag = {.reason = ""};
     const struct sm_crl_published *p = name->delta ? &state->delta : &state->full;
     int64_t interval = name->delta ? t->rules.delta_s : t->rules.interval_s;
-    bool due = name->g->key == NULL
-                   ? is_ending(p, interval, t->now)
-                   : was_interrupted(state) || is_due(p, interval, &scope, t->now);
+    bool due = name->g->key == NULL ? is_ending(p, interval, t->now)
+                                    : was_interrupted(state) || is_due(p, interval, &scope, t->now);
     if (!due && is_there(t->crls, name)) {
         return;
     }
@@ -95,6 +94,9 @@ static sm_err read_settled(sm_crls *crls, const struct sm_crl_name *name, struct
 {
     (void)pthread_mutex_lock(&crls->lock);
     sm_err err = sm_crls_state(crls, name, out);
+    if (sm_ok(err) && name->g->key == NULL && was_interrupted(out)) {
+        sm_crl_settle_loaded(crls, name, out); /* nobody here can make another */
+    }
     (void)pthread_mutex_unlock(&crls->lock);
     return err;
 }
@@ -115,7 +117,7 @@ static void look_at_scope(struct turn *t, struct sm_crl_name *name)
     sm_crl_state_deinit(&state);
 }
 
-/* How many partitions it has; what they need is written down first. The state is read under the lock that it is written
+/* How many partitions it has; what they need is written down, had it not been when the world began. The state is read under the lock that it is written
  * under: a number that is taken in between would be taken back. */
 static uint32_t count_partitions(struct turn *t, const struct sm_crl_name *name)
 {
@@ -123,7 +125,8 @@ static uint32_t count_partitions(struct turn *t, const struct sm_crl_name *name)
     uint32_t count = 0;
     (void)pthread_mutex_lock(&t->crls->lock);
     if (sm_ok(sm_crls_state(t->crls, name, &whole))) {
-        sm_err err = sm_crl_keep_partitions(t->crls, t->world, name->ca, name->g, &whole);
+        sm_err err = sm_crl_keep_partitions(sm_api_store(t->crls->api), t->world, name->ca, name->g,
+                                            &whole);
         count = sm_ok(err) ? whole.partitions : 0;
         sm_crl_state_deinit(&whole);
     }

@@ -29,6 +29,11 @@ void sm_crls_free(sm_crls **crls);
 /* Errors: OS. */
 SM_FALLIBLE sm_crls_start(sm_crls *crls);
 
+/* Makes durable what certificates of a world will say of partitions, before anybody sees that world: a partition that a
+ * certificate names is published whatever becomes of the configuration. `crls` NULL: it is not started yet. Blocks, for as
+ * long as a CRL is being made. Errors: DISK, CORRUPT, QUEUE_FULL, DRAINING, NO_MEMORY. */
+SM_FALLIBLE sm_crls_promise(sm_crls *crls, sm_store *store, const sm_world *world);
+
 /* Makes what is due; how many. Blocks. */
 size_t sm_crls_turn(sm_crls *crls);
 /* A CRL: of a generation, or of one partition of it. */
@@ -50,7 +55,7 @@ SM_FALLIBLE sm_crls_make(sm_crls *crls, const struct sm_crl_name *name,
 
 /* Publishes one that was made elsewhere, of a CA whose key is not at hand: what it is, in `name`. Blocks. Errors: those of
  * sm_crl_read_parse, BAD_SIGNATURE, PRECONDITION (the key is here; its times; a delta without its base, or older than
- * the full one), UNSUPPORTED (no number, no nextUpdate), EXISTS (an older one), DISK. */
+ * the full one), UNSUPPORTED (no number, no nextUpdate, of some certificates alone), EXISTS (an older one), DISK. */
 SM_FALLIBLE sm_crls_load(sm_crls *crls, const struct sm_ca *ca, sm_slice der,
                          struct sm_crl_name *name, struct sm_crl_published *out, sm_diag *diag);
 

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "ocsp-cache/crl_build.h"
 #include "ocsp-cache/crl_read.h"
 #include "sign/batch.h"
 
@@ -50,6 +51,16 @@ static sm_err read_number(sm_slice magnitude, const char *what, uint64_t *out, s
     return SM_NO_ERR;
 }
 
+/* RFC 5280 5.2.5. A relying party that asks for the CA's CRL would find it about none of the others. */
+static sm_err check_scope(const struct sm_crl_read *crl, sm_diag *diag)
+{
+    return crl->some_certificates
+               ? refuse(diag, SM_ERR(UNSUPPORTED),
+                        "it is of users', CAs' or attribute certificates alone, by its "
+                        "issuingDistributionPoint: one that is of all of them is needed")
+               : SM_NO_ERR;
+}
+
 static sm_err check_times(const struct sm_crl_read *crl, sm_diag *diag)
 {
     int64_t now = sm_clock_wall_s();
@@ -91,6 +102,12 @@ static sm_err check_numbers(const struct sm_crl_read *crl, const struct sm_crl_s
                              (unsigned long long)old->number);
 }
 
+static struct sm_crl_published describe(const struct sm_crl_read *crl, uint64_t number, size_t len)
+{
+    return (struct sm_crl_published){number, crl->this_update, crl->next_update, crl->count, len};
+}
+
+/* The number is noted before there is a file of it: of what is interrupted in between, the note says so. */
 static sm_err publish(sm_crls *crls, const struct sm_crl_name *name, const struct sm_crl_read *crl,
                       sm_slice der, struct sm_crl_published *out, sm_diag *diag)
 {
@@ -103,13 +120,15 @@ static sm_err publish(sm_crls *crls, const struct sm_crl_name *name, const struc
     SM_TRY(sm_crl_state_read(store, &scope, &state));
     sm_err err = check_numbers(crl, &state, &number, diag);
     if (sm_ok(err)) {
-        *out = (struct sm_crl_published){number, crl->this_update, crl->next_update, crl->count,
-                                         der.len};
         state.last_number = number > state.last_number ? number : state.last_number;
-        *(crl->is_delta ? &state.delta : &state.full) = *out;
-        err = sm_file_write_atomic(path, der, 0644, diag);
+        err = sm_crl_state_write(store, &scope, &state);
     }
-    err = sm_ok(err) ? sm_crl_state_write(store, &scope, &state) : err;
+    err = sm_ok(err) ? sm_file_write_atomic(path, der, 0644, diag) : err;
+    if (sm_ok(err)) {
+        *out = describe(crl, number, der.len);
+        *(crl->is_delta ? &state.delta : &state.full) = *out;
+        err = sm_crl_state_write(store, &scope, &state);
+    }
     sm_crl_state_deinit(&state);
     return err;
 }
@@ -125,6 +144,7 @@ sm_err sm_crls_load(sm_crls *crls, const struct sm_ca *ca, sm_slice der, struct 
         return refuse(diag, SM_ERR(PRECONDITION),
                       "the CA's key is at hand: its CRLs are made here");
     }
+    SM_TRY(check_scope(&crl, diag));
     SM_TRY(check_times(&crl, diag));
     (void)pthread_mutex_lock(&crls->lock);
     sm_err err = publish(crls, name, &crl, der, out, diag);
@@ -135,4 +155,48 @@ sm_err sm_crls_load(sm_crls *crls, const struct sm_ca *ca, sm_slice der, struct 
                SM_KU("number", out->number), SM_KU("entries", out->entries), SM_KEND);
     }
     return err;
+}
+
+/* ---- after an interruption ---- */
+
+/* What the file of `name` is, when the generation's key has made it. */
+static sm_err read_file(const sm_crls *crls, const struct sm_crl_name *name,
+                        struct sm_crl_published *out)
+{
+    struct sm_crl_read crl;
+    char path[4096];
+    sm_buf der = sm_buf_init(SM_CRL_BYTES_MAX);
+    sm_diag diag = {.reason = ""};
+    uint64_t number = 0;
+    SM_TRY(sm_crl_path(crls, name, path));
+    sm_err err = sm_file_read(path, &der, &diag);
+    err = sm_ok(err) ? sm_crl_read_parse(sm_buf_slice(&der), &crl, &diag) : err;
+    err = sm_ok(err) && !is_signed_by(&crl, name->g) ? SM_ERR(BAD_SIGNATURE) : err;
+    err = sm_ok(err) ? read_number(crl.number, "", &number, &diag) : err;
+    if (sm_ok(err)) {
+        *out = describe(&crl, number, der.len);
+    }
+    sm_buf_deinit(&der);
+    return err;
+}
+
+static uint64_t settle_one(const sm_crls *crls, struct sm_crl_name *name, bool delta,
+                           struct sm_crl_published *noted)
+{
+    name->delta = delta;
+    (void)sm_ok(read_file(crls, name, noted)); /* what cannot be read stays as it is noted */
+    return noted->number;
+}
+
+void sm_crl_settle_loaded(sm_crls *crls, const struct sm_crl_name *name, struct sm_crl_state *state)
+{
+    const struct sm_crl_scope scope = sm_crl_scope_of(name);
+    struct sm_crl_name each = *name;
+    uint64_t full = settle_one(crls, &each, false, &state->full);
+    uint64_t delta = settle_one(crls, &each, true, &state->delta);
+    state->last_number = full > delta ? full : delta;
+    sm_err err = sm_crl_state_write(sm_api_store(crls->api), &scope, state);
+    sm_log(sm_ok(err) ? SM_LOG_WARN : SM_LOG_ERROR, "crl_load_settled", SM_KS("ca", name->ca->name),
+           SM_KU("generation", name->g->number), SM_KU("number", state->full.number),
+           SM_KU("delta_number", state->delta.number), SM_KE("error", err), SM_KEND);
 }

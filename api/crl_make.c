@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One CRL made: the rules, what partitions need, the order and its publication. */
+/* One CRL made: the rules, the order and its publication. */
 #include "api/api_p.h"
 #include "api/crl_p.h"
 #include "api/crl_partition.h"
@@ -75,42 +75,6 @@ struct crl_rules sm_crl_rules_of(const Sealmill__Config__V1__Config *config)
     return (struct crl_rules){duration(c->validity, VALIDITY_DEFAULT_S),
                               duration(c->interval, INTERVAL_DEFAULT_S),
                               duration(c->delta_interval, 0), c->off, c->base_url};
-}
-
-/* ---- partitions ---- */
-
-/* The places that certificates of this CA name, or will. True: there is a new one. */
-static bool gather_bases(const sm_world *world, const struct sm_ca *ca, struct sm_crl_state *whole)
-{
-    bool more = false;
-    for (size_t i = 0; i < world->profile_count; i++) {
-        const Sealmill__V1__Profile *m = world->profiles[i].message;
-        for (size_t j = 0; j < m->n_crl_urls; j++) {
-            sm_slice base;
-            if (sm_crl_url_base(m->crl_urls[j], ca->name, &base) &&
-                sm_world_issues(ca, &world->profiles[i])) {
-                more = sm_crl_state_add_base(whole, base) || more;
-            }
-        }
-    }
-    return more;
-}
-
-sm_err sm_crl_keep_partitions(sm_crls *crls, const sm_world *world, const struct sm_ca *ca,
-                              const struct sm_ca_generation *g, struct sm_crl_state *whole)
-{
-    const struct sm_crl_scope scope = {g->ca_id, g->number, 0};
-    if (g != sm_ca_current(ca) || world->crl_partitions == 0) {
-        return SM_NO_ERR;
-    }
-    bool more = gather_bases(world, ca, whole);
-    if (whole->base_count == 0 || (!more && whole->partitions >= world->crl_partitions)) {
-        return SM_NO_ERR;
-    }
-    if (whole->partitions < world->crl_partitions) {
-        whole->partitions = world->crl_partitions;
-    }
-    return sm_crl_state_write(sm_api_store(crls->api), &scope, whole);
 }
 
 /* ---- making ---- */
@@ -228,7 +192,9 @@ static sm_err make_locked(sm_crls *crls, const sm_world *world, const struct sm_
     sm_arena arena;
     sm_arena_init(&arena, 1U << 20);
     sm_err err = sm_crls_state(crls, &complete, &whole);
-    err = sm_ok(err) ? sm_crl_keep_partitions(crls, world, name->ca, name->g, &whole) : err;
+    err = sm_ok(err)
+              ? sm_crl_keep_partitions(sm_api_store(crls->api), world, name->ca, name->g, &whole)
+              : err;
     err = sm_ok(err) && name->partition > 0 ? sm_crls_state(crls, name, &state) : err;
     struct sm_crl_state *own = name->partition > 0 ? &state : &whole;
     err = sm_ok(err) ? make_of(crls, name, &r, &whole, own, &arena, diag) : err;

@@ -40,7 +40,14 @@ SM_FALLIBLE sm_crl_path(const sm_crls *crls, const struct sm_crl_name *name, cha
 
 /* ---- crl_make.c ---- */
 struct crl_rules sm_crl_rules_of(const Sealmill__Config__V1__Config *config);
-/* Under the lock. What the certificates of a generation need for as long as they live is written down before any CRL of it
- * is made: the configuration may say less later. */
-SM_FALLIBLE sm_crl_keep_partitions(sm_crls *crls, const sm_world *world, const struct sm_ca *ca,
+
+/* ---- crl_promise.c ---- */
+/* Under the lock. Writes down what certificates of the generation will rely on, where `whole` has less: the configuration
+ * may say less later. Errors: those of sm_crl_state_write. */
+SM_FALLIBLE sm_crl_keep_partitions(sm_store *store, const sm_world *world, const struct sm_ca *ca,
                                    const struct sm_ca_generation *g, struct sm_crl_state *whole);
+
+/* ---- crl_load.c ---- */
+/* Under the lock. Of a generation whose key is not here, after a load that was interrupted: notes what the files are. */
+void sm_crl_settle_loaded(sm_crls *crls, const struct sm_crl_name *name,
+                          struct sm_crl_state *state);

@@ -110,9 +110,16 @@ static sm_err count_entries(struct sm_crl_read *crl)
 
 /* ---- the list ---- */
 
-/* RFC 5280 5.2.5: [3] onlySomeReasons, [4] indirectCRL. */
-static void check_distribution(sm_der *outer, sm_slice value)
+/* RFC 5280 5.2.5: [1] onlyContainsUserCerts, [2] onlyContainsCACerts, [5] onlyContainsAttributeCerts. */
+static bool narrows(uint8_t tag)
 {
+    return tag == SM_DER_CTX(1) || tag == SM_DER_CTX(2) || tag == SM_DER_CTX(5);
+}
+
+/* RFC 5280 5.2.5: [3] onlySomeReasons, [4] indirectCRL. */
+static void read_distribution(sm_der *outer, sm_slice value, struct sm_crl_read *out)
+{
+    out->distribution = value;
     sm_der d = sm_der_init(value);
     sm_der idp = sm_der_enter(&d, SM_DER_SEQUENCE);
     while (!sm_der_at_end(&idp)) {
@@ -122,6 +129,7 @@ static void check_distribution(sm_der *outer, sm_slice value)
         if (tag == SM_DER_CTX(3) || (tag == SM_DER_CTX(4) && is_true)) {
             sm_der_fail(outer, SM_ERR(UNSUPPORTED));
         }
+        out->some_certificates = out->some_certificates || (narrows(tag) && is_true);
     }
     sm_der_leave(&d, &idp);
     if (!sm_ok(sm_der_finish(&d))) {
@@ -141,8 +149,7 @@ static void read_extensions(sm_der *tbs, struct sm_crl_read *out)
             out->is_delta = true;
             out->base_number = unsigned_of(&list, e.value);
         } else if (sm_slice_equal(e.oid, SM_OID_ISSUING_DP)) {
-            out->distribution = e.value;
-            check_distribution(&list, e.value);
+            read_distribution(&list, e.value, out);
         } else if (e.critical) {
             sm_der_fail(&list, SM_ERR(UNSUPPORTED));
         }

@@ -26,11 +26,11 @@ struct sm_crl_read {
     int64_t next_update; /* 0: none */
     sm_slice entries;    /* see sm_crl_read_next */
     size_t count;
-    sm_slice number;      /* magnitude; empty: none */
-    bool is_delta;        /* it has what has changed since `base_number` */
-    sm_slice base_number; /* magnitude */
-    sm_slice
-        distribution; /* issuingDistributionPoint's value: some certificates alone; empty: all */
+    sm_slice number;        /* magnitude; empty: none */
+    bool is_delta;          /* it has what has changed since `base_number` */
+    sm_slice base_number;   /* magnitude */
+    sm_slice distribution;  /* issuingDistributionPoint's value; empty: none */
+    bool some_certificates; /* users', CAs' or attribute certificates alone (RFC 5280 5.2.5) */
 };
 
 struct sm_crl_read_entry {

@@ -131,12 +131,66 @@ static void crl__an_interrupted_delta_is_made_anew(void **state)
     assert_int_equal(sm_crls_turn(crls), 0);
 }
 
+/* What a load leaves that was interrupted: a number that is noted, and a file that is of it, or still of the one before. */
+static void crl__a_load_that_was_interrupted_is_settled_by_the_file(void **state)
+{
+    const struct sm_crl_scope scope = scope_of("root");
+    sm_world *w = sm_world_attach(server.api);
+    const struct sm_ca *ca = sm_world_ca(w, "root");
+    struct sm_ca_generation keyless = *sm_ca_current(ca);
+    const struct sm_crl_name name = {ca, sm_ca_current(ca), 0, false};
+    const struct sm_crl_name elsewhere = {ca, &keyless, 0, false};
+    struct sm_crl_published first;
+    struct sm_crl_published second;
+    (void)state;
+    keyless.key = NULL;
+    assert_sm_ok(sm_crls_make(crls, &name, &first, NULL));
+    assert_sm_ok(sm_crls_make(crls, &name, &second, NULL));
+    for (int is_noted = 0; is_noted < 2; is_noted++) {
+        struct sm_crl_state s = state_of(&scope);
+        s.full = is_noted ? second : first;
+        s.last_number = second.number + (is_noted ? 1 : 0);
+        (void)pthread_mutex_lock(&crls->lock);
+        sm_crl_settle_loaded(crls, &elsewhere, &s);
+        (void)pthread_mutex_unlock(&crls->lock);
+        sm_crl_state_deinit(&s);
+        s = state_of(&scope);
+        assert_memory_equal(&s.full, &second, sizeof(second));
+        assert_int_equal(s.last_number, second.number);
+        sm_crl_state_deinit(&s);
+    }
+    sm_world_detach(&w);
+}
+
+/* Before the first certificate of the new world: no turn in between. */
+static void crl__more_partitions_are_durable_with_the_world_that_has_them(void **state)
+{
+    const struct sm_crl_scope scope = scope_of("issuing");
+    Sealmill__Config__V1__Config more = *server.api->config.config;
+    const Sealmill__Config__V1__Config *before = server.api->config.config;
+    Sealmill__Config__V1__CrlRules rules = *more.crl;
+    sm_diag diag = {.reason = ""};
+    (void)state;
+    rules.partitions = 7;
+    more.crl = &rules;
+    assert_sm_ok(sm_api_reload(server.api, &more, &diag));
+    struct sm_crl_state s = state_of(&scope);
+    assert_int_equal(s.partitions, 7);
+    sm_crl_state_deinit(&s);
+    assert_sm_ok(sm_api_reload(server.api, before, &diag));
+    s = state_of(&scope);
+    assert_int_equal(s.partitions, 7); /* certificates may be in them */
+    sm_crl_state_deinit(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(crl__a_number_that_is_taken_meanwhile_stays_so),
         cmocka_unit_test(crl__what_was_interrupted_is_made_anew),
         cmocka_unit_test(crl__an_interrupted_delta_is_made_anew),
+        cmocka_unit_test(crl__a_load_that_was_interrupted_is_settled_by_the_file),
+        cmocka_unit_test(crl__more_partitions_are_durable_with_the_world_that_has_them),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

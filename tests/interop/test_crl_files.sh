@@ -155,6 +155,12 @@ refused "it is a delta to number 4098" sm crl load acme-root offline/early.pem
 delta_of 0fff 1000 late.pem
 refused "it is older than the full CRL here" sm crl load acme-root offline/late.pem
 printf 1005 >offline/number
+(
+    printf '[users]\nissuingDistributionPoint = critical,@users_dp\n[users_dp]\nonlyuser = TRUE\n' | cat offline/ca.cnf - >offline/users.cnf
+    cd offline && openssl ca -config users.cnf -gencrl -crlexts users -keyfile root.key -cert root.pem -out users.pem 2>/dev/null
+)
+refused "certificates alone" sm crl load acme-root offline/users.pem
+printf 1006 >offline/number
 # Near its end it is missed: somebody has to make another one.
 overdue() { # waits for the gauge
     for _ in $(seq 150); do
@@ -169,6 +175,26 @@ check sm crl load acme-root offline/ending.pem >/dev/null
 overdue 1
 check sm crl load acme-root offline/third.pem >/dev/null
 overdue 0
+# kill -9 while they are loaded: what is served is one of them, whole, and is what the server says that it is.
+for round in 1 2 3 4 5 6; do
+    for i in 1 2 3; do (cd offline && crl_of -out "k$i.pem"); done
+    last=$(openssl crl -in offline/k3.pem -noout -crlnumber)
+    (for i in 1 2 3; do "$SEALMILL" crl load acme-root "$dir/offline/k$i.pem" --dir "$dir/ca" >/dev/null 2>&1 || true; done) &
+    loader=$!
+    sleep "0.0$((round * 13 % 9))"
+    kill -9 "$server"; wait "$server" 2>/dev/null || true; server=
+    wait "$loader" || true
+    start
+    for _ in $(seq 100); do # the first look notes what the file is
+        ! sm crl fetch acme-root --out settled.crl >/dev/null 2>&1 || break
+        sleep 0.1
+    done
+    check sm crl fetch acme-root --out settled.crl
+    "$SEALMILL" crl load acme-root offline/k3.pem --dir "$dir/ca" >/dev/null 2>"$dir/said" || contains "$(cat "$dir/said")" "is published already"
+    contains "$(openssl crl -inform DER -in <(curl -sS --fail "$SEALMILL_PUBLIC_URL/crl/acme-root.crl") -noout -crlnumber)" "$last"
+done
+(cd offline && crl_of -out third.pem)
+check sm crl load acme-root offline/third.pem >/dev/null
 # Over a restart it is what it was.
 stop
 start

@@ -11,8 +11,9 @@
 #include <openssl/rsa.h>
 
 #define CERTS 3000
-#define SPARE_MAX 6   /* further extensions of the template, and of the certificate */
-#define VALUE_MAX 400 /* octets: lengths of one, two and three octets */
+#define SPARE_MAX 6               /* further extensions of the template, and of the certificate */
+#define VALUE_MAX 400             /* octets: lengths of one, two and three octets */
+#define SLOT "/crl/x.1.p0000.crl" /* as a template's slot is */
 #define YEAR_1950 (-631152000LL)
 #define YEAR_9999 253402300799LL
 
@@ -30,6 +31,8 @@ struct terms {
     struct sm_cert_template_config config;
     struct sm_cert_params params;
     struct sm_extension fixed[SPARE_MAX];
+    struct sm_extension filled[SPARE_MAX]; /* `fixed` with the slot's own text replaced */
+    size_t slots;
     struct sm_extension own[SPARE_MAX];
 };
 
@@ -127,6 +130,35 @@ static void random_params(struct sm_test_random *r, struct terms *t)
     p->extension_count = random_extensions(r, 2, t->own);
 }
 
+/* The slot's text in some of the template's extensions, anywhere in them; what goes there, or nothing. */
+static void random_slots(struct sm_test_random *r, struct terms *t)
+{
+    const size_t len = strlen(SLOT);
+    uint8_t text[sizeof(SLOT)];
+    sm_test_octets(r, text, len);
+    bool filled = sm_test_below(r, 3) > 0;
+    assert_sm_ok(sm_arena_copy(&arena, sm_slice_of(text, len), &t->params.slot));
+    t->params.slot = filled ? t->params.slot : SM_SLICE_NONE;
+    t->config.slot = sm_test_below(r, 4) > 0 ? SM_LIT(SLOT) : SM_SLICE_NONE;
+    for (size_t i = 0; i < t->config.extension_count; i++) {
+        sm_slice value = t->fixed[i].value;
+        bool has = t->config.slot.len > 0 && t->slots < SM_CERT_SLOTS_MAX && value.len > len &&
+                   sm_test_below(r, 2) == 0;
+        uint8_t *before = sm_arena_alloc(&arena, value.len + 1);
+        uint8_t *after = sm_arena_alloc(&arena, value.len + 1);
+        size_t at = has ? sm_test_below(r, (uint32_t)(value.len - len)) : 0;
+        memcpy(before, value.ptr, value.len);
+        memcpy(after, value.ptr, value.len);
+        memcpy(before + at, has ? SLOT : (const char *)value.ptr, has ? len : 0);
+        memcpy(after + at, has && filled ? (const char *)text : (const char *)before + at,
+               has ? len : 0);
+        t->filled[i] = t->fixed[i];
+        t->fixed[i].value = sm_slice_of(before, value.len);
+        t->filled[i].value = sm_slice_of(after, value.len);
+        t->slots += has ? 1 : 0;
+    }
+}
+
 static void random_terms(struct sm_test_random *r, struct terms *t)
 {
     memset(t, 0, sizeof(*t));
@@ -143,6 +175,7 @@ static void random_terms(struct sm_test_random *r, struct terms *t)
         .extensions = t->fixed,
         .extension_count = random_extensions(r, 1, t->fixed),
     };
+    random_slots(r, t);
 }
 
 static void drop_terms(struct terms *t)
@@ -256,7 +289,7 @@ static X509 *openssl_cert(const struct terms *t)
     add_key_ids(cert, t);
     add_sans(cert, t);
     add_authority_key_id(cert, t->config.authority_key_id);
-    add_extensions(cert, t->config.extensions, t->config.extension_count);
+    add_extensions(cert, t->filled, t->config.extension_count);
     add_extensions(cert, p->extensions, p->extension_count);
     sign_cert(cert, t);
     EVP_PKEY_free(key);
@@ -325,6 +358,7 @@ static void compare_one(const struct terms *t)
 
     assert_sm_ok(sm_cert_template_new(&t->config, &template));
     assert_same(sm_cert_template_issuer(template), t->config.issuer);
+    assert_same(sm_cert_template_slot(template), t->slots == 0 ? SM_SLICE_NONE : t->config.slot);
     assert_int_equal(sm_cert_template_sig_alg(template), t->alg);
     assert_sm_ok(sm_cert_write_tbs(template, &t->params, &tbs));
     assert_same(sm_buf_slice(&tbs), sm_buf_slice(&want_tbs));
@@ -349,14 +383,16 @@ static void random__certificates_are_openssls_octet_for_octet(void **state)
     struct sm_test_random r = {41};
     int bare = 0;
     int empty = 0;
+    int slots = 0;
     for (int i = 0; i < CERTS; i++) {
         random_terms(&r, &t);
         bare += t.params.san_count == 0;
         empty += t.csr.name.count == 0;
+        slots += t.slots > 1;
         compare_one(&t);
         drop_terms(&t);
     }
-    assert_true(bare > 100 && empty > 100);
+    assert_true(bare > 100 && empty > 100 && slots > 100);
 }
 
 static void random__certificates_of_every_issuer_and_subject_key(void **state)
