@@ -88,6 +88,8 @@ void sm_est_body_write(sm_slice der, enum sm_est_form form, sm_buf *out)
         sm_buf_put(out, der);
         return;
     }
+    size_t lines = der.len / octets + 1;
+    (void)sm_buf_reserve(out, lines * (SM_EST_COLUMNS + 1)); /* at once, instead of growing to it */
     if (form == SM_EST_ONE_LINE) {
         sm_base64_encode(out, der);
         return;

@@ -220,10 +220,14 @@ bool sm_batcher_run(sm_batcher *b)
     struct sm_lane *lane;
     b->running = true;
     b->stamp_left = 0;
+    sm_lanes_begin_turn(&b->lanes);
     while (ran < SM_BATCH_RUN_MAX && now - begin < SM_BATCH_RUN_NS &&
            (lane = sm_lanes_pick(&b->lanes)) != NULL) {
         sm_crypt_job *jobs[SM_BACKEND_LANES];
         size_t count = sm_lane_take(&b->lanes, lane, jobs, batch_max(lane));
+        if (count == SM_BACKEND_LANES && sm_backend_batch(lane->op, lane->type) > 1) {
+            sm_lane_hold_rest(&b->lanes, lane); /* it would cost as much as a full one */
+        }
         uint64_t end = run_batch(b, jobs, count, now);
         sm_lane_charge(&b->lanes, lane, end - now, count);
         for (size_t i = 0; i < count; i++) {

@@ -4,7 +4,9 @@
  *
  * One batcher belongs to one loop. Jobs that are submitted during a turn wait in lanes (one per
  * operation and type of key) and run together at the turn's end, without a timer: a lone request
- * goes at once, and under load batches form by themselves. Cheap software jobs run on the loop's
+ * goes at once, and under load batches form by themselves. What full batches leave over waits for one
+ * more look at the connections: it is never the lone request, and a batch costs the same with one job
+ * as with eight. Cheap software jobs run on the loop's
  * own thread; slow ones go to the pool's workers, and come back through the loop's mailbox. Lanes
  * share the time of a turn evenly, callers the places in a lane.
  *

@@ -5,6 +5,8 @@
 
 #include <stdlib.h>
 
+#define FRAME_ROOM 128 /* octets around the certificates */
+
 static const uint8_t oid_data[] = {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x01};
 static const uint8_t oid_signed_data[] = {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x02};
 
@@ -21,6 +23,11 @@ sm_err sm_certs_only_write(sm_buf *out, sm_slice *certs, size_t count, bool sort
     if (sorted && count > 0) {
         qsort(certs, count, sizeof(*certs), compare_slices);
     }
+    size_t octets = FRAME_ROOM;
+    for (size_t i = 0; i < count; i++) {
+        octets += certs[i].len;
+    }
+    (void)sm_buf_reserve(out, octets); /* at once, instead of growing to it */
     sm_der_block info = sm_der_begin(out, SM_DER_SEQUENCE);
     sm_der_write_oid(out, sm_slice_of(oid_signed_data, sizeof(oid_signed_data)));
     sm_der_block content = sm_der_begin(out, SM_DER_CTX_CONS(0));

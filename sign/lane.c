@@ -42,6 +42,16 @@ void sm_lanes_push(struct sm_lanes *lanes, sm_crypt_job *job)
     lanes->waiting++;
 }
 
+void sm_lanes_begin_turn(struct sm_lanes *lanes)
+{
+    lanes->full = 0;
+}
+
+void sm_lane_hold_rest(struct sm_lanes *lanes, const struct sm_lane *lane)
+{
+    lanes->full |= live_bit(lane);
+}
+
 struct sm_lane *sm_lanes_pick(struct sm_lanes *lanes)
 {
     struct sm_lane *best = NULL;
@@ -49,6 +59,9 @@ struct sm_lane *sm_lanes_pick(struct sm_lanes *lanes)
     for (uint32_t live = lanes->live; live != 0; live &= live - 1) {
         unsigned i = (unsigned)__builtin_ctz(live);
         struct sm_lane *lane = &lanes->at[i / SM_KEY_TYPE_COUNT][i % SM_KEY_TYPE_COUNT];
+        if ((lanes->full & live_bit(lane)) != 0 && lane->waiting < SM_BACKEND_LANES) {
+            continue;
+        }
         uint64_t ns = lane->used_ns + (lane->waiting < SM_BACKEND_LANES ? PARTIAL_HANDICAP_NS : 0);
         if (best == NULL || ns < best_ns) {
             best = lane;

@@ -36,13 +36,19 @@ struct sm_lane {
 struct sm_lanes {
     struct sm_lane at[SM_OPS][SM_KEY_TYPE_COUNT];
     uint32_t live; /* bit op * SM_KEY_TYPE_COUNT + type: the lane has jobs */
+    uint32_t full; /* the same: a full batch of it went in this turn (sm_lane_hold_rest) */
     size_t waiting;
     uint64_t now_ns; /* used_ns of the lane that ran last: where a lane that was empty comes in */
 };
 
 void sm_lanes_init(struct sm_lanes *lanes);
 void sm_lanes_push(struct sm_lanes *lanes, sm_crypt_job *job);
-/* The lane that should run next, or NULL when all are empty. */
+/* For owners that run in turns. A full batch of the lane goes: what it leaves over, less than another one, waits for the
+ * turn after this. */
+void sm_lane_hold_rest(struct sm_lanes *lanes, const struct sm_lane *lane);
+/* A turn begins: nothing is held back. */
+void sm_lanes_begin_turn(struct sm_lanes *lanes);
+/* The lane that should run next; NULL when all are empty, or held back. */
 struct sm_lane *sm_lanes_pick(struct sm_lanes *lanes);
 /* Takes up to `max` jobs, one from each caller's queue in turn. */
 size_t sm_lane_take(struct sm_lanes *lanes, struct sm_lane *lane, sm_crypt_job **jobs, size_t max);

@@ -192,6 +192,41 @@ static void batch__done_may_submit(void **state)
     home_deinit(&h);
 }
 
+/* What full batches leave over waits for the next run, where it may fill one; and no longer. */
+static void batch__the_rest_of_full_batches_waits_for_one_run(void **state)
+{
+    (void)state;
+    enum { FIRST = SM_BACKEND_LANES + 3, MORE = SM_BACKEND_LANES - 3 };
+    struct home h;
+    struct item items[FIRST + MORE];
+    unsigned order = 0;
+    if (sm_backend_batch(SM_CRYPT_SIGN, SM_KEY_P256) == 1) {
+        print_message("SKIP: this processor has no multi-buffer crypto\n");
+        skip();
+    }
+    home_init(&h, NULL);
+    for (size_t i = 0; i < FIRST + MORE; i++) {
+        make_sign(&items[i], &h, SM_KEY_P256);
+        items[i].order = &order;
+    }
+    for (size_t round = 0; round < 2; round++) {
+        size_t more = round == 0 ? MORE : 0;
+        order = 0;
+        for (size_t i = 0; i < FIRST; i++) {
+            assert_sm_ok(submit(&items[i]));
+        }
+        assert_true(sm_batcher_run(h.batcher));
+        assert_int_equal(order, SM_BACKEND_LANES);
+        for (size_t i = 0; i < more; i++) {
+            assert_sm_ok(submit(&items[FIRST + i]));
+        }
+        assert_false(sm_batcher_run(h.batcher));
+        assert_int_equal(order, FIRST + more);
+    }
+    h.scheduled = false;
+    home_deinit(&h);
+}
+
 static void batch__one_bad_signature_fails_alone(void **state)
 {
     (void)state;
@@ -527,6 +562,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(batch__every_type_completes_once),
         cmocka_unit_test(batch__done_may_submit),
+        cmocka_unit_test(batch__the_rest_of_full_batches_waits_for_one_run),
         cmocka_unit_test(batch__one_bad_signature_fails_alone),
         cmocka_unit_test(submit__refuses_what_does_not_fit),
         cmocka_unit_test(submit__refuses_when_full),
