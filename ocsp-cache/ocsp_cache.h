@@ -39,8 +39,8 @@ void sm_ocsp_cache_put(sm_ocsp_cache *cache, const struct sm_ocsp_signer *signer
 bool sm_ocsp_cache_fill(sm_ocsp_cache *cache, const struct sm_ocsp_signer *signer,
                         const struct sm_ocsp_key *key, const struct sm_ocsp_kept *kept,
                         uint64_t epoch);
-/* An answer was signed anew that says the same as before, durably: replaces the older one that says so;
- * where there is none, as fill does. */
+/* An answer was signed anew that says the same as before, durably: replaces the older one that says so,
+ * and takes away one that says something else; where there is none, as fill does. */
 void sm_ocsp_cache_renew(sm_ocsp_cache *cache, const struct sm_ocsp_signer *signer,
                          const struct sm_ocsp_key *key, const struct sm_ocsp_kept *kept,
                          uint64_t epoch);

@@ -532,8 +532,9 @@ static bool renew_locked(sm_ocsp_table *t, struct content *key, const struct sm_
         return false;
     }
     load_words(slot_at(t, number - 1), old.words, 0, FIXED_WORDS);
-    if (old.c.status == key->status && old.c.revoked_at == key->revoked_at &&
-        old.c.produced_at < key->produced_at) {
+    if (old.c.status != key->status || old.c.revoked_at != key->revoked_at) {
+        drop(t, find(t, key)); /* the store knows which is right */
+    } else if (old.c.produced_at < key->produced_at) {
         memcpy(words, key, sizeof(*key));
         store_slot(slot_at(t, number - 1), words, t->slot_words);
     }

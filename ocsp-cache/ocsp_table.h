@@ -70,8 +70,9 @@ void sm_ocsp_table_change(sm_ocsp_table *table, const struct sm_ocsp_key *key,
  * is no room. */
 bool sm_ocsp_table_fill(sm_ocsp_table *table, const struct sm_ocsp_key *key,
                         const struct sm_ocsp_kept *kept, uint64_t epoch);
-/* Replaces an answer that says the same, and was made earlier; whatever else is there stays. So what a
- * change of status has put there, or removed, needs no epoch to stay. False: there is none. */
+/* Replaces an answer that says the same, and was made earlier. One that says something else is taken away: it is a newer
+ * one that a change of status has put there, or a wrong one, and either way the store's is right. What a change has removed
+ * stays so without an epoch. False: there is none. */
 bool sm_ocsp_table_renew(sm_ocsp_table *table, const struct sm_ocsp_key *key,
                          const struct sm_ocsp_kept *kept);
 

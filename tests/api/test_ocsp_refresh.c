@@ -321,6 +321,105 @@ static void refresh__bears_a_clock_that_jumps(void **state)
     }
 }
 
+/* ---- a cache and a database that disagree on purpose ---- */
+
+/* The state alone, as no code of ours writes it. */
+static void put_state_revoked(size_t n)
+{
+    Sealmill__Record__V1__StateRecord s;
+    struct sm_store_put put = {.kind = SM_PUT, .family = SM_FAMILY_STATE};
+    uint8_t serial[SM_SERIAL_LEN];
+    sm_arena arena;
+    sm_arena_init(&arena, 65536);
+    put.key = key_of(n, SM_OCSP_SHA1, serial).serial;
+    sealmill__record__v1__state_record__init(&s);
+    s.version = SM_RECORD_VERSION;
+    s.state = SEALMILL__V1__CERTIFICATE_STATE__CERTIFICATE_STATE_REVOKED;
+    s.changed_at = sm_clock_wall_s();
+    assert_sm_ok(sm_record_pack(&s.base, &arena, &put.value));
+    sm_store_write op = {.puts = &put, .put_count = 1};
+    assert_sm_ok(sm_store_write_sync(server.store, &op));
+    sm_arena_deinit(&arena);
+}
+
+static void put_garbled_row(size_t n)
+{
+    uint8_t serial[SM_SERIAL_LEN];
+    uint8_t row_key[SM_OCSP_ROW_KEY_MAX];
+    struct sm_ocsp_key key = key_of(n, SM_OCSP_SHA1, serial);
+    struct sm_store_put put = {.kind = SM_PUT,
+                               .family = SM_FAMILY_OCSP,
+                               .key = sm_slice_of(row_key, sm_ocsp_row_key(&key, row_key)),
+                               .value = SM_LIT("no row of ours")};
+    sm_store_write op = {.puts = &put, .put_count = 1};
+    assert_sm_ok(sm_store_write_sync(server.store, &op));
+}
+
+static void say_in_memory(size_t n, enum sm_ocsp_status status)
+{
+    struct sm_ocsp_kept kept;
+    uint8_t serial[SM_SERIAL_LEN];
+    struct sm_ocsp_key key = key_of(n, SM_OCSP_SHA1, serial);
+    assert_true(get_memory(n, &kept));
+    kept.said.status = status;
+    kept.said.revoked_at = status == SM_OCSP_REVOKED ? sm_clock_wall_s() : 0;
+    sm_ocsp_cache_change(server.api->ocsp_cache, &issuing->ocsp->signers[0], &key, &kept);
+}
+
+static void forget_in_memory(size_t n)
+{
+    uint8_t serial[SM_SERIAL_LEN];
+    struct sm_ocsp_key key = key_of(n, SM_OCSP_SHA1, serial);
+    sm_ocsp_cache_change(server.api->ocsp_cache, &issuing->ocsp->signers[0], &key, NULL);
+}
+
+/* What a client is told, by SHA-1. */
+static const char *asked(size_t n)
+{
+    uint8_t serial[SM_SERIAL_LEN];
+    char hex[2 * SM_SERIAL_LEN + 1];
+    unsigned status;
+    const char *reader = sm_api_server_token(&server, "reader", "[{\"role\":\"reader\"}]", 0);
+    serial_of(n, serial);
+    char *body = sm_arena_printf(&server.arena, "{\"ca\":\"issuing\",\"serial\":\"%s\"}",
+                                 sm_hex_format(sm_slice_of(serial, SM_SERIAL_LEN), hex));
+    json_t *answer = sm_api_server_json(&server, "POST", "/v1/status:check", reader, body, &status);
+    assert_int_equal(status, 200);
+    const char *said = sm_arena_printf(&server.arena, "%s",
+                                       json_string_value(json_object_get(answer, "status")));
+    json_decref(answer);
+    return said;
+}
+
+/* A pass brings all of it to what the certificate's state says. */
+static void refresh__the_state_decides_where_cache_and_database_disagree(void **state)
+{
+    (void)state;
+    enum { STATE_ALONE = 1, MEMORY_ALONE = 2, ROW_GARBLED = 3 };
+    int64_t offset = 0;
+    struct sm_ocsp_row row;
+    add_certs(50);
+    (void)work_off();
+    put_state_revoked(STATE_ALONE);
+    say_in_memory(MEMORY_ALONE, SM_OCSP_REVOKED);
+    assert_string_equal(asked(MEMORY_ALONE),
+                        "CERTIFICATE_STATUS_REVOKED"); /* or this proves nothing */
+    put_garbled_row(ROW_GARBLED);
+    forget_in_memory(ROW_GARBLED);
+    assert_string_equal(asked(ROW_GARBLED), "CERTIFICATE_STATUS_GOOD"); /* signed now */
+    live(&offset, VALIDITY);
+    assert_true(get_row(STATE_ALONE, SM_OCSP_SHA1, &row));
+    assert_int_equal(row.kept.said.status, SM_OCSP_REVOKED);
+    assert_string_equal(asked(STATE_ALONE), "CERTIFICATE_STATUS_REVOKED");
+    assert_true(get_row(MEMORY_ALONE, SM_OCSP_SHA1, &row));
+    assert_int_equal(row.kept.said.status, SM_OCSP_GOOD);
+    assert_string_equal(asked(MEMORY_ALONE), "CERTIFICATE_STATUS_GOOD");
+    restart(); /* and memory is filled with what the rows say */
+    (void)work_off();
+    assert_string_equal(asked(STATE_ALONE), "CERTIFICATE_STATUS_REVOKED");
+    assert_string_equal(asked(MEMORY_ALONE), "CERTIFICATE_STATUS_GOOD");
+}
+
 static void refresh__removes_answers_of_the_expired(void **state)
 {
     (void)state;
@@ -533,6 +632,7 @@ int main(void)
         TEST(refresh__goes_on_after_a_restart),
         TEST(refresh__catches_up_after_downtime),
         TEST(refresh__bears_a_clock_that_jumps),
+        TEST(refresh__the_state_decides_where_cache_and_database_disagree),
         TEST(refresh__removes_answers_of_the_expired),
         TEST(refresh__leaves_what_nobody_can_sign),
         TEST(refresh__no_responder_makes_an_answer_short),
