@@ -158,6 +158,7 @@ static sm_err make_from_profile(const struct sm_label *l, const struct sm_profil
     sm_der_block list = sm_der_begin(&text, SM_DER_SEQUENCE);
     if (l->rules.binding != SM_BINDING_OFF) {
         sm_der_write_oid(&text, SM_OID_CHALLENGE_PASSWORD);
+        sm_der_write_oid(&text, SM_OID_EST_LINKING); /* RFC 7894: who knows it takes it instead */
     }
     if (type != SM_KEY_NONE) {
         put_key_type(&text, type);

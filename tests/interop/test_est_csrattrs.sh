@@ -70,15 +70,16 @@ def read(b):
 
 der = base64.b64decode(open(sys.argv[1]).read())
 got = read(der)[0]
+LINKING = "1.2.840.113549.1.9.16.2.58"
 CHALLENGE, EC, P384, RSA, ED = "1.2.840.113549.1.9.7", "1.2.840.10045.2.1", "1.3.132.0.34", "1.2.840.113549.1.1.1", "1.3.101.112"
 EXTREQ, TEMPLATE, EXTTEMPLATE = "1.2.840.113549.1.9.14", "1.2.840.113549.1.9.16.2.61", "1.2.840.113549.1.9.16.2.62"
 KU, EKU, SAN = ["2.5.29.15", True, "03020780"], "2.5.29.37", ["2.5.29.17"]
 extensions = [e for item in got if item[0] == EXTREQ for e in item[1][0]]
 assert [e[0] for e in extensions] == ["2.5.29.15", EKU] and extensions[0] == KU, extensions
 if sys.argv[2] == "told":
-    assert got[0] == CHALLENGE and got[1] == [EC, [P384]], got
-    name, [[version, key, attributes]] = got[3]
-    assert name == TEMPLATE and version == 0 and key == (0xA0, [[EC, P384]]), got[3]
+    assert got[:3] == [CHALLENGE, LINKING, [EC, [P384]]], got
+    name, [[version, key, attributes]] = got[4]
+    assert name == TEMPLATE and version == 0 and key == (0xA0, [[EC, P384]]), got[4]
     assert attributes == (0xA1, [[EXTTEMPLATE, [extensions + [SAN]]]]), attributes
 elif sys.argv[2] == "rsa":
     assert got[0] == [RSA, [3072]] and len(got) == 2, got
