@@ -45,6 +45,11 @@ void sm_web_accept(sm_web *w)
     sm_http_accept(w, &ops, NULL);
 }
 
+void sm_web_mark_secret(sm_web *w)
+{
+    sm_http_mark_secret(w);
+}
+
 void sm_web_reply(sm_web *w, unsigned status, const struct sm_web_header *headers, size_t count,
                   sm_slice body)
 {

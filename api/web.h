@@ -35,6 +35,8 @@ void sm_web_collect(sm_web *w, uint64_t max,
                     void (*done)(void *ctx, sm_web *w, sm_slice body, sm_err err), void *ctx);
 /* Takes a request without a body. */
 void sm_web_accept(sm_web *w);
+/* Before an answer that has secrets: see sm_http_mark_secret. */
+void sm_web_mark_secret(sm_web *w);
 /* A whole answer with Content-Length. Copied. */
 void sm_web_reply(sm_web *w, unsigned status, const struct sm_web_header *headers, size_t count,
                   sm_slice body);

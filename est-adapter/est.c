@@ -180,6 +180,7 @@ static void reply_key(struct request *r, sm_slice certs_only)
     sm_est_parts_write(&parts, sm_ticket_private_key(r->ticket), certs_only, &body);
     const struct sm_web_header headers[] = {{SM_LIT("content-type"), sm_slice_str(parts.type)}};
     if (sm_ok(sm_buf_err(&body))) {
+        sm_web_mark_secret(r->w);
         sm_web_reply(r->w, 200, headers, 1, sm_buf_slice(&body));
     } else {
         sm_web_abort(r->w);

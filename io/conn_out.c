@@ -60,10 +60,15 @@ static bool produce(sm_conn *conn)
     }
     sm_buf *plain = &conn->host.loop->scratch;
     sm_buf_reset(plain);
+    plain->secret = conn->host.secret;
     bool more = session->ops->produce(session, plain, CONN_FLUSH_MAX);
     sm_err err = sm_buf_err(plain);
     if (sm_ok(err) && plain->len > 0) {
         err = sm_tls_conn_write(conn->tls, sm_buf_slice(plain), &conn->out);
+    }
+    if (plain->secret) {
+        sm_buf_reset(plain);
+        plain->secret = false;
     }
     if (!sm_ok(err)) {
         sm_conn_close(conn, err);

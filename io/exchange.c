@@ -45,8 +45,9 @@ static void give_to_pool(sm_http_exchange *x)
         return;
     }
     sm_arena_reset(&x->arena);
-    sm_buf_reset(&x->out);
+    sm_buf_reset(&x->out); /* wipes it, if it was secret */
     sm_buf_reset(&x->body);
+    x->out.secret = false;
     pool[pool_count++] = x;
 }
 

@@ -145,6 +145,9 @@ void sm_http_expect_end(sm_http_exchange *x);
 void sm_http_set_deadline(sm_http_exchange *x, uint64_t ms);
 
 /* ---- the answer; header slices and bodies are copied ---- */
+/* Before the answer: it has secrets. Its copies are wiped where they are ours: in the exchange and in what is gathered for
+ * TLS. With HTTP/2 there is one more in nghttp2's frame buffer, until the next frame or the connection's end. */
+void sm_http_mark_secret(sm_http_exchange *x);
 /* A whole answer in one call. `content-length` is added; for HEAD the body is left out. No
  * effect after the exchange closed. */
 void sm_http_reply(sm_http_exchange *x, unsigned status, const sm_http_header *headers,

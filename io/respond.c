@@ -59,6 +59,14 @@ static void add_content_length(sm_http_exchange *x, size_t len)
     }
 }
 
+void sm_http_mark_secret(sm_http_exchange *x)
+{
+    x->out.secret = true;
+    if (x->session != NULL) {
+        x->session->host->secret = true;
+    }
+}
+
 /* From now on the peer has write_timeout to take something. */
 static void start_wait(sm_http_exchange *x)
 {

@@ -41,6 +41,7 @@ typedef struct sm_session_host {
     struct sm_http_note note; /* the handler's; freed with the connection */
     size_t queued;            /* octets of answers that wait in its exchanges */
     bool room_wanted;         /* an exchange waits until `queued` has fallen */
+    bool secret; /* an answer with secrets went out, or will: what is gathered for TLS is wiped */
 } sm_session_host;
 
 struct sm_session_ops {

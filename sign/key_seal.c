@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "base/rand.h"
+#include "sign/pkcs8.h"
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
@@ -196,14 +197,12 @@ static X509_SIG *seal(sm_key_sealer *s, sm_slice plain, uint8_t *room)
 
 X509_SIG *sm_key_seal(sm_key_sealer *s, EVP_PKEY *pkey)
 {
-    PKCS8_PRIV_KEY_INFO *info = EVP_PKEY2PKCS8(pkey);
-    unsigned char *der = NULL;
-    int len = info == NULL ? 0 : i2d_PKCS8_PRIV_KEY_INFO(info, &der);
-    uint8_t *room = len > 0 ? sm_malloc((size_t)len + EVP_MAX_BLOCK_LENGTH) : NULL;
-    X509_SIG *sealed = room == NULL ? NULL : seal(s, sm_slice_of(der, (size_t)len), room);
+    sm_buf der = sm_buf_init_secret(SM_PKCS8_MAX);
+    bool written = sm_ok(sm_pkcs8_write(pkey, &der));
+    uint8_t *room = written ? sm_malloc(der.len + EVP_MAX_BLOCK_LENGTH) : NULL;
+    X509_SIG *sealed = room == NULL ? NULL : seal(s, sm_buf_slice(&der), room);
     sm_free(room);
-    OPENSSL_clear_free(der, len > 0 ? (size_t)len : 0);
-    PKCS8_PRIV_KEY_INFO_free(info);
+    sm_buf_deinit(&der);
     return sealed;
 }
 

@@ -6,10 +6,7 @@
 #include "sign/der.h"
 #include "sign/key_p.h"
 #include "sign/oids.h"
-
-#include <openssl/crypto.h>
-#include <openssl/evp.h>
-#include <openssl/x509.h>
+#include "sign/pkcs8.h"
 
 #define INFO_MAX (1U << 18)
 
@@ -67,19 +64,6 @@ sm_err sm_server_key_wish_read(sm_slice csr, struct sm_server_key_wish *out, sm_
 
 /* ---- the key ---- */
 
-static sm_err write_pkcs8(const EVP_PKEY *pkey, sm_buf *out)
-{
-    PKCS8_PRIV_KEY_INFO *info = EVP_PKEY2PKCS8(pkey);
-    unsigned char *der = NULL;
-    int len = info == NULL ? 0 : i2d_PKCS8_PRIV_KEY_INFO(info, &der);
-    if (len > 0) {
-        sm_buf_put(out, sm_slice_of(der, (size_t)len));
-    }
-    OPENSSL_clear_free(der, len > 0 ? (size_t)len : 0);
-    PKCS8_PRIV_KEY_INFO_free(info); /* wipes the key's octets */
-    return len > 0 ? sm_buf_err(out) : SM_ERR(CRYPTO);
-}
-
 static sm_err write_csr(sm_key *key, const struct sm_server_key_wish *wish, sm_buf *out)
 {
     enum sm_sig_alg alg = sm_sig_alg_for(sm_key_get_type(key), SM_DIGEST_NONE, false);
@@ -105,7 +89,7 @@ sm_err sm_server_key_make(enum sm_key_type type, const struct sm_server_key_wish
 {
     sm_key *key;
     SM_TRY(sm_key_generate(type, &key));
-    sm_err err = write_pkcs8(key->pkey, pkcs8);
+    sm_err err = sm_pkcs8_write(key->pkey, pkcs8);
     err = sm_ok(err) ? write_csr(key, wish, csr) : err;
     sm_key_detach(&key); /* the last: OpenSSL wipes it */
     return err;

@@ -12,8 +12,9 @@
 #include "base/buf.h"
 #include "base/diag.h"
 #include "sign/alg.h"
+#include "sign/pkcs8.h"
 
-#define SM_SERVER_KEY_MAX 16384 /* ML-DSA-87 takes 4.9 KiB */
+#define SM_SERVER_KEY_MAX SM_PKCS8_MAX
 
 /* What a request says; slices of it. Its key and its signature say nothing but which type is wished for (RFC 7030 4.4). */
 struct sm_server_key_wish {

@@ -67,6 +67,21 @@ ask "$dir/torn.b64" -u "$(otp torn)"; taken torn
 wish ra ec -pkeyopt ec_paramgen_curve:P-256
 ask "$dir/ra.b64" --http1.1 --cert "$SEALMILL_CERT" --key "$SEALMILL_KEY"; taken ra
 contains "$(cat "$dir/head")" "Content-Type: multipart/mixed"
+# What has left is wiped: neither the key's octets nor its base64 are in the server's memory, where the CA's certificate is found.
+in_memory() { /usr/bin/python3 "$(dirname "${BASH_SOURCE[0]}")/in_memory.py" "$server" "$@"; }
+openssl x509 -in "$dir/ca/pki/issuing.pem" -outform DER -out "$dir/issuing.der"
+/usr/bin/python3 - "$dir" <<'PY'
+import base64, sys
+key = open(sys.argv[1] + "/key.der", "rb").read()
+open(sys.argv[1] + "/scalar", "wb").write(key[36:68])
+open(sys.argv[1] + "/scalar64", "wb").write(base64.b64encode(key)[50:90])
+PY
+if in_memory "$dir/issuing.der" >"$dir/found" 2>/dev/null; then
+    contains "$(cat "$dir/found")" "issuing.der"
+    [ -z "$(in_memory "$dir/scalar" "$dir/scalar64")" ] || fail "a private key is left in memory: $(in_memory "$dir/scalar" "$dir/scalar64")"
+else
+    echo "SKIP: the server's memory cannot be read here"
+fi
 
 # A one-time password gives one key: no second answer, to nobody.
 wish once ec -pkeyopt ec_paramgen_curve:P-256
