@@ -94,8 +94,8 @@ static sm_err read_settled(sm_crls *crls, const struct sm_crl_name *name, struct
 {
     (void)pthread_mutex_lock(&crls->lock);
     sm_err err = sm_crls_state(crls, name, out);
-    if (sm_ok(err) && name->g->key == NULL && was_interrupted(out)) {
-        sm_crl_settle_loaded(crls, name, out); /* nobody here can make another */
+    if (sm_ok(err) && out->loading) {
+        sm_crl_settle_loaded(crls, name, out);
     }
     (void)pthread_mutex_unlock(&crls->lock);
     return err;
@@ -117,8 +117,8 @@ static void look_at_scope(struct turn *t, struct sm_crl_name *name)
     sm_crl_state_deinit(&state);
 }
 
-/* How many partitions it has; what they need is written down, had it not been when the world began. The state is read under the lock that it is written
- * under: a number that is taken in between would be taken back. */
+/* How many partitions it has; what they need is written down, had it not been when the world began. The state is read
+ * under the lock that it is written under: a number that is taken in between would be taken back. */
 static uint32_t count_partitions(struct turn *t, const struct sm_crl_name *name)
 {
     struct sm_crl_state whole;

@@ -107,7 +107,7 @@ static struct sm_crl_published describe(const struct sm_crl_read *crl, uint64_t 
     return (struct sm_crl_published){number, crl->this_update, crl->next_update, crl->count, len};
 }
 
-/* The number is noted before there is a file of it: of what is interrupted in between, the note says so. */
+/* That one is being loaded is noted before its file is there, and until what it is has been noted too. */
 static sm_err publish(sm_crls *crls, const struct sm_crl_name *name, const struct sm_crl_read *crl,
                       sm_slice der, struct sm_crl_published *out, sm_diag *diag)
 {
@@ -120,13 +120,15 @@ static sm_err publish(sm_crls *crls, const struct sm_crl_name *name, const struc
     SM_TRY(sm_crl_state_read(store, &scope, &state));
     sm_err err = check_numbers(crl, &state, &number, diag);
     if (sm_ok(err)) {
-        state.last_number = number > state.last_number ? number : state.last_number;
+        state.loading = true;
         err = sm_crl_state_write(store, &scope, &state);
     }
     err = sm_ok(err) ? sm_file_write_atomic(path, der, 0644, diag) : err;
     if (sm_ok(err)) {
         *out = describe(crl, number, der.len);
         *(crl->is_delta ? &state.delta : &state.full) = *out;
+        state.last_number = number > state.last_number ? number : state.last_number;
+        state.loading = false;
         err = sm_crl_state_write(store, &scope, &state);
     }
     sm_crl_state_deinit(&state);
@@ -180,22 +182,26 @@ static sm_err read_file(const sm_crls *crls, const struct sm_crl_name *name,
     return err;
 }
 
-static uint64_t settle_one(const sm_crls *crls, struct sm_crl_name *name, bool delta,
-                           struct sm_crl_published *noted)
+/* A file that is not there, or is none of the CA's, leaves what is noted. */
+static sm_err settle_one(const sm_crls *crls, struct sm_crl_name *name, struct sm_crl_state *state)
 {
-    name->delta = delta;
-    (void)sm_ok(read_file(crls, name, noted)); /* what cannot be read stays as it is noted */
-    return noted->number;
+    sm_err err = read_file(crls, name, name->delta ? &state->delta : &state->full);
+    uint64_t number = name->delta ? state->delta.number : state->full.number;
+    state->last_number = number > state->last_number ? number : state->last_number;
+    return sm_err_category(err) == SM_INPUT ? SM_NO_ERR : err;
 }
 
 void sm_crl_settle_loaded(sm_crls *crls, const struct sm_crl_name *name, struct sm_crl_state *state)
 {
     const struct sm_crl_scope scope = sm_crl_scope_of(name);
-    struct sm_crl_name each = *name;
-    uint64_t full = settle_one(crls, &each, false, &state->full);
-    uint64_t delta = settle_one(crls, &each, true, &state->delta);
-    state->last_number = full > delta ? full : delta;
-    sm_err err = sm_crl_state_write(sm_api_store(crls->api), &scope, state);
+    struct sm_crl_name full = *name;
+    struct sm_crl_name delta = *name;
+    full.delta = false;
+    delta.delta = true;
+    sm_err err = settle_one(crls, &full, state);
+    err = sm_ok(err) ? settle_one(crls, &delta, state) : err;
+    state->loading = !sm_ok(err); /* the disk refuses: the next look tries again */
+    err = sm_ok(err) ? sm_crl_state_write(sm_api_store(crls->api), &scope, state) : err;
     sm_log(sm_ok(err) ? SM_LOG_WARN : SM_LOG_ERROR, "crl_load_settled", SM_KS("ca", name->ca->name),
            SM_KU("generation", name->g->number), SM_KU("number", state->full.number),
            SM_KU("delta_number", state->delta.number), SM_KE("error", err), SM_KEND);

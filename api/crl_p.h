@@ -48,6 +48,7 @@ SM_FALLIBLE sm_crl_keep_partitions(sm_store *store, const sm_world *world, const
                                    const struct sm_ca_generation *g, struct sm_crl_state *whole);
 
 /* ---- crl_load.c ---- */
-/* Under the lock. Of a generation whose key is not here, after a load that was interrupted: notes what the files are. */
+/* Under the lock. After a load that was interrupted (state->loading): notes what the files are. Numbers that were taken here
+ * stay so. */
 void sm_crl_settle_loaded(sm_crls *crls, const struct sm_crl_name *name,
                           struct sm_crl_state *state);

@@ -121,6 +121,7 @@ static sm_err read_state(sm_slice row, struct sm_crl_state *out)
     }
     *out = (struct sm_crl_state){
         .last_number = r->last_number,
+        .loading = r->loading,
         .full = {r->full_number, r->full_this_update, r->full_next_update, r->full_entries,
                  r->full_bytes},
         .delta = {r->delta_number, r->delta_this_update, r->delta_next_update, r->delta_entries,
@@ -183,6 +184,7 @@ static void fill_state(const struct sm_crl_state *s, Sealmill__Record__V1__CrlSt
     sealmill__record__v1__crl_state__init(r);
     r->version = ROW_VERSION;
     r->last_number = s->last_number;
+    r->loading = s->loading;
     r->full_number = s->full.number;
     r->full_this_update = s->full.this_update;
     r->full_next_update = s->full.next_update;

@@ -70,6 +70,7 @@ struct sm_crl_state {
     uint64_t last_number; /* taken, whether a CRL of it came about or not */
     struct sm_crl_published full;
     struct sm_crl_published delta;
+    bool loading; /* one that was made elsewhere: the files may be newer than what is noted here */
     /* Of a generation (partition 0): how many partitions it has, or had once, and where certificates say that they
      * are: what is before NAME in the URLs. */
     uint32_t partitions;
