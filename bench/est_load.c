@@ -12,20 +12,15 @@
  * devices' certificates; --within: they come at even intervals, whatever is answered. One line of JSON; fails unless all
  * were answered.
  */
+#include "bench/client.h"
+
 #include <arpa/inet.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
-#include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
-#include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -79,15 +74,6 @@ struct load {
     uint64_t last_ns; /* of an answer */
     char first_error[200];
 };
-
-static void require(bool ok, const char *what)
-{
-    if (!ok) {
-        (void)fprintf(stderr, "est_load: %s: %s\n", what, strerror(errno));
-        ERR_print_errors_fp(stderr);
-        exit(1);
-    }
-}
 
 static uint64_t now_ns(void)
 {
@@ -492,15 +478,6 @@ static bool parse(int argc, char **argv, struct load *l)
     }
     return l->port != 0 && l->issuer != NULL && l->issuer_key != NULL && l->device_count > 0 &&
            l->in_flight > 0;
-}
-
-static void raise_file_limit(size_t count)
-{
-    struct rlimit limit;
-    require(getrlimit(RLIMIT_NOFILE, &limit) == 0, "limit");
-    limit.rlim_cur = limit.rlim_max;
-    require(setrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur > count + 16,
-            "the limit of open files is too low");
 }
 
 int main(int argc, char **argv)

@@ -9,18 +9,13 @@
  * see that it was open all the while; a second line of JSON tells how many answered. Fails unless
  * all did.
  */
+#include "bench/client.h"
+
 #include <arpa/inet.h>
-#include <errno.h>
 #include <fcntl.h>
-#include <openssl/err.h>
 #include <openssl/ssl.h>
-#include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -61,15 +56,6 @@ struct client {
     size_t answered;
     size_t lost;
 };
-
-static void require(bool ok, const char *what)
-{
-    if (!ok) {
-        (void)fprintf(stderr, "idle_connections: %s: %s\n", what, strerror(errno));
-        ERR_print_errors_fp(stderr);
-        exit(1);
-    }
-}
 
 /* ---- HTTP/2, as much as an idle connection has ---- */
 
@@ -269,15 +255,6 @@ static bool parse(int argc, char **argv, struct client *client)
     }
     return argc % 2 == 1 && client->port != 0 && client->count != 0 && client->ca != NULL &&
            (client->certificate == NULL) == (client->key == NULL);
-}
-
-static void raise_file_limit(size_t count)
-{
-    struct rlimit limit;
-    require(getrlimit(RLIMIT_NOFILE, &limit) == 0, "limit");
-    limit.rlim_cur = limit.rlim_max;
-    require(setrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur > count + 16,
-            "the limit of open files is too low");
 }
 
 int main(int argc, char **argv)
