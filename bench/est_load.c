@@ -4,12 +4,13 @@
  * GET where only the handshake is to be measured. Built on OpenSSL alone; one thread.
  *
  *     est_load --port N --issuer FILE --issuer-key FILE [--method GET] [--path PATH] [--devices N] [--in-flight N]
- *              [--kept | --within SECONDS]
+ *              [--kept | --within SECONDS] [--tls12]
  *
  * Each device has a certificate of its own by that issuer, made before the clock starts. Without further options every
  * device comes once, by a full TLS 1.3 handshake on a connection of its own, --in-flight of them at a time; --kept: over
  * --in-flight connections that stay open (and are before the clock starts), each with one request under way and the first
- * devices' certificates; --within: they come at even intervals, whatever is answered. One line of JSON; fails unless all
+ * devices' certificates; --within: they come at even intervals, whatever is answered; --tls12: for servers that have no
+ * TLS 1.3. One line of JSON; fails unless all
  * were answered.
  */
 #include "bench/client.h"
@@ -56,6 +57,7 @@ struct load {
     const char *path;
     bool get;
     bool kept;
+    bool tls12;
     size_t device_count;
     size_t in_flight;
     double within;
@@ -268,7 +270,9 @@ static int judge(struct load *l, struct connection *c)
     if (have < want) {
         return 0;
     }
-    bool good = strncmp(c->answer, "HTTP/1.1 200 ", 13) == 0 && want > 0 &&
+    bool good = (strncmp(c->answer, "HTTP/1.1 200 ", 13) == 0 ||
+                 strncmp(c->answer, "HTTP/1.0 200 ", 13) == 0) &&
+                want > 0 &&
                 (l->get || strncmp(head_end + 4, "MI", 2) == 0); /* DER's SEQUENCE in base64 */
     return good ? 1 : -1;
 }
@@ -429,12 +433,14 @@ static void report(struct load *l, double seconds)
     }
 }
 
-static SSL_CTX *make_ctx(void)
+static SSL_CTX *make_ctx(bool tls12)
 {
     SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
     static const unsigned char h1[] = "\x08http/1.1";
-    require(ctx != NULL && SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) == 1 &&
-                SSL_CTX_set1_groups_list(ctx, "X25519") == 1 &&
+    require(ctx != NULL &&
+                SSL_CTX_set_min_proto_version(ctx, tls12 ? TLS1_2_VERSION : TLS1_3_VERSION) == 1 &&
+                SSL_CTX_set_max_proto_version(ctx, tls12 ? TLS1_2_VERSION : 0) == 1 &&
+                SSL_CTX_set1_groups_list(ctx, tls12 ? "P-256" : "X25519") == 1 &&
                 SSL_CTX_set_alpn_protos(ctx, h1, sizeof(h1) - 1) == 0,
             "TLS");
     SSL_CTX_set_verify(ctx, SSL_VERIFY_NONE,
@@ -450,6 +456,10 @@ static bool parse(int argc, char **argv, struct load *l)
         const char *value = i + 1 < argc ? argv[i + 1] : NULL;
         if (strcmp(argv[i], "--kept") == 0) {
             l->kept = true;
+            continue;
+        }
+        if (strcmp(argv[i], "--tls12") == 0) {
+            l->tls12 = true;
             continue;
         }
         if (value == NULL) {
@@ -488,13 +498,13 @@ int main(int argc, char **argv)
         (void)fprintf(
             stderr,
             "usage: %s --port N --issuer FILE --issuer-key FILE [--method GET] [--path PATH]\n"
-            "    [--devices N] [--in-flight N] [--kept | --within SECONDS]\n",
+            "    [--devices N] [--in-flight N] [--kept | --within SECONDS] [--tls12]\n",
             argv[0]);
         return 2;
     }
     l.connection_count = l.within > 0 ? l.device_count : l.in_flight;
     raise_file_limit(l.connection_count);
-    l.ctx = make_ctx();
+    l.ctx = make_ctx(l.tls12);
     l.epoll = epoll_create1(EPOLL_CLOEXEC);
     l.connections = calloc(l.connection_count, sizeof(*l.connections));
     l.latencies_us = calloc(l.device_count + 1, sizeof(*l.latencies_us));
