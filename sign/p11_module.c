@@ -38,7 +38,9 @@ static CK_RV initialize(struct p11_module *m)
  * that a module was finalised. */
 CK_RV sm_p11_module_initialize(struct p11_module *m)
 {
-    (void)pthread_mutex_lock(&m->start);
+    if (pthread_mutex_trylock(&m->start) != 0) {
+        return CKR_CRYPTOKI_NOT_INITIALIZED;
+    }
     CK_RV rv = initialize(m);
     (void)pthread_mutex_unlock(&m->start);
     return rv;
@@ -146,6 +148,7 @@ static const struct {
     {CKR_PIN_LEN_RANGE, P11_REFUSED, "CKR_PIN_LEN_RANGE"},
     {CKR_PIN_EXPIRED, P11_REFUSED, "CKR_PIN_EXPIRED"},
     {CKR_PIN_LOCKED, P11_REFUSED, "CKR_PIN_LOCKED"},
+    {P11_RV_HUNG, P11_TOKEN, "a call does not come back"},
     {CKR_SESSION_COUNT, P11_FULL, "CKR_SESSION_COUNT"},
     {CKR_ARGUMENTS_BAD, P11_REQUEST, "CKR_ARGUMENTS_BAD"},
     {CKR_ATTRIBUTE_TYPE_INVALID, P11_REQUEST, "CKR_ATTRIBUTE_TYPE_INVALID"},

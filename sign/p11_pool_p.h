@@ -40,10 +40,12 @@ struct p11_worker {
     bool idle;
     bool retired;             /* the token gives no session for it, for the moment */
     bool lost;                /* its call was given up and has not come back */
+    bool reviving;            /* in calls to bring its token back */
+    bool closing;             /* in the call that closes its session */
     uint32_t asked;           /* the token's generation when job was taken */
     sm_crypt_job *job;        /* NULL: none, or given up */
     struct sm_token_key *key; /* of job */
-    uint64_t since_ns;
+    uint64_t since_ns;        /* of job, reviving or closing */
     /* Set once nothing of the job is read any more: from then on it may be given up. */
     _Atomic bool calling;
 };
@@ -72,8 +74,12 @@ struct sm_token {
     uint64_t call_timeout_ns;
     bool allow_extractable;
     unsigned sessions_wanted;   /* 0: as the token says */
-    pthread_mutex_t login_lock; /* one login at a time; covers refused */
-    CK_RV refused;              /* what the token said of the PIN: then it is not shown again */
+    pthread_mutex_t login_lock; /* covers the next five; no call is made under it */
+    pthread_cond_t login_over;
+    bool logging_in; /* one at a time */
+    uint64_t login_ns;
+    bool accepted; /* the token took the PIN once */
+    CK_RV refused; /* what the token said of the PIN: then it is not shown again */
     struct p11_worker *workers;
     unsigned worker_count;
     struct token_metrics metrics;
@@ -85,10 +91,13 @@ struct sm_token {
     unsigned failures;
     uint64_t retry_ns;
     const char *why;
+    bool met;           /* C_Initialize has come back: calls of the token's own may be tried */
+    bool started;       /* somebody starts its workers, or has */
     uint64_t recall_ns; /* when retired workers try again; 0: there are none */
     unsigned idle;
     unsigned open;           /* sessions */
-    unsigned visitors;       /* administration's calls under way */
+    unsigned closing;        /* workers that close theirs */
+    unsigned visitors;       /* administration's calls under way, and the first contact */
     unsigned alone;          /* requests under way of keys that want the PIN each time */
     unsigned wanting;        /* of them those that found no session free */
     struct p11_worker *lent; /* gave its place up for one of them, not yet taken */
@@ -183,7 +192,8 @@ bool sm_p11_attempt_wait(struct p11_attempt *a, uint64_t until_ns);
 
 /* ---- p11_start.c ---- */
 /* C_Initialize, the slot, a session and its login: of all tokens at once, each for as long as one call may take. A
- * token that does not come back in time is down, and comes up when it does. Errors: TOKEN, NO_MEMORY, OS. */
+ * token that does not come back in time is down, and is tried again as any other; one whose C_Initialize does not, when that
+ * does. Errors: TOKEN, NO_MEMORY, OS. */
 SM_FALLIBLE sm_p11_first_contact(sm_tokens *set, sm_diag *diag);
 
 /* ---- p11_token.c: blocking calls on one token ---- */
@@ -239,6 +249,9 @@ CK_RV sm_p11_worker_open(struct p11_worker *w, CK_SLOT_ID slot, uint32_t generat
 /* ---- p11_revive.c; under the lock, which it gives up meanwhile ---- */
 bool sm_p11_wants_reviving(const struct sm_token *token);
 void sm_p11_revive(struct p11_worker *w);
+/* What came of bringing the token up as this generation. `late`: it was given up, and another may be at it, or have done it. */
+void sm_p11_revival_over(struct sm_token *token, uint32_t generation, CK_SLOT_ID slot, CK_RV rv,
+                         bool late);
 
 /* ---- p11_outcome.c; all under the lock ---- */
 /* What a call found out about a key on a token. */

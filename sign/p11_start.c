@@ -62,35 +62,49 @@ static CK_RV look(struct contact *c)
     return rv;
 }
 
+/* If nobody waits any more when C_Initialize comes back, the pool makes the other calls: it can give them up. */
 static void call(struct p11_attempt *a)
 {
     struct contact *c = SM_CONTAINER_OF(a, struct contact, attempt);
-    c->began = sm_p11_module_begin(c->token->module);
+    struct sm_token *t = c->token;
+    c->rv = c->began = sm_p11_module_begin(t->module);
+    (void)pthread_mutex_lock(&t->set->lock);
+    t->met = c->began == CKR_OK;
+    bool late = a->left;
+    t->visitors += !late;
+    (void)pthread_mutex_unlock(&t->set->lock);
+    if (late) {
+        c->rv = c->began == CKR_OK ? P11_RV_HUNG : c->began;
+        return;
+    }
     c->rv = c->began == CKR_OK ? look(c) : c->began;
+    (void)pthread_mutex_lock(&t->set->lock);
+    t->visitors--;
+    (void)pthread_mutex_unlock(&t->set->lock);
 }
 
-/* Under the lock. */
-static void say(struct sm_token *t, CK_RV rv, CK_SLOT_ID slot)
+static bool claim_start(struct sm_token *t)
 {
-    t->reviving = false;
-    if (rv == CKR_OK) {
-        sm_p11_token_up(t, slot);
-    } else if (sm_p11_trouble(rv) == P11_REFUSED) {
-        sm_p11_token_refused(t, sm_p11_name(rv));
-    } else {
-        sm_p11_token_rests(t, sm_p11_name(rv));
+    (void)pthread_mutex_lock(&t->set->lock);
+    bool mine = !t->started;
+    t->started = true;
+    (void)pthread_mutex_unlock(&t->set->lock);
+    return mine;
+}
+
+/* How many sessions it is to have is known only when it answers. */
+static sm_err begin(struct sm_token *t, CK_RV rv, CK_SLOT_ID slot, const CK_TOKEN_INFO *info)
+{
+    bool first = claim_start(t);
+    if (first) {
+        SM_TRY(start_workers(t, choose_sessions(t, rv == CKR_OK ? info : NULL)));
+    }
+    if (first && rv != CKR_OK && sm_p11_trouble(rv) != P11_REFUSED) {
         sm_log(SM_LOG_ERROR, "token_missing", SM_KS("token", t->name),
                SM_KS("reason", sm_p11_name(rv)), SM_KEND);
     }
-}
-
-/* How many sessions it is to have is known only now. */
-static sm_err begin(struct contact *c)
-{
-    struct sm_token *t = c->token;
-    SM_TRY(start_workers(t, choose_sessions(t, c->rv == CKR_OK ? &c->info : NULL)));
     (void)pthread_mutex_lock(&t->set->lock);
-    say(t, c->rv, c->slot);
+    sm_p11_revival_over(t, 1, slot, rv, !first);
     (void)pthread_mutex_unlock(&t->set->lock);
     return SM_NO_ERR;
 }
@@ -98,7 +112,7 @@ static sm_err begin(struct contact *c)
 static void come_late(struct p11_attempt *a)
 {
     struct contact *c = SM_CONTAINER_OF(a, struct contact, attempt);
-    sm_err err = begin(c);
+    sm_err err = begin(c->token, c->rv, c->slot, &c->info);
     if (!sm_ok(err)) { /* it stays down: its requests end in UNAVAILABLE */
         sm_log(SM_LOG_ERROR, "token_not_started", SM_KS("token", c->token->name),
                SM_KE("error", err), SM_KEND);
@@ -106,16 +120,18 @@ static void come_late(struct p11_attempt *a)
     sm_free(c);
 }
 
-/* Down until it comes; nobody else is to try meanwhile. */
-static void leave_waiting(struct sm_token *t)
+/* It did not answer in time. The pool goes on trying; but while C_Initialize is under way no call may be tried. */
+static sm_err go_on_without(struct sm_token *t)
 {
     (void)pthread_mutex_lock(&t->set->lock);
-    if (t->worker_count == 0) { /* it may have come just now */
-        t->why = "a call does not come back";
+    bool met = t->met;
+    if (!met && !t->started) { /* it may have come just now */
+        t->why = sm_p11_name(P11_RV_HUNG);
         sm_log(SM_LOG_ERROR, "token_missing", SM_KS("token", t->name), SM_KS("reason", t->why),
                SM_KEND);
     }
     (void)pthread_mutex_unlock(&t->set->lock);
+    return met ? begin(t, P11_RV_HUNG, 0, NULL) : SM_NO_ERR;
 }
 
 static sm_err start(struct sm_token *t, struct contact **out)
@@ -141,11 +157,10 @@ static sm_err finish(struct contact *c, sm_diag *diag)
 {
     struct sm_token *t = c->token;
     if (!sm_p11_attempt_wait(&c->attempt, c->until_ns)) {
-        leave_waiting(t);
-        return SM_NO_ERR;
+        return go_on_without(t);
     }
     sm_err err = c->began == CKR_OK
-                     ? begin(c)
+                     ? begin(t, c->rv, c->slot, &c->info)
                      : sm_diag_set(diag, SM_ERR(TOKEN), "pkcs11", "%.160s: C_Initialize says %s",
                                    t->module->path, sm_p11_name(c->began));
     sm_free(c);

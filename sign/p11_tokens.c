@@ -105,6 +105,15 @@ static sm_err configure(struct sm_token *t, const struct sm_token_config *c, sm_
     return SM_NO_ERR;
 }
 
+static void init_cond(pthread_cond_t *cond)
+{
+    pthread_condattr_t attr;
+    (void)pthread_condattr_init(&attr);
+    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(cond, &attr);
+    (void)pthread_condattr_destroy(&attr);
+}
+
 static sm_err add_token(sm_tokens *set, const struct sm_token_config *c, sm_diag *diag)
 {
     struct sm_token *t = sm_calloc(1, sizeof(*t));
@@ -115,6 +124,7 @@ static sm_err add_token(sm_tokens *set, const struct sm_token_config *c, sm_diag
     t->why = "";
     t->pin = sm_buf_init_secret(1024);
     (void)pthread_mutex_init(&t->login_lock, NULL);
+    init_cond(&t->login_over);
     set->tokens[set->token_count++] = t;
     SM_TRY(configure(t, c, diag));
     register_metrics(t);
@@ -133,12 +143,8 @@ sm_err sm_tokens_new(const struct sm_token_config *configs, size_t count, sm_tok
     if (set == NULL) {
         return SM_ERR(NO_MEMORY);
     }
-    pthread_condattr_t attr;
-    (void)pthread_condattr_init(&attr);
-    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&set->wake, &attr);
-    (void)pthread_cond_init(&set->came, &attr);
-    (void)pthread_condattr_destroy(&attr);
+    init_cond(&set->wake);
+    init_cond(&set->came);
     (void)pthread_mutex_init(&set->lock, NULL);
     sm_list_init(&set->keys);
     set->waiting_metric = sm_metric_register(SM_GAUGE, "sealmill_token_requests_waiting",
@@ -194,6 +200,7 @@ static void free_token(struct sm_token *t)
     sm_free(t->workers);
     sm_buf_deinit(&t->pin);
     p11_kit_uri_free(t->uri);
+    (void)pthread_cond_destroy(&t->login_over);
     (void)pthread_mutex_destroy(&t->login_lock);
     sm_free(t);
 }

@@ -165,7 +165,7 @@ static uint32_t generation_of(struct sm_token *token)
 static void condemn(struct sm_token *token, uint32_t generation)
 {
     (void)pthread_mutex_lock(&token->set->lock);
-    sm_p11_token_down(token, generation, "a call does not come back");
+    sm_p11_token_down(token, generation, sm_p11_name(P11_RV_HUNG));
     (void)pthread_mutex_unlock(&token->set->lock);
 }
 

@@ -93,19 +93,25 @@ static void watch_key(struct sm_token_key *key, uint64_t now)
     }
 }
 
-/* A call that does not come back: its request goes elsewhere, the token rests. */
-static void give_up(struct p11_worker *w, uint64_t now)
+static void count_lost(struct p11_worker *w, uint64_t now)
+{
+    struct sm_token *token = w->token;
+    w->lost = true;
+    sm_metric_inc(token->metrics.given_up);
+    sm_log(SM_LOG_ERROR, "token_call_given_up", SM_KS("token", token->name),
+           SM_KU("milliseconds", (now - w->since_ns) / SM_NS_PER_MS), SM_KEND);
+}
+
+/* A signature that does not come back: its request goes elsewhere, the token rests. */
+static void give_up_job(struct p11_worker *w, uint64_t now)
 {
     struct sm_token *token = w->token;
     sm_crypt_job *job = w->job;
     struct sm_token_key *key = w->key;
     w->job = NULL;
-    w->lost = true;
     atomic_store(&w->calling, false);
-    sm_metric_inc(token->metrics.given_up);
-    sm_log(SM_LOG_ERROR, "token_call_given_up", SM_KS("token", token->name),
-           SM_KU("milliseconds", (now - w->since_ns) / SM_NS_PER_MS), SM_KEND);
-    sm_p11_token_down(token, w->asked, "a call does not come back");
+    count_lost(w, now);
+    sm_p11_token_down(token, w->asked, sm_p11_name(P11_RV_HUNG));
     if (now - job->submitted_ns > timeout_of(key)) {
         sm_p11_answer(token->set, job, SM_ERR(UNAVAILABLE));
     } else {
@@ -113,19 +119,40 @@ static void give_up(struct p11_worker *w, uint64_t now)
     }
 }
 
+/* Whoever was to bring the token back does not come back: another may try. But a module that hangs in its restart takes no
+ * call, and is waited for. */
+static void give_up_revival(struct p11_worker *w, uint64_t now)
+{
+    if (!w->token->module->restarting) {
+        count_lost(w, now);
+        sm_p11_revival_over(w->token, 0, 0, P11_RV_HUNG, false);
+    }
+}
+
+static void watch_worker(struct p11_worker *w, uint64_t now)
+{
+    if (w->lost || now - w->since_ns <= w->token->call_timeout_ns) {
+        return;
+    }
+    if (w->job != NULL && atomic_load(&w->calling)) {
+        give_up_job(w, now);
+    } else if (w->reviving) {
+        give_up_revival(w, now);
+    } else if (w->closing) {
+        count_lost(w, now);
+        sm_p11_token_down(w->token, w->asked, sm_p11_name(P11_RV_HUNG));
+    }
+}
+
 static void watch_token(struct sm_token *token, uint64_t now)
 {
     for (unsigned i = 0; i < token->worker_count; i++) {
-        struct p11_worker *w = &token->workers[i];
-        if (w->job != NULL && atomic_load(&w->calling) &&
-            now - w->since_ns > token->call_timeout_ns) {
-            give_up(w, now);
-        }
+        watch_worker(&token->workers[i], now);
     }
     if (token->recall_ns != 0 && now >= token->recall_ns) {
         sm_p11_recall(token);
     }
-    if (token->state == TOKEN_DOWN && !token->reviving && now >= token->retry_ns) {
+    if (sm_p11_wants_reviving(token)) {
         (void)sm_p11_rouse(token); /* one worker tries */
     }
 }
@@ -134,7 +161,7 @@ static bool has_work(const sm_tokens *set)
 {
     bool down = false;
     for (size_t i = 0; i < set->token_count; i++) {
-        down = down || set->tokens[i]->state == TOKEN_DOWN;
+        down = down || set->tokens[i]->state == TOKEN_DOWN || set->tokens[i]->closing > 0;
     }
     return down || set->outstanding > 0;
 }

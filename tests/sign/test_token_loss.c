@@ -151,6 +151,36 @@ static void hang__of_what_opens_the_token_again(void **state)
     pool_close(&p);
 }
 
+/* Whoever was to open the token again never comes back: another does it. */
+static void hang__of_one_that_opens_the_token_again_leaves_it_to_another(void **state)
+{
+    (void)state;
+    static const char *const orders[] = {"C_OpenSession hang 1\nC_Sign CKR_DEVICE_ERROR 1\n",
+                                         "C_Login hang 1\nC_Sign CKR_DEVICE_ERROR 1\n",
+                                         "C_Login hang 1\nC_Sign sessions-lost 1\n",
+                                         "C_GetSlotList hang 1\nC_Sign CKR_DEVICE_ERROR 1\n",
+                                         "C_CloseSession hang 1\nC_Sign CKR_DEVICE_ERROR 1\n"};
+    struct pool p;
+    pool_hasty(&p, 1, 20000);
+    sm_key *key = pool_key(&p, ALPHA);
+    pool_sign_well(&p, key, SM_SIG_ECDSA_SHA256, MANY);
+    for (size_t i = 0; i < sizeof(orders) / sizeof(orders[0]); i++) {
+        char call[32];
+        (void)sscanf(orders[i], "%31s", call);
+        pool_order(&p, orders[i]);
+        pool_sign_well(&p, key, SM_SIG_ECDSA_SHA256, MANY);
+        pool_wait_up(&p, 0, true);
+        assert_int_equal(sm_p11_client_count(&p.module, call, "now"), 1);
+        pool_wait_sessions(&p, 0, SESSIONS - 1);
+        pool_order(&p, "clear\n");
+        pool_wait_inside(&p, call, 0);
+        pool_wait_sessions(&p, 0, SESSIONS);
+        pool_sign_well(&p, key, SM_SIG_ECDSA_SHA256, MANY);
+    }
+    sm_key_detach(&key);
+    pool_close(&p);
+}
+
 static void *release_later(void *ctx)
 {
     (void)usleep(300000);
@@ -253,6 +283,7 @@ int main(void)
         cmocka_unit_test(hang__of_a_request_that_another_token_can_make_good),
         cmocka_unit_test(hang__of_every_session_ends_in_unavailable),
         cmocka_unit_test(hang__of_what_opens_the_token_again),
+        cmocka_unit_test(hang__of_one_that_opens_the_token_again_leaves_it_to_another),
         cmocka_unit_test(hang__that_ends_lets_the_pool_end),
         cmocka_unit_test(removal__of_one_of_two_costs_no_request),
         cmocka_unit_test(removal__is_said_and_ends_with_its_return),

@@ -76,6 +76,39 @@ static void start__survives_c_login(void **state)
     hangs_at_the_start("C_Login hang\n");
 }
 
+/* The first call never comes back, and the token is there all the same. */
+static void comes_up_beside(const char *order)
+{
+    struct pool p;
+    load(&p, order, 1);
+    pool_wait_up(&p, 0, true);
+    signs(&p, ALPHA);
+    pool_order(&p, "clear\n");
+    pool_close(&p);
+}
+
+static void start__makes_another_attempt_beside_one_that_hangs(void **state)
+{
+    (void)state;
+    comes_up_beside("C_GetSlotList hang 1\n");
+    comes_up_beside("C_OpenSession hang 1\n");
+}
+
+/* It may be about to say that the PIN is wrong. */
+static void start__shows_the_pin_once_until_it_is_answered(void **state)
+{
+    (void)state;
+    struct pool p;
+    load(&p, "C_Login hang 1\n", 1);
+    (void)usleep(3 * HASTY_MS * 1000);
+    assert_false(pool_status(&p, 0).up);
+    assert_int_equal(pool_calls(&p, "C_Login"), 1);
+    pool_order(&p, "clear\n");
+    pool_wait_up(&p, 0, true);
+    signs(&p, ALPHA);
+    pool_close(&p);
+}
+
 static void start__of_one_token_leaves_the_other(void **state)
 {
     (void)state;
@@ -120,6 +153,7 @@ static void look__that_hangs_costs_its_time(void **state)
     (void)state;
     struct pool p;
     load(&p, "clear\n", 1);
+    pool_wait_up(&p, 0, true); /* a busy machine may be late */
     pool_order(&p, "C_FindObjectsInit hang\n");
     wants_no_key(&p, ALPHA, "does not answer");
     assert_false(pool_status(&p, 0).up);
@@ -136,6 +170,7 @@ static void make__that_hangs_costs_its_time(void **state)
     sm_key *key = NULL;
     sm_diag diag = {.reason = ""};
     load(&p, "C_GenerateKeyPair hang CKR_DEVICE_ERROR\n", 1);
+    pool_wait_up(&p, 0, true);
     assert_sm_err(sm_keystore_create(p.store, "hung", "pkcs11:token=alpha;object=hung", SM_KEY_P256,
                                      &key, &diag),
                   UNAVAILABLE);
@@ -153,6 +188,8 @@ int main(void)
         cmocka_unit_test(start__survives_c_get_token_info),
         cmocka_unit_test(start__survives_c_open_session),
         cmocka_unit_test(start__survives_c_login),
+        cmocka_unit_test(start__makes_another_attempt_beside_one_that_hangs),
+        cmocka_unit_test(start__shows_the_pin_once_until_it_is_answered),
         cmocka_unit_test(start__of_one_token_leaves_the_other),
         cmocka_unit_test(start__comes_late_and_is_refused),
         cmocka_unit_test(start__that_ends_at_once_ends),

@@ -279,6 +279,14 @@ void pool_wait_up(struct pool *p, size_t token, bool up)
     assert_int_equal(now, up);
 }
 
+void pool_wait_sessions(struct pool *p, size_t token, unsigned count)
+{
+    for (int i = 0; i < 10000 && pool_status(p, token).sessions != count; i++) {
+        (void)usleep(1000);
+    }
+    assert_int_equal(pool_status(p, token).sessions, count);
+}
+
 unsigned long pool_calls(struct pool *p, const char *function)
 {
     return sm_p11_client_count(&p->module, function, "calls");

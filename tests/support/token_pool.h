@@ -90,6 +90,8 @@ void pool_sign_well(struct pool *p, sm_key *key, enum sm_sig_alg alg, unsigned c
 struct sm_token_status pool_status(struct pool *p, size_t token);
 /* Waits until the token is up, or is not. */
 void pool_wait_up(struct pool *p, size_t token, bool up);
+/* Waits until it has so many sessions that can be used. */
+void pool_wait_sessions(struct pool *p, size_t token, unsigned count);
 unsigned long pool_calls(struct pool *p, const char *function);
 /* How many calls of a function wait inside the module. */
 void pool_wait_inside(struct pool *p, const char *function, unsigned long count);
