@@ -6,7 +6,7 @@
 #include "sign/backend.h"
 #include "sign/p11_pool_p.h"
 
-#define TRIES_MAX 4 /* of one request, over all tokens: each failure also opens something anew */
+#define TRIES_MAX 4 /* of one request, over all tokens, with what was opened for it */
 #define RECALL_NS (10 * SM_NS_PER_S)
 #define LOSSES_MAX 3 /* of sessions in a row, by one worker: then it is the token's trouble */
 
@@ -23,6 +23,17 @@ static void try_again(struct sm_token *token, struct sm_token_key *key, sm_crypt
 {
     if (++job->tries < TRIES_MAX) {
         sm_p11_requeue(key, job, token);
+    } else {
+        sm_p11_answer(token->set, job, SM_ERR(UNAVAILABLE));
+    }
+}
+
+/* What was lost before the request came is no try of it: all sessions may have been lost at once. Each is met once, since it is
+ * then opened anew; and no request goes on for longer than it may wait. */
+static void try_beside(struct sm_token *token, struct sm_token_key *key, sm_crypt_job *job)
+{
+    if (sm_clock_mono_ns() - job->submitted_ns <= sm_p11_timeout_ns(key)) {
+        sm_p11_requeue(key, job, NULL);
     } else {
         sm_p11_answer(token->set, job, SM_ERR(UNAVAILABLE));
     }
@@ -112,6 +123,10 @@ bool sm_p11_failed(struct p11_worker *w, CK_RV rv)
         return false;
     case P11_SESSION:
         lose_session(w, rv);
+        if (w->worn) {
+            try_beside(token, w->key, sm_p11_take_job(w));
+            return true;
+        }
         break;
     case P11_TOKEN:
         sm_p11_token_down(token, w->asked, sm_p11_name(rv));

@@ -223,6 +223,16 @@ void sm_p11_count_out(sm_tokens *set)
     sm_metric_sub(set->waiting_metric, 1);
 }
 
+uint64_t sm_p11_timeout_ns(const struct sm_token_key *key)
+{
+    uint64_t most = 0;
+    for (size_t i = 0; i < key->holder_count; i++) {
+        uint64_t t = key->holders[i].token->timeout_ns;
+        most = t > most ? t : most;
+    }
+    return most;
+}
+
 void sm_p11_answer(sm_tokens *set, sm_crypt_job *job, sm_err err)
 {
     sm_p11_count_out(set);

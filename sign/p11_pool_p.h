@@ -33,6 +33,7 @@ struct p11_worker {
     bool open;
     uint32_t generation; /* of the token when the session was opened */
     unsigned losses;     /* of sessions, since one last signed */
+    bool worn;           /* the session or the key's handle is older than the request */
     bool prompt;         /* its thread has said how it is to be scheduled */
     sm_buf input;        /* what is signed: the digest, or the whole message */
     uint8_t out[SM_SIGNATURE_MAX];
@@ -296,6 +297,8 @@ void sm_p11_token_up(struct sm_token *token, CK_SLOT_ID slot);
 void sm_p11_requeue(struct sm_token_key *key, sm_crypt_job *job, const struct sm_token *failed_on);
 /* The request is no more ours. */
 void sm_p11_count_out(sm_tokens *set);
+/* How long a request of this key may wait. */
+uint64_t sm_p11_timeout_ns(const struct sm_token_key *key);
 /* Gives the request back with this result. */
 void sm_p11_answer(sm_tokens *set, sm_crypt_job *job, sm_err err);
 uint64_t sm_p11_pause_ns(unsigned failures);

@@ -9,16 +9,6 @@
 
 #define WATCH_EVERY_NS (20 * SM_NS_PER_MS)
 
-static uint64_t timeout_of(const struct sm_token_key *key)
-{
-    uint64_t most = 0;
-    for (size_t i = 0; i < key->holder_count; i++) {
-        uint64_t t = key->holders[i].token->timeout_ns;
-        most = t > most ? t : most;
-    }
-    return most;
-}
-
 static bool is_over(const sm_crypt_job *job, uint64_t now, uint64_t timeout)
 {
     return now - job->submitted_ns > timeout ||
@@ -83,7 +73,7 @@ static bool has_expired(const struct sm_token_key *key, uint64_t now, uint64_t t
 /* A token that failed a request may be asked again after its pause, or since another one fell. */
 static void watch_key(struct sm_token_key *key, uint64_t now)
 {
-    uint64_t timeout = sm_p11_has_hope(key) ? timeout_of(key) : 0;
+    uint64_t timeout = sm_p11_has_hope(key) ? sm_p11_timeout_ns(key) : 0;
     if (has_expired(key, now, timeout)) {
         expire(key, now, timeout);
     }
@@ -112,7 +102,7 @@ static void give_up_job(struct p11_worker *w, uint64_t now)
     atomic_store(&w->calling, false);
     count_lost(w, now);
     sm_p11_token_down(token, w->asked, sm_p11_name(P11_RV_HUNG));
-    if (now - job->submitted_ns > timeout_of(key)) {
+    if (now - job->submitted_ns > sm_p11_timeout_ns(key)) {
         sm_p11_answer(token->set, job, SM_ERR(UNAVAILABLE));
     } else {
         sm_p11_requeue(key, job, token);

@@ -185,6 +185,7 @@ static void serve(struct p11_worker *w, sm_crypt_job *job, struct sm_token_key *
     w->asked = w->token->generation;
     w->since_ns = sm_clock_mono_ns();
     describe(w, &t);
+    w->worn = (w->open && w->generation == t.generation) || t.known;
     (void)pthread_mutex_unlock(&set->lock);
     sm_err err = copy_input(w, job);
     if (!sm_ok(err)) {

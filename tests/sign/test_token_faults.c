@@ -225,6 +225,25 @@ static void sessions__lost_are_opened_again(void **state)
     pool_close(&p);
 }
 
+/* Many sessions, one request, which meets each that was lost: they are closed too slowly for it to meet a new one first. */
+static void sessions__lost_together_cost_no_request(void **state)
+{
+    (void)state;
+    struct pool p;
+    pool_load(&p, sm_softhsm_faulty_module(), "");
+    struct sm_token_config config = pool_token(&p, "alpha");
+    config.sessions = 8;
+    pool_open(&p, &config, 1);
+    sm_key *key = pool_key(&p, ALPHA);
+    pool_order(&p, "C_Sign delay 30\n");
+    pool_sign_well(&p, key, SM_SIG_ECDSA_SHA256, 4 * 8);
+    pool_order(&p, "C_CloseSession delay 100\nC_Sign sessions-lost 1\n");
+    pool_sign_well(&p, key, SM_SIG_ECDSA_SHA256, 1);
+    assert_true(pool_status(&p, 0).up);
+    sm_key_detach(&key);
+    pool_close(&p);
+}
+
 /* Another part of the process ended the module: sessions, logins and handles are gone. */
 static void sessions__come_back_after_the_module_was_finalized(void **state)
 {
@@ -367,6 +386,7 @@ int main(void)
         cmocka_unit_test(faults__of_one_token_are_made_good_by_the_other),
         cmocka_unit_test(faults__met_by_all_sessions_count_once),
         cmocka_unit_test(sessions__lost_are_opened_again),
+        cmocka_unit_test(sessions__lost_together_cost_no_request),
         cmocka_unit_test(sessions__come_back_after_the_module_was_finalized),
         cmocka_unit_test(sessions__fewer_than_configured_are_enough),
         cmocka_unit_test(sessions__that_were_refused_are_tried_later),
