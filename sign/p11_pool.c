@@ -39,6 +39,12 @@ static bool has_room(struct sm_token_key *key, const struct sm_token *token)
     return token->alone == 0 || !sm_p11_is_alone(key, token);
 }
 
+void sm_p11_let_others(struct p11_worker *w)
+{
+    w->token->alone -= w->alone;
+    w->alone = false;
+}
+
 static bool another_may_serve(const struct sm_token_key *key, const struct sm_token *token)
 {
     for (size_t i = 0; i < key->holder_count; i++) {
@@ -107,7 +113,7 @@ bool sm_p11_rouse(struct sm_token *token)
     return false;
 }
 
-/* The token with most sessions free; among equals they take turns. */
+/* The token with most sessions free, and free for this key; among equals they take turns. */
 static struct sm_token *freest(struct sm_token_key *key, const struct sm_token *avoid)
 {
     struct sm_token *best = NULL;
@@ -115,7 +121,8 @@ static struct sm_token *freest(struct sm_token_key *key, const struct sm_token *
     for (size_t i = 0; i < key->holder_count; i++) {
         struct key_holder *h = &key->holders[(first + i) % key->holder_count];
         if (h->token != avoid && h->token->idle > 0 &&
-            (best == NULL || h->token->idle > best->idle) && may_serve(h)) {
+            (best == NULL || h->token->idle > best->idle) && may_serve(h) &&
+            has_room(key, h->token)) {
             best = h->token;
         }
     }

@@ -47,6 +47,7 @@ struct p11_worker {
     sm_crypt_job *job;        /* NULL: none, or given up */
     struct sm_token_key *key; /* of job */
     uint64_t since_ns;        /* of job, reviving or closing */
+    bool alone;               /* job is counted in its token's `alone` */
     /* Set once nothing of the job is read any more: from then on it may be given up. */
     _Atomic bool calling;
 };
@@ -277,6 +278,8 @@ sm_crypt_job *sm_p11_take(struct sm_token *token, struct sm_token_key **key);
 /* Whether a token is to make only one signature of this key at a time: the PIN is shown for each,
  * and must not be shown by many at once if it is wrong. */
 bool sm_p11_is_alone(struct sm_token_key *key, const struct sm_token *token);
+/* The worker's request is over, or given up: another of such keys may be served. */
+void sm_p11_let_others(struct p11_worker *w);
 /* Whether some token may still answer, now or after a pause. */
 bool sm_p11_has_hope(const struct sm_token_key *key);
 size_t sm_p11_waiting(const struct sm_token_key *key);

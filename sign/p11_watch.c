@@ -101,6 +101,7 @@ static void give_up_job(struct p11_worker *w, uint64_t now)
     w->job = NULL;
     atomic_store(&w->calling, false);
     count_lost(w, now);
+    sm_p11_let_others(w);
     sm_p11_token_down(token, w->asked, sm_p11_name(P11_RV_HUNG));
     if (now - job->submitted_ns > sm_p11_timeout_ns(key)) {
         sm_p11_answer(token->set, job, SM_ERR(UNAVAILABLE));

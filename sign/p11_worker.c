@@ -212,10 +212,10 @@ static void take_one(struct p11_worker *w, sm_crypt_job *job, struct sm_token_ke
         sm_p11_answer(w->token->set, job, SM_ERR(CANCELLED));
         return;
     }
-    unsigned alone = sm_p11_is_alone(key, w->token);
-    w->token->alone += alone;
+    w->alone = sm_p11_is_alone(key, w->token);
+    w->token->alone += w->alone;
     serve(w, job, key); /* the key may be gone after it */
-    w->token->alone -= alone;
+    sm_p11_let_others(w);
 }
 
 /* Under the lock. Administration wants a session and the token gives no more: this one's place. */

@@ -24,7 +24,9 @@ static bool make_shared(void)
         sm_key_detach(&key);
     }
     return ok && sm_softhsm_import(&hsm, "alpha", POOL_PIN, pem, "shared", "aa") &&
-           sm_softhsm_import(&hsm, "beta", POOL_PIN, pem, "shared", "aa");
+           sm_softhsm_import(&hsm, "beta", POOL_PIN, pem, "shared", "aa") &&
+           sm_softhsm_write(&hsm, "alpha", POOL_PIN, pem, "guarded", "ab", "--always-auth") &&
+           sm_softhsm_write(&hsm, "beta", POOL_PIN, pem, "guarded", "ab", "--always-auth");
 }
 
 int pool_tokens_make(void **state)

@@ -3,8 +3,8 @@
  * The product's pool of sessions on a module that the tests bring: a fresh copy of the module, a
  * key store with tokens of it, and signatures asked of it whose every answer is accounted for.
  *
- * Two tokens, "alpha" and "beta". Both hold the P-256 key "shared"; alpha holds "p256", "rsa",
- * "ed25519" and "always" (CKA_ALWAYS_AUTHENTICATE) too, and beta "other".
+ * Two tokens, "alpha" and "beta". Both hold the P-256 keys "shared" and "guarded" (CKA_ALWAYS_AUTHENTICATE);
+ * alpha holds "p256", "rsa", "ed25519" and "always" (CKA_ALWAYS_AUTHENTICATE) too, and beta "other".
  *
  * Threads:   one.
  * Limits:    POOL_JOBS_MAX signatures under way.
