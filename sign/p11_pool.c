@@ -99,11 +99,11 @@ sm_crypt_job *sm_p11_take(struct sm_token *token, struct sm_token_key **out)
     return NULL;
 }
 
-bool sm_p11_rouse(struct sm_token *token)
+static bool rouse(struct sm_token *token, bool with_session)
 {
     for (unsigned i = 0; token->idle > 0 && i < token->worker_count; i++) {
         struct p11_worker *w = &token->workers[i];
-        if (w->idle) {
+        if (w->idle && (w->open || !with_session)) {
             w->idle = false;
             token->idle--;
             sm_worker_post(&w->thread, &w->wake);
@@ -111,6 +111,16 @@ bool sm_p11_rouse(struct sm_token *token)
         }
     }
     return false;
+}
+
+bool sm_p11_rouse(struct sm_token *token)
+{
+    return rouse(token, false);
+}
+
+void sm_p11_rouse_lender(struct sm_token *token)
+{
+    (void)rouse(token, true);
 }
 
 /* The token with most sessions free, and free for this key; among equals they take turns. */

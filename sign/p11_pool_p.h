@@ -286,6 +286,8 @@ size_t sm_p11_waiting(const struct sm_token_key *key);
 struct key_holder *sm_p11_holder(struct sm_token_key *key, const struct sm_token *token);
 /* Wakes an idle worker of the token, if there is one. */
 bool sm_p11_rouse(struct sm_token *token);
+/* The same, if it has a session that it may lend. */
+void sm_p11_rouse_lender(struct sm_token *token);
 /* Wakes an idle worker that can take a request of this key, of `avoid` only if no other can. */
 void sm_p11_rouse_for(struct sm_token_key *key, const struct sm_token *avoid);
 /* After a failure of a call of this generation: what all sessions find at once counts once. */

@@ -43,7 +43,7 @@ static struct p11_worker *borrow(struct sm_token *token)
     (void)pthread_mutex_lock(&token->set->lock);
     token->wanting++;
     while (lent == NULL && sm_clock_mono_ns() < end) {
-        (void)sm_p11_rouse(token);
+        sm_p11_rouse_lender(token);
         (void)pthread_mutex_unlock(&token->set->lock);
         (void)nanosleep(&pause, NULL);
         (void)pthread_mutex_lock(&token->set->lock);

@@ -281,6 +281,40 @@ static void sessions__fewer_than_configured_are_enough(void **state)
     pool_close(&p);
 }
 
+/* Nor does it matter that others are idle which have none to lend: they failed, and strangers took their places. */
+static void sessions__are_lent_by_those_who_have_one(void **state)
+{
+    (void)state;
+    struct pool p;
+    CK_SLOT_ID slot;
+    CK_SESSION_HANDLE strangers[31];
+    pool_load(&p, sm_softhsm_faulty_module(), "SM_P11_MAX_SESSIONS=32");
+    struct sm_token_config config = pool_token(&p, "alpha");
+    config.sessions = 32;
+    config.timeout_ms = 3000;
+    pool_open(&p, &config, 1);
+    sm_key *key = pool_key(&p, ALPHA);
+    pool_order(&p, "C_Sign delay 50\nC_Sign CKR_DATA_INVALID 31\n");
+    assert_int_equal(pool_sign(&p, key, SM_SIG_ECDSA_SHA256, 32).token, 31);
+    assert_int_equal(sm_p11_client_slot(&p.module, "alpha", &slot), CKR_OK);
+    for (int i = 0; i < 31; i++) {
+        CK_RV rv = CKR_SESSION_COUNT;
+        for (int n = 0; n < 1000 && rv == CKR_SESSION_COUNT; n++) {
+            rv = p.module.f->C_OpenSession(slot, CKF_SERIAL_SESSION, NULL, NULL, &strangers[i]);
+            (void)usleep(1000);
+        }
+        assert_int_equal(rv, CKR_OK);
+    }
+    sm_key *another = pool_key(&p, "pkcs11:token=alpha;object=rsa");
+    for (int i = 0; i < 31; i++) {
+        assert_int_equal(p.module.f->C_CloseSession(strangers[i]), CKR_OK);
+    }
+    pool_sign_well(&p, another, SM_SIG_RSA_SHA256, MANY);
+    sm_key_detach(&another);
+    sm_key_detach(&key);
+    pool_close(&p);
+}
+
 /* Somebody else had the token's sessions for a while. */
 static void sessions__that_were_refused_are_tried_later(void **state)
 {
@@ -389,6 +423,7 @@ int main(void)
         cmocka_unit_test(sessions__lost_together_cost_no_request),
         cmocka_unit_test(sessions__come_back_after_the_module_was_finalized),
         cmocka_unit_test(sessions__fewer_than_configured_are_enough),
+        cmocka_unit_test(sessions__are_lent_by_those_who_have_one),
         cmocka_unit_test(sessions__that_were_refused_are_tried_later),
         cmocka_unit_test(pin__refused_later_is_tried_once_by_all_sessions),
         cmocka_unit_test(pin__refused_at_the_start_is_not_tried_again),
