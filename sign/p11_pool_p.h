@@ -205,6 +205,8 @@ CK_RV sm_p11_find_slot(struct sm_token *token, CK_SLOT_ID *slot, CK_TOKEN_INFO *
 CK_RV sm_p11_session_open(struct sm_token *token, CK_SLOT_ID slot, bool writable,
                           CK_SESSION_HANDLE *out);
 void sm_p11_session_close(struct sm_token *token, CK_SESSION_HANDLE session);
+/* What a failed call means for who looks at a key or makes one: UNAVAILABLE if it may be another time, else TOKEN. */
+sm_err sm_p11_token_err(CK_RV rv, const struct sm_token *token, sm_diag *diag);
 /* C_Login, unless the PIN was refused before: then what was said of it. As the user, to be logged
  * in already is fine. */
 CK_RV sm_p11_login(struct sm_token *token, CK_SESSION_HANDLE session, CK_USER_TYPE user);
@@ -220,7 +222,7 @@ struct p11_found {
  */
 CK_RV sm_p11_find_key(struct sm_token *token, CK_SESSION_HANDLE session, struct p11_match k,
                       struct p11_found *out);
-/* Its SubjectPublicKeyInfo. Errors: UNSUPPORTED, TOKEN, the buffer's own. */
+/* Its SubjectPublicKeyInfo. Errors: UNSUPPORTED, TOKEN, UNAVAILABLE, the buffer's own. */
 SM_FALLIBLE sm_p11_read_public(struct sm_token *token, CK_SESSION_HANDLE session,
                                CK_OBJECT_HANDLE key, sm_buf *spki, sm_diag *diag);
 /* Makes a pair in the token with this label and id. */

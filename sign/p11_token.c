@@ -114,3 +114,11 @@ void sm_p11_session_close(struct sm_token *token, CK_SESSION_HANDLE session)
 {
     (void)P11(token->module, C_CloseSession(session)); /* it may be gone already */
 }
+
+sm_err sm_p11_token_err(CK_RV rv, const struct sm_token *token, sm_diag *diag)
+{
+    enum p11_trouble trouble = sm_p11_trouble(rv);
+    bool passing = trouble == P11_SESSION || trouble == P11_TOKEN || trouble == P11_FULL;
+    return sm_diag_set(diag, passing ? SM_ERR(UNAVAILABLE) : SM_ERR(TOKEN), "key_uri",
+                       "the token %s says %s", token->name, sm_p11_name(rv));
+}

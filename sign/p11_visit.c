@@ -20,12 +20,6 @@ struct visit {
     struct p11_worker *lent; /* whose place it has; NULL: nobody's */
 };
 
-static sm_err token_err(CK_RV rv, const struct sm_token *token, sm_diag *diag)
-{
-    return sm_diag_set(diag, SM_ERR(TOKEN), "key_uri", "the token %s says %s", token->name,
-                       sm_p11_name(rv));
-}
-
 static void leave_token(struct sm_token *token)
 {
     (void)pthread_mutex_lock(&token->set->lock);
@@ -95,7 +89,7 @@ static sm_err enter(struct sm_token *token, bool writable, struct visit *v, sm_d
     CK_RV rv = open_session(v, slot, writable);
     if (rv != CKR_OK) {
         leave_token(token);
-        return token_err(rv, token, diag);
+        return sm_p11_token_err(rv, token, diag);
     }
     return SM_NO_ERR;
 }
@@ -219,7 +213,7 @@ static sm_err look(struct errand *e, const struct visit *v)
                            "several keys of the token %s match: say their id", v->token->name);
     }
     if (rv != CKR_OK) {
-        return token_err(rv, v->token, &e->diag);
+        return sm_p11_token_err(rv, v->token, &e->diag);
     }
     SM_TRY(check_found(&found, v->token, &e->diag));
     e->says = found.says;
@@ -255,7 +249,7 @@ static sm_err make(struct errand *e, const struct visit *v)
                            e->match.label);
     }
     rv = rv == CKR_OK ? sm_p11_generate(v->token, v->session, e->type, e->match) : rv;
-    return rv == CKR_OK ? SM_NO_ERR : token_err(rv, v->token, &e->diag);
+    return rv == CKR_OK ? SM_NO_ERR : sm_p11_token_err(rv, v->token, &e->diag);
 }
 
 sm_err sm_p11_make(struct sm_token *token, enum sm_key_type type, const struct p11_match *match,

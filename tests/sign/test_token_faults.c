@@ -158,6 +158,35 @@ static void faults__that_last_end_in_unavailable(void **state)
     pool_close(&p);
 }
 
+/* What the token could not say is not taken for what is worst: that would be a refusal. */
+static void faults__while_a_key_is_looked_at_are_no_refusal(void **state)
+{
+    (void)state;
+    static const char *const orders[] = {"C_GetAttributeValue CKR_DEVICE_ERROR 1\n",
+                                         "C_GetAttributeValue CKR_SESSION_HANDLE_INVALID\n",
+                                         "C_FindObjects CKR_DEVICE_REMOVED\n"};
+    struct pool p;
+    sm_diag diag = {.reason = ""};
+    sm_key *made;
+    pool_load(&p, sm_softhsm_faulty_module(), "");
+    struct sm_token_config config = pool_token(&p, "alpha");
+    config.allow_extractable = false;
+    pool_open(&p, &config, 1);
+    assert_sm_ok(sm_keystore_create(p.store, "kept", "pkcs11:token=alpha;object=kept", SM_KEY_P256,
+                                    &made, &diag));
+    for (size_t i = 0; i < sizeof(orders) / sizeof(orders[0]); i++) {
+        sm_key *key = NULL;
+        pool_order(&p, orders[i]);
+        assert_sm_err(sm_keystore_load(p.store, "pkcs11:token=alpha;object=kept", &key, &diag),
+                      UNAVAILABLE);
+        assert_non_null(strstr(diag.reason, "the token alpha says CKR_"));
+        pool_order(&p, "clear\n");
+    }
+    pool_sign_well(&p, made, SM_SIG_ECDSA_SHA256, MANY);
+    sm_key_detach(&made);
+    pool_close(&p);
+}
+
 /* The same key on another token: no request is lost for the bad token's sake. */
 static void faults__of_one_token_are_made_good_by_the_other(void **state)
 {
@@ -417,6 +446,7 @@ int main(void)
         cmocka_unit_test(faults__that_come_after_the_work_cost_no_request),
         cmocka_unit_test(faults__of_a_request_fail_it_alone),
         cmocka_unit_test(faults__that_last_end_in_unavailable),
+        cmocka_unit_test(faults__while_a_key_is_looked_at_are_no_refusal),
         cmocka_unit_test(faults__of_one_token_are_made_good_by_the_other),
         cmocka_unit_test(faults__met_by_all_sessions_count_once),
         cmocka_unit_test(sessions__lost_are_opened_again),
