@@ -69,8 +69,9 @@ struct sm_token {
     sm_tokens *set;
     struct p11_module *module;
     P11KitUri *uri;
-    char name[P11_LABEL_MAX]; /* label or serial, as the URI says */
-    sm_buf pin;               /* secret; empty: no login */
+    char name
+        [P11_LABEL_MAX]; /* label or serial, as the URI says; with what tells it from others of that name */
+    sm_buf pin;          /* secret; empty: no login */
     unsigned queue_max;
     uint64_t timeout_ns;
     uint64_t call_timeout_ns;
@@ -88,6 +89,8 @@ struct sm_token {
     /* ---- under the set's lock ---- */
     enum token_state state;
     CK_SLOT_ID slot;
+    bool known; /* it was there once: info is what it says of itself */
+    CK_TOKEN_INFO info;
     uint32_t generation; /* grows each time it comes up: sessions and handles of before are void */
     bool reviving;
     unsigned failures;
@@ -168,7 +171,10 @@ struct sm_tokens {
 SM_FALLIBLE sm_p11_uri_parse(const char *text, P11KitUri **out, sm_diag *diag);
 /* A token's label or serial as the URI says; false: it says neither. */
 bool sm_p11_uri_token_name(P11KitUri *uri, char out[P11_LABEL_MAX]);
-/* Whether the key's URI allows this token. */
+/* "label/serial"; false: it does not say both. */
+bool sm_p11_uri_token_full_name(P11KitUri *uri, char out[P11_LABEL_MAX]);
+/* Whether the key's URI allows this token (RFC 7512 2.3: each attribute that it names must be the token's own). Of a token
+ * that was never there, what its own URI does not name may be anything. */
 bool sm_p11_uri_allows(P11KitUri *key, const struct sm_token *token);
 /* The PIN from where the configuration or the URI says. Errors: those of passphrases. */
 SM_FALLIBLE sm_p11_pin_read(const struct sm_token_config *config, P11KitUri *uri, sm_buf *pin,

@@ -6,6 +6,14 @@
 
 #include <time.h>
 
+static void remember_info(struct sm_token *token, const CK_TOKEN_INFO *info)
+{
+    (void)pthread_mutex_lock(&token->set->lock);
+    token->known = true;
+    token->info = *info;
+    (void)pthread_mutex_unlock(&token->set->lock);
+}
+
 /* PKCS#11 5.5: a token may turn up in another slot than last time. */
 CK_RV sm_p11_find_slot(struct sm_token *token, CK_SLOT_ID *slot, CK_TOKEN_INFO *info)
 {
@@ -30,6 +38,9 @@ CK_RV sm_p11_find_slot(struct sm_token *token, CK_SLOT_ID *slot, CK_TOKEN_INFO *
         *slot = list[i];
     }
     sm_free(list);
+    if (rv == CKR_OK && found) {
+        remember_info(token, info);
+    }
     return rv != CKR_OK ? rv : found ? CKR_OK : CKR_TOKEN_NOT_PRESENT;
 }
 

@@ -80,6 +80,40 @@ static void register_metrics(struct sm_token *t)
     };
 }
 
+/* ---- names ---- */
+
+static bool is_taken(const sm_tokens *set, const char *name, size_t before)
+{
+    for (size_t i = 0; i < before; i++) {
+        if (strcmp(set->tokens[i]->name, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Their metrics and their health are found by the name. */
+static void tell_apart(sm_tokens *set)
+{
+    bool shared[SM_TOKENS_MAX] = {false};
+    for (size_t i = 0; i < set->token_count; i++) {
+        for (size_t j = 0; j < set->token_count; j++) {
+            shared[i] = shared[i] ||
+                        (i != j && strcmp(set->tokens[i]->name, set->tokens[j]->name) == 0);
+        }
+    }
+    for (size_t i = 0; i < set->token_count; i++) {
+        struct sm_token *t = set->tokens[i];
+        if (shared[i]) {
+            (void)sm_p11_uri_token_full_name(t->uri, t->name);
+        }
+        if (is_taken(set, t->name, i)) {
+            size_t len = strlen(t->name);
+            (void)snprintf(t->name + len, sizeof(t->name) - len, "#%zu", i + 1);
+        }
+    }
+}
+
 /* ---- one token ---- */
 
 static sm_err configure(struct sm_token *t, const struct sm_token_config *c, sm_diag *diag)
@@ -126,8 +160,19 @@ static sm_err add_token(sm_tokens *set, const struct sm_token_config *c, sm_diag
     (void)pthread_mutex_init(&t->login_lock, NULL);
     init_cond(&t->login_over);
     set->tokens[set->token_count++] = t;
-    SM_TRY(configure(t, c, diag));
-    register_metrics(t);
+    return configure(t, c, diag);
+}
+
+static sm_err add_tokens(sm_tokens *set, const struct sm_token_config *configs, size_t count,
+                         sm_diag *diag)
+{
+    for (size_t i = 0; i < count; i++) {
+        SM_TRY(add_token(set, &configs[i], diag));
+    }
+    tell_apart(set);
+    for (size_t i = 0; i < count; i++) {
+        register_metrics(set->tokens[i]);
+    }
     return SM_NO_ERR;
 }
 
@@ -149,10 +194,7 @@ sm_err sm_tokens_new(const struct sm_token_config *configs, size_t count, sm_tok
     sm_list_init(&set->keys);
     set->waiting_metric = sm_metric_register(SM_GAUGE, "sealmill_token_requests_waiting",
                                              "Signatures asked of tokens and not answered", NULL);
-    sm_err err = SM_NO_ERR;
-    for (size_t i = 0; i < count && sm_ok(err); i++) {
-        err = add_token(set, &configs[i], diag);
-    }
+    sm_err err = add_tokens(set, configs, count, diag);
     err = sm_ok(err) ? sm_p11_first_contact(set, diag) : err;
     err = sm_ok(err) ? sm_p11_watch_start(set) : err;
     if (!sm_ok(err)) {

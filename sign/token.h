@@ -60,7 +60,7 @@ SM_FALLIBLE sm_tokens_new(const struct sm_token_config *configs, size_t count, s
 void sm_tokens_free(sm_tokens **tokens);
 
 struct sm_token_status {
-    const char *name; /* label or serial; lives as long as the tokens */
+    const char *name; /* label or serial, both where labels repeat; lives as long as the tokens */
     bool up;
     unsigned sessions; /* that can be used */
     unsigned busy;
