@@ -84,9 +84,9 @@ sm_err sm_p11_module_load(const char *path, bool one_thread, struct p11_module *
     return SM_NO_ERR;
 }
 
-CK_RV sm_p11_module_begin(struct p11_module *m)
+/* Under `start`, which it gives up. */
+static CK_RV begin(struct p11_module *m)
 {
-    (void)pthread_mutex_lock(&m->start);
     CK_RV rv = m->begun ? CKR_OK : initialize(m);
     if (rv == CKR_OK && !m->begun && m->one_thread) {
         sm_log(SM_LOG_WARN, "pkcs11_one_thread", SM_KS("module", m->path), SM_KEND);
@@ -94,6 +94,17 @@ CK_RV sm_p11_module_begin(struct p11_module *m)
     m->begun = rv == CKR_OK;
     (void)pthread_mutex_unlock(&m->start);
     return rv;
+}
+
+CK_RV sm_p11_module_begin(struct p11_module *m)
+{
+    (void)pthread_mutex_lock(&m->start);
+    return begin(m);
+}
+
+CK_RV sm_p11_module_try_begin(struct p11_module *m)
+{
+    return pthread_mutex_trylock(&m->start) == 0 ? begin(m) : CKR_CRYPTOKI_NOT_INITIALIZED;
 }
 
 void sm_p11_module_unload(struct p11_module **module)

@@ -39,6 +39,8 @@ SM_FALLIBLE sm_p11_module_load(const char *path, bool one_thread, struct p11_mod
                                sm_diag *diag);
 /* C_Initialize, before any other call, unless it was called already. May block for as long as the module likes. */
 CK_RV sm_p11_module_begin(struct p11_module *module);
+/* The same, but while another thread is in it: CKR_CRYPTOKI_NOT_INITIALIZED, at once. */
+CK_RV sm_p11_module_try_begin(struct p11_module *module);
 /* C_Finalize, and unloads. */
 void sm_p11_module_unload(struct p11_module **module);
 /* C_Initialize again, after the module said that it is not initialised; that still while another thread is in it, for which

@@ -84,7 +84,8 @@ struct sm_token {
     bool accepted; /* the token took the PIN once */
     CK_RV refused; /* what the token said of the PIN: then it is not shown again */
     struct p11_worker *workers;
-    unsigned worker_count;
+    unsigned worker_count; /* under the set's lock */
+    unsigned worker_room;
     struct token_metrics metrics;
     /* ---- under the set's lock ---- */
     enum token_state state;
@@ -201,8 +202,10 @@ bool sm_p11_attempt_wait(struct p11_attempt *a, uint64_t until_ns);
 /* ---- p11_start.c ---- */
 /* C_Initialize, the slot, a session and its login: of all tokens at once, each for as long as one call may take. A
  * token that does not come back in time is down, and is tried again as any other; one whose C_Initialize does not, when that
- * does. Errors: TOKEN, NO_MEMORY, OS. */
-SM_FALLIBLE sm_p11_first_contact(sm_tokens *set, sm_diag *diag);
+ * does. One whose module refuses C_Initialize is down too. Errors: NO_MEMORY, OS. */
+SM_FALLIBLE sm_p11_first_contact(sm_tokens *set);
+/* Starts the threads of sessions that were not started before C_Initialize had come back. */
+void sm_p11_start_rest(struct sm_token *token, const CK_TOKEN_INFO *info);
 
 /* ---- p11_token.c: blocking calls on one token ---- */
 /* Finds the slot that holds the token. */

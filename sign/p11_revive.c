@@ -111,7 +111,8 @@ void sm_p11_revive(struct p11_worker *w)
     uint32_t next = token->generation + 1;
     (void)pthread_mutex_unlock(&set->lock);
     sm_p11_worker_close(w);
-    CK_RV rv = sm_p11_find_slot(token, &slot, &info);
+    CK_RV rv = sm_p11_module_try_begin(token->module);
+    rv = rv == CKR_OK ? sm_p11_find_slot(token, &slot, &info) : rv;
     if (rv == CKR_TOKEN_NOT_PRESENT) {
         restart_module(w);
         rv = sm_p11_find_slot(token, &slot, &info);
@@ -120,6 +121,9 @@ void sm_p11_revive(struct p11_worker *w)
     if (rv == CKR_SESSION_COUNT) {
         close_idle(token, next);
         rv = sm_p11_worker_open(w, slot, next);
+    }
+    if (rv == CKR_OK) {
+        sm_p11_start_rest(token, &info);
     }
     (void)pthread_mutex_lock(&set->lock);
     bool late = w->lost;

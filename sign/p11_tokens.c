@@ -195,7 +195,7 @@ sm_err sm_tokens_new(const struct sm_token_config *configs, size_t count, sm_tok
     set->waiting_metric = sm_metric_register(SM_GAUGE, "sealmill_token_requests_waiting",
                                              "Signatures asked of tokens and not answered", NULL);
     sm_err err = add_tokens(set, configs, count, diag);
-    err = sm_ok(err) ? sm_p11_first_contact(set, diag) : err;
+    err = sm_ok(err) ? sm_p11_first_contact(set) : err;
     err = sm_ok(err) ? sm_p11_watch_start(set) : err;
     if (!sm_ok(err)) {
         sm_tokens_free(&set);

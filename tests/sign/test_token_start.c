@@ -123,6 +123,28 @@ static void start__of_one_token_leaves_the_other(void **state)
     pool_close(&p);
 }
 
+/* The module is out of order when we start, and tried again. How many sessions it may have is known only then. */
+static void refuses_to_begin(const char *then, unsigned sessions)
+{
+    struct pool p;
+    load(&p, "C_Initialize CKR_GENERAL_ERROR\n", 1);
+    assert_false(pool_status(&p, 0).up);
+    assert_string_equal(pool_status(&p, 0).why, "CKR_GENERAL_ERROR");
+    wants_no_key(&p, ALPHA, "alpha is not there: CKR_GENERAL_ERROR");
+    pool_order(&p, then);
+    pool_wait_up(&p, 0, true);
+    assert_int_equal(pool_status(&p, 0).sessions, sessions);
+    signs(&p, ALPHA);
+    pool_close(&p);
+}
+
+static void start__survives_a_module_that_refuses_to_begin(void **state)
+{
+    (void)state;
+    refuses_to_begin("clear\n", 4);
+    refuses_to_begin("serial\n", 1);
+}
+
 /* What comes in the end may be a refusal: then that is what is said. */
 static void start__comes_late_and_is_refused(void **state)
 {
@@ -191,6 +213,7 @@ int main(void)
         cmocka_unit_test(start__makes_another_attempt_beside_one_that_hangs),
         cmocka_unit_test(start__shows_the_pin_once_until_it_is_answered),
         cmocka_unit_test(start__of_one_token_leaves_the_other),
+        cmocka_unit_test(start__survives_a_module_that_refuses_to_begin),
         cmocka_unit_test(start__comes_late_and_is_refused),
         cmocka_unit_test(start__that_ends_at_once_ends),
         cmocka_unit_test(look__that_hangs_costs_its_time),
