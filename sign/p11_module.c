@@ -126,7 +126,7 @@ void sm_p11_module_unload(struct p11_module **module)
     sm_free(m);
 }
 
-/* Every code that has a meaning of its own here; all others are the request's own. */
+/* Every code that has a meaning of its own here. */
 static const struct {
     CK_RV rv;
     enum p11_trouble trouble;
@@ -161,6 +161,7 @@ static const struct {
     {CKR_PIN_LOCKED, P11_REFUSED, "CKR_PIN_LOCKED"},
     {P11_RV_HUNG, P11_TOKEN, "a call does not come back"},
     {CKR_SESSION_COUNT, P11_FULL, "CKR_SESSION_COUNT"},
+    {CKR_ATTRIBUTE_SENSITIVE, P11_REQUEST, "CKR_ATTRIBUTE_SENSITIVE"},
     {CKR_ARGUMENTS_BAD, P11_REQUEST, "CKR_ARGUMENTS_BAD"},
     {CKR_ATTRIBUTE_TYPE_INVALID, P11_REQUEST, "CKR_ATTRIBUTE_TYPE_INVALID"},
     {CKR_ATTRIBUTE_VALUE_INVALID, P11_REQUEST, "CKR_ATTRIBUTE_VALUE_INVALID"},
@@ -186,7 +187,7 @@ enum p11_trouble sm_p11_trouble(CK_RV rv)
             return codes[i].trouble;
         }
     }
-    return P11_REQUEST;
+    return P11_UNKNOWN;
 }
 
 const char *sm_p11_name(CK_RV rv)

@@ -70,6 +70,7 @@ enum p11_trouble {
     P11_TOKEN,   /* the token is not to be used for a while */
     P11_REFUSED, /* the PIN is wrong or locked: never again without the operator */
     P11_FULL,    /* no more sessions */
+    P11_UNKNOWN, /* the vendor's own, or none that we know: whose trouble it is it does not say */
 };
 enum p11_trouble sm_p11_trouble(CK_RV rv);
 /* "CKR_DEVICE_ERROR"; "CKR_?" when unknown. Static. */

@@ -13,7 +13,7 @@
 static bool is_broken(CK_RV rv)
 {
     enum p11_trouble trouble = sm_p11_trouble(rv);
-    return trouble != P11_FINE && trouble != P11_REQUEST;
+    return trouble != P11_FINE && trouble != P11_REQUEST && trouble != P11_UNKNOWN;
 }
 
 /* An attribute's value into `room`. `*len` 0: the object has none, or does not show it. */

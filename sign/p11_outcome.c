@@ -113,6 +113,28 @@ static void fail_alone(struct p11_worker *w, CK_RV rv)
     sm_p11_answer(w->token->set, sm_p11_take_job(w), SM_ERR(TOKEN));
 }
 
+/* A code that does not say whose trouble it is. Another token may have none: then the key is left alone on this one for a
+ * while. What one key meets after the other is the token's. */
+static void wonder(struct p11_worker *w, CK_RV rv)
+{
+    struct sm_token *token = w->token;
+    struct sm_token_key *key = w->key;
+    struct key_holder *h = sm_p11_holder(key, token);
+    bool shared = token->strange != NULL && token->strange != key;
+    token->strange = key;
+    if (shared) {
+        sm_p11_token_down(token, w->asked, sm_p11_name(rv));
+    } else if (!sm_p11_another_may_serve(key, token)) {
+        fail_alone(w, rv);
+        return;
+    } else if (w->asked == token->generation && !(h->absent && h->generation == w->asked)) {
+        sm_log(SM_LOG_ERROR, "token_key_fails", SM_KS("token", token->name),
+               SM_KS("key", key->match.label), SM_KS("reason", sm_p11_name(rv)), SM_KEND);
+        leave_out(h);
+    }
+    try_again(token, key, sm_p11_take_job(w));
+}
+
 bool sm_p11_failed(struct p11_worker *w, CK_RV rv)
 {
     struct sm_token *token = w->token;
@@ -134,6 +156,9 @@ bool sm_p11_failed(struct p11_worker *w, CK_RV rv)
     case P11_REFUSED:
         sm_p11_token_refused(token, sm_p11_name(rv));
         break;
+    case P11_UNKNOWN:
+        wonder(w, rv);
+        return true;
     default:
         fail_alone(w, rv);
         return true; /* whatever state the session is in */
@@ -167,6 +192,7 @@ static void trust(struct sm_token_key *key, const sm_crypt_job *job)
     struct sm_token *token = job->token;
     struct key_holder *h = sm_p11_holder(key, token);
     sm_metric_inc(token->metrics.signatures);
+    token->strange = NULL;
     if (job->generation == token->generation) {
         token->failures = 0;
         h->misses = 0;

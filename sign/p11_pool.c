@@ -45,7 +45,7 @@ void sm_p11_let_others(struct p11_worker *w)
     w->alone = false;
 }
 
-static bool another_may_serve(const struct sm_token_key *key, const struct sm_token *token)
+bool sm_p11_another_may_serve(const struct sm_token_key *key, const struct sm_token *token)
 {
     for (size_t i = 0; i < key->holder_count; i++) {
         if (key->holders[i].token != token && may_serve(&key->holders[i])) {
@@ -58,7 +58,7 @@ static bool another_may_serve(const struct sm_token_key *key, const struct sm_to
 /* Where it failed it is tried again only if no other token can. */
 static sm_crypt_job *take_again(struct sm_token_key *key, const struct sm_token *token)
 {
-    bool another = another_may_serve(key, token);
+    bool another = sm_p11_another_may_serve(key, token);
     SM_LIST_FOR(it, &key->again)
     {
         sm_crypt_job *job = SM_CONTAINER_OF(it, sm_crypt_job, node);

@@ -97,8 +97,10 @@ struct sm_token {
     unsigned failures;
     uint64_t retry_ns;
     const char *why;
-    bool met;           /* C_Initialize has come back: calls of the token's own may be tried */
-    bool started;       /* somebody starts its workers, or has */
+    bool met;     /* C_Initialize has come back: calls of the token's own may be tried */
+    bool started; /* somebody starts its workers, or has */
+    const struct sm_token_key
+        *strange; /* whose last call ended in a code that nobody knows; NULL: it has signed since */
     uint64_t recall_ns; /* when retired workers try again; 0: there are none */
     unsigned idle;
     unsigned open;           /* sessions */
@@ -291,6 +293,8 @@ sm_crypt_job *sm_p11_take(struct sm_token *token, struct sm_token_key **key);
 bool sm_p11_is_alone(struct sm_token_key *key, const struct sm_token *token);
 /* The worker's request is over, or given up: another of such keys may be served. */
 void sm_p11_let_others(struct p11_worker *w);
+/* Whether another token than this one may serve the key now. */
+bool sm_p11_another_may_serve(const struct sm_token_key *key, const struct sm_token *token);
 /* Whether some token may still answer, now or after a pause. */
 bool sm_p11_has_hope(const struct sm_token_key *key);
 size_t sm_p11_waiting(const struct sm_token_key *key);

@@ -215,6 +215,33 @@ static void faults__of_one_token_are_made_good_by_the_other(void **state)
     pool_close(&p);
 }
 
+/* Codes of a vendor's own. What one key meets on one token, another makes good; what two meet is the token's trouble. */
+static void faults__that_nobody_knows_are_made_good_by_the_other(void **state)
+{
+    (void)state;
+    static const char *const codes[] = {"CKR_VENDOR_DEFINED", "0x80000123", "0x7f0"};
+    struct pool p;
+    pool_faulty(&p, 2);
+    sm_key *key = pool_key(&p, SHARED);
+    sm_key *own = pool_key(&p, ALPHA);
+    for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
+        order(&p, "C_Sign@alpha", codes[i]);
+        unsigned long before = pool_calls(&p, "C_Sign");
+        pool_sign_well(&p, key, SM_SIG_ECDSA_SHA256, 4 * MANY);
+        assert_true(pool_calls(&p, "C_Sign") - before < 6 * MANY); /* it is not asked each time */
+        assert_true(pool_status(&p, 0).up);
+        order(&p, "C_Sign@alpha", codes[i]);
+        pool_ask(&p, own, SM_SIG_ECDSA_SHA256, 1);
+        pool_wait_up(&p, 0, false);
+        pool_order(&p, "clear\n");
+        assert_int_equal(pool_tally(&p, 20000).good, 1);
+        pool_sign_well(&p, own, SM_SIG_ECDSA_SHA256, MANY);
+    }
+    sm_key_detach(&own);
+    sm_key_detach(&key);
+    pool_close(&p);
+}
+
 /* All sessions meet the same short fault: that is one failure of the token, not one of each, and
  * the token is back after the first pause. */
 static void faults__met_by_all_sessions_count_once(void **state)
@@ -448,6 +475,7 @@ int main(void)
         cmocka_unit_test(faults__that_last_end_in_unavailable),
         cmocka_unit_test(faults__while_a_key_is_looked_at_are_no_refusal),
         cmocka_unit_test(faults__of_one_token_are_made_good_by_the_other),
+        cmocka_unit_test(faults__that_nobody_knows_are_made_good_by_the_other),
         cmocka_unit_test(faults__met_by_all_sessions_count_once),
         cmocka_unit_test(sessions__lost_are_opened_again),
         cmocka_unit_test(sessions__lost_together_cost_no_request),
