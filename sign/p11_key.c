@@ -207,6 +207,9 @@ static sm_err create(sm_tokens *set, P11KitUri *uri, const char *name, enum sm_k
     write_uri(token, &match, &text);
     sm_err err = text == NULL ? SM_ERR(NO_MEMORY) : sm_tokens_load(set, text, out, diag);
     free(text); /* p11-kit's, by malloc */
+    if (!sm_ok(err)) {
+        sm_p11_unmake(token, &match); /* nobody knows of it, and its label would be taken */
+    }
     return err;
 }
 

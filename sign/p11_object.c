@@ -229,7 +229,7 @@ sm_err sm_p11_read_public(struct sm_token *token, CK_SESSION_HANDLE session, CK_
     return SM_NO_ERR;
 }
 
-/* ---- making ---- */
+/* ---- making, and taking back ---- */
 
 static CK_BBOOL yes = CK_TRUE;
 static CK_BBOOL no = CK_FALSE;
@@ -302,4 +302,23 @@ CK_RV sm_p11_generate(struct sm_token *token, CK_SESSION_HANDLE session, enum sm
     }
     sm_buf_deinit(&params);
     return rv;
+}
+
+CK_RV sm_p11_destroy(struct sm_token *token, CK_SESSION_HANDLE session, struct p11_match k)
+{
+    const CK_OBJECT_CLASS classes[] = {CKO_PRIVATE_KEY, CKO_PUBLIC_KEY};
+    CK_RV first = CKR_OK;
+    for (size_t i = 0; i < 2; i++) {
+        CK_OBJECT_CLASS class = classes[i];
+        CK_OBJECT_HANDLE object = 0;
+        CK_ATTRIBUTE match[] = {{CKA_CLASS, &class, sizeof(class)},
+                                {CKA_ID, k.id, k.id_len},
+                                {CKA_LABEL, k.label, strlen(k.label)}};
+        CK_RV rv = find(token, session, match, 3, &object);
+        if (rv == CKR_OK && object != 0) {
+            rv = P11(token->module, C_DestroyObject(session, object));
+        }
+        first = first == CKR_OK ? rv : first;
+    }
+    return first;
 }

@@ -204,9 +204,11 @@ static bool settle(struct sm_token_key *key, sm_crypt_job *job, sm_err verdict)
 {
     if (sm_ok(verdict)) {
         trust(key, job);
-    } else if (!sm_err_is(verdict, SM_E_CANCELLED)) {
-        doubt(key, job);
+    } else {
         job->out_len = 0;
+    }
+    if (sm_err_is(verdict, SM_E_BAD_SIGNATURE)) { /* others are ours: no memory, given up */
+        doubt(key, job);
         if (++job->tries < TRIES_MAX) {
             sm_p11_requeue(key, job, job->token);
             return false;

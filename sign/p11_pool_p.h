@@ -240,6 +240,9 @@ SM_FALLIBLE sm_p11_read_public(struct sm_token *token, CK_SESSION_HANDLE session
 CK_RV sm_p11_generate(struct sm_token *token, CK_SESSION_HANDLE session, enum sm_key_type type,
                       struct p11_match k);
 
+/* Takes back what generate made: the one private and the one public object of this label and id. */
+CK_RV sm_p11_destroy(struct sm_token *token, CK_SESSION_HANDLE session, struct p11_match k);
+
 /* ---- p11_sign.c ---- */
 struct p11_order {
     CK_SESSION_HANDLE session;
@@ -336,6 +339,8 @@ SM_FALLIBLE sm_p11_look(struct sm_token *token, const struct p11_match *match, s
 /* Makes a pair. Errors: EXISTS (a key of that label), otherwise as look; after UNAVAILABLE the token may still make it. */
 SM_FALLIBLE sm_p11_make(struct sm_token *token, enum sm_key_type type,
                         const struct p11_match *match, sm_diag *diag);
+/* Takes back a pair that was made, and is of no use: best effort, said in the log if in vain. */
+void sm_p11_unmake(struct sm_token *token, const struct p11_match *match);
 
 /* ---- p11_key.c ---- */
 /* Finds the key that the URI names, reads its public half. Blocks. Errors: NOT_FOUND, INVALID,

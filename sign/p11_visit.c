@@ -2,6 +2,7 @@
 /* Administration's visits to a token: a key looked at or made, in a session of its own. The calls run in an attempt,
  * so that a token that hangs costs whoever asked its time-out and no more. */
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "sign/p11_pool_p.h"
 
@@ -235,7 +236,7 @@ sm_err sm_p11_look(struct sm_token *token, const struct p11_match *match, sm_buf
     return sm_buf_err(spki);
 }
 
-/* ---- to make one ---- */
+/* ---- to make one, and to take it back ---- */
 
 static sm_err make(struct errand *e, const struct visit *v)
 {
@@ -265,4 +266,29 @@ sm_err sm_p11_make(struct sm_token *token, enum sm_key_type type, const struct p
     SM_TRY(go(e, MAKE_CALLS * token->call_timeout_ns, diag));
     drop(&e->attempt);
     return SM_NO_ERR;
+}
+
+static sm_err unmake(struct errand *e, const struct visit *v)
+{
+    CK_RV rv = sm_p11_destroy(v->token, v->session, e->match);
+    return rv == CKR_OK ? SM_NO_ERR : sm_p11_token_err(rv, v->token, &e->diag);
+}
+
+void sm_p11_unmake(struct sm_token *token, const struct p11_match *match)
+{
+    sm_diag diag = {.reason = ""};
+    struct errand *e = errand_new(token, match);
+    sm_err err = e == NULL ? SM_ERR(NO_MEMORY) : SM_NO_ERR;
+    if (sm_ok(err)) {
+        e->calls = unmake;
+        e->writable = true;
+        err = go(e, token->timeout_ns + token->call_timeout_ns, &diag);
+    }
+    if (sm_ok(err)) {
+        drop(&e->attempt);
+    } else {
+        sm_log(SM_LOG_ERROR, "token_key_left_behind", SM_KS("token", token->name),
+               SM_KS("key", match->label), SM_KE("error", err), SM_KS("reason", diag.reason),
+               SM_KEND);
+    }
 }

@@ -203,6 +203,29 @@ static void make__that_hangs_costs_its_time(void **state)
     pool_close(&p);
 }
 
+/* What cannot be loaded after it was made is not left behind: its label is free again. */
+static void make__that_cannot_be_loaded_is_taken_back(void **state)
+{
+    (void)state;
+    static const char uri[] = "pkcs11:token=alpha;object=brief";
+    struct pool p;
+    sm_key *key = NULL;
+    sm_diag diag = {.reason = ""};
+    load(&p, "C_GetAttributeValue CKR_DEVICE_ERROR\n", 1);
+    pool_wait_up(&p, 0, true);
+    for (int round = 0; round < 2; round++) {
+        assert_sm_err(sm_keystore_create(p.store, "brief", uri, SM_KEY_P256, &key, &diag),
+                      UNAVAILABLE);
+    }
+    assert_int_equal(pool_calls(&p, "C_DestroyObject"), 4);
+    pool_order(&p, "clear\n");
+    assert_sm_err(sm_keystore_load(p.store, uri, &key, &diag), NOT_FOUND);
+    assert_sm_ok(sm_keystore_create(p.store, "brief", uri, SM_KEY_P256, &key, &diag));
+    pool_sign_well(&p, key, SM_SIG_ECDSA_SHA256, MANY);
+    sm_key_detach(&key);
+    pool_close(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -218,6 +241,7 @@ int main(void)
         cmocka_unit_test(start__that_ends_at_once_ends),
         cmocka_unit_test(look__that_hangs_costs_its_time),
         cmocka_unit_test(make__that_hangs_costs_its_time),
+        cmocka_unit_test(make__that_cannot_be_loaded_is_taken_back),
     };
     return cmocka_run_group_tests(tests, pool_tokens_make, pool_tokens_drop);
 }
