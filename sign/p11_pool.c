@@ -18,11 +18,6 @@ struct key_holder *sm_p11_holder(struct sm_token_key *key, const struct sm_token
     return NULL;
 }
 
-size_t sm_p11_waiting(const struct sm_token_key *key)
-{
-    return key->lanes.waiting + key->again_count;
-}
-
 static bool may_serve(const struct key_holder *h)
 {
     return h->token->state == TOKEN_UP &&
@@ -63,8 +58,7 @@ static sm_crypt_job *take_again(struct sm_token_key *key, const struct sm_token 
     {
         sm_crypt_job *job = SM_CONTAINER_OF(it, sm_crypt_job, node);
         if (!another || job->failed_on != token) {
-            sm_list_remove(&job->node);
-            key->again_count--;
+            sm_p11_queue_take_again(key, job);
             return job;
         }
     }
@@ -74,10 +68,7 @@ static sm_crypt_job *take_again(struct sm_token_key *key, const struct sm_token 
 static sm_crypt_job *take_of(struct sm_token_key *key, const struct sm_token *token)
 {
     sm_crypt_job *job = key->again_count == 0 ? NULL : take_again(key, token);
-    if (job == NULL && key->lanes.waiting > 0) {
-        (void)sm_lane_take(&key->lanes, sm_lanes_pick(&key->lanes), &job, 1);
-    }
-    return job;
+    return job != NULL ? job : sm_p11_queue_take(key);
 }
 
 /* The key that was served goes behind the others: keys take turns. */
@@ -86,12 +77,11 @@ sm_crypt_job *sm_p11_take(struct sm_token *token, struct sm_token_key **out)
     SM_LIST_FOR(it, &token->set->keys)
     {
         struct sm_token_key *key = SM_CONTAINER_OF(it, struct sm_token_key, node);
-        const struct key_holder *h = sm_p11_waiting(key) == 0 ? NULL : sm_p11_holder(key, token);
+        const struct key_holder *h = sm_p11_holder(key, token);
         sm_crypt_job *job = h != NULL && may_serve(h) && has_room(key, token) ? take_of(key, token)
                                                                               : NULL;
         if (job != NULL) {
-            sm_list_remove(&key->node);
-            sm_list_push_back(&token->set->keys, &key->node);
+            sm_p11_queue_taken(key);
             *out = key;
             return job;
         }
@@ -229,8 +219,7 @@ void sm_p11_token_up(struct sm_token *token, CK_SLOT_ID slot)
 void sm_p11_requeue(struct sm_token_key *key, sm_crypt_job *job, const struct sm_token *failed_on)
 {
     job->failed_on = failed_on;
-    sm_list_push_back(&key->again, &job->node);
-    key->again_count++;
+    sm_p11_queue_put_again(key, job);
     sm_p11_rouse_for(key, failed_on);
 }
 
@@ -276,13 +265,13 @@ static sm_err take_in(struct sm_token_key *key, sm_crypt_job *job)
     if (!sm_p11_has_hope(key)) {
         return SM_ERR(UNAVAILABLE);
     }
+    SM_TRY(sm_p11_queue_put(key, job));
     if (set->outstanding++ == 0) {
         (void)pthread_cond_signal(&set->wake);
     }
     sm_metric_add(set->waiting_metric, 1);
     job->tries = 0;
     job->checking = false;
-    sm_lanes_push(&key->lanes, job);
     sm_p11_rouse_for(key, NULL);
     return SM_NO_ERR;
 }

@@ -13,7 +13,7 @@
 #include "base/metrics.h"
 #include "base/thread.h"
 #include "sign/batch.h"
-#include "sign/lane.h"
+#include "sign/fair.h"
 #include "sign/p11_module.h"
 #include "sign/token.h"
 
@@ -133,21 +133,28 @@ struct p11_match {
     char label[P11_LABEL_MAX]; /* "": any */
 };
 
-/* A key that is on one token or several. */
+/* What waits for one key: lent to it while something does. */
+struct p11_queue {
+    struct sm_fair fair;
+    struct p11_queue *next; /* of those that are spare */
+};
+
+/* A key that is on one token or several. There may be ten thousand, most of them idle: it is small, and in no list while
+ * nothing waits for it. */
 struct sm_token_key {
     sm_tokens *set;
-    sm_list node; /* in set->keys */
+    sm_list node; /* in set->keys, while requests wait */
     enum sm_key_type type;
     const struct sm_public_key *public_key; /* of the sm_key that this belongs to */
     struct p11_match match;
-    struct key_holder holders[SM_TOKENS_MAX];
-    size_t holder_count;
     unsigned queue_max;
     bool always_authenticate; /* on the token that showed the public key */
     /* ---- under the set's lock ---- */
-    struct sm_lanes lanes;
+    struct p11_queue *queue; /* NULL: nothing waits in it */
     sm_list again; /* requests that failed on a token: before the others, on another if there is */
     size_t again_count;
+    size_t holder_count; /* constant */
+    struct key_holder holders[];
 };
 
 struct sm_tokens {
@@ -161,7 +168,9 @@ struct sm_tokens {
     size_t token_count;
     sm_metric waiting_metric;
     /* ---- under lock ---- */
-    sm_list keys;
+    sm_list keys; /* for which requests wait */
+    struct p11_queue *spare;
+    unsigned spare_count;
     size_t outstanding; /* requests that were taken and not answered */
     size_t attempts;    /* under way, left ones too */
     uint64_t epoch;
@@ -288,6 +297,20 @@ bool sm_p11_failed(struct p11_worker *w, CK_RV rv);
 void sm_p11_missed(struct p11_worker *w);
 sm_crypt_job *sm_p11_take_job(struct p11_worker *w);
 
+/* ---- p11_queue.c; all under the lock ---- */
+size_t sm_p11_waiting(const struct sm_token_key *key);
+/* Errors: NO_MEMORY. */
+SM_FALLIBLE sm_p11_queue_put(struct sm_token_key *key, sm_crypt_job *job);
+/* One that failed on a token. */
+void sm_p11_queue_put_again(struct sm_token_key *key, sm_crypt_job *job);
+/* The next caller's, none of those that failed; NULL: none. After one of the two: sm_p11_queue_taken. */
+sm_crypt_job *sm_p11_queue_take(struct sm_token_key *key);
+/* This one of those that failed. */
+void sm_p11_queue_take_again(struct sm_token_key *key, sm_crypt_job *job);
+/* The key goes behind the others, or leaves them if nothing waits for it any more. */
+void sm_p11_queue_taken(struct sm_token_key *key);
+void sm_p11_queues_free(sm_tokens *set);
+
 /* ---- p11_pool.c; all under the lock ---- */
 /* The next request that this token may take, and its key; NULL: none. */
 sm_crypt_job *sm_p11_take(struct sm_token *token, struct sm_token_key **key);
@@ -300,7 +323,6 @@ void sm_p11_let_others(struct p11_worker *w);
 bool sm_p11_another_may_serve(const struct sm_token_key *key, const struct sm_token *token);
 /* Whether some token may still answer, now or after a pause. */
 bool sm_p11_has_hope(const struct sm_token_key *key);
-size_t sm_p11_waiting(const struct sm_token_key *key);
 struct key_holder *sm_p11_holder(struct sm_token_key *key, const struct sm_token *token);
 /* Wakes an idle worker of the token, if there is one. */
 bool sm_p11_rouse(struct sm_token *token);

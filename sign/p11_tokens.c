@@ -274,6 +274,7 @@ void sm_tokens_free(sm_tokens **tokens)
         set->modules = m->next;
         sm_p11_module_unload(&m);
     }
+    sm_p11_queues_free(set);
     (void)pthread_cond_destroy(&set->wake);
     (void)pthread_cond_destroy(&set->came);
     (void)pthread_mutex_destroy(&set->lock);

@@ -27,8 +27,7 @@ static void expire_again(struct sm_token_key *key, uint64_t now, uint64_t timeou
     {
         sm_crypt_job *job = SM_CONTAINER_OF(it, sm_crypt_job, node);
         if (is_over(job, now, timeout)) {
-            sm_list_remove(&job->node);
-            key->again_count--;
+            sm_p11_queue_take_again(key, job);
             answer_over(key, job);
         }
     }
@@ -39,10 +38,8 @@ static void expire(struct sm_token_key *key, uint64_t now, uint64_t timeout)
 {
     sm_list keep;
     sm_list_init(&keep);
-    struct sm_lane *lane;
-    while ((lane = sm_lanes_pick(&key->lanes)) != NULL) {
-        sm_crypt_job *job;
-        (void)sm_lane_take(&key->lanes, lane, &job, 1);
+    sm_crypt_job *job;
+    while ((job = sm_p11_queue_take(key)) != NULL) {
         if (is_over(job, now, timeout)) {
             answer_over(key, job);
         } else {
@@ -51,20 +48,18 @@ static void expire(struct sm_token_key *key, uint64_t now, uint64_t timeout)
     }
     sm_list *node;
     while ((node = sm_list_pop_front(&keep)) != NULL) {
-        sm_lanes_push(&key->lanes, SM_CONTAINER_OF(node, sm_crypt_job, node));
+        sm_fair_push(&key->queue->fair, SM_CONTAINER_OF(node, sm_crypt_job, node));
     }
 }
 
 /* Whether any waiting request is over its time: the oldest of each caller stands in front. */
 static bool has_expired(const struct sm_token_key *key, uint64_t now, uint64_t timeout)
 {
-    for (unsigned op = 0; op < SM_OPS && key->lanes.waiting > 0; op++) {
-        const struct sm_lane *lane = &key->lanes.at[op][key->type];
-        for (uint64_t left = lane->occupied; left != 0; left &= left - 1) {
-            const sm_list *first = lane->queues[__builtin_ctzll(left)].next;
-            if (is_over(SM_CONTAINER_OF_CONST(first, sm_crypt_job, node), now, timeout)) {
-                return true;
-            }
+    const struct sm_fair *fair = key->queue == NULL ? NULL : &key->queue->fair;
+    for (uint64_t left = fair == NULL ? 0 : fair->occupied; left != 0; left &= left - 1) {
+        const sm_list *first = fair->queues[__builtin_ctzll(left)].next;
+        if (is_over(SM_CONTAINER_OF_CONST(first, sm_crypt_job, node), now, timeout)) {
+            return true;
         }
     }
     return false;
@@ -80,6 +75,8 @@ static void watch_key(struct sm_token_key *key, uint64_t now)
     expire_again(key, now, timeout);
     if (sm_p11_waiting(key) > 0) {
         sm_p11_rouse_for(key, NULL);
+    } else {
+        sm_p11_queue_taken(key);
     }
 }
 
@@ -183,7 +180,7 @@ static void watch(void *ctx)
         for (size_t i = 0; i < set->token_count; i++) {
             watch_token(set->tokens[i], now);
         }
-        SM_LIST_FOR(it, &set->keys)
+        SM_LIST_FOR_SAFE(it, next, &set->keys)
         {
             watch_key(SM_CONTAINER_OF(it, struct sm_token_key, node), now);
         }
