@@ -34,6 +34,7 @@ struct pool_job {
 
 struct pool {
     struct sm_p11_client module;
+    struct sm_p11_client other; /* a second one: pool_load_other */
     sm_keystore *store;
     sm_mailbox box;
     sm_batcher *batcher;
@@ -60,6 +61,9 @@ int pool_tokens_drop(void **state);
 void pool_load(struct pool *p, const char *module, const char *settings);
 /* A token of the module with 4 sessions, and limits in time that a busy machine does not reach. */
 struct sm_token_config pool_token(const struct pool *p, const char *label);
+/* A second module, of another kind, and a token of it. */
+void pool_load_other(struct pool *p, const char *module, const char *settings);
+struct sm_token_config pool_other_token(const struct pool *p, const char *label);
 void pool_open(struct pool *p, const struct sm_token_config *tokens, size_t count);
 /* pool_load of the faulty module, and pool_open of alpha alone or of both tokens. */
 void pool_faulty(struct pool *p, size_t tokens);
