@@ -111,41 +111,42 @@ static void token__makes_and_signs_with_every_type(void **state)
     sm_keystore_close(&store);
 }
 
+static const struct {
+    const char *uri;
+    uint32_t code;
+    const char *words;
+} wrong_uris[] = {
+    {"pkcs11:token=two;object=x", SM_E_NOT_FOUND, "no such token"},
+    {"pkcs11:token=one;object=nothing", SM_E_NOT_FOUND, "no such private key"},
+    {"pkcs11:token=one", SM_E_INVALID, "object or id is needed"},
+    {"pkcs11:token=one;object=x?pin-value=1234", SM_E_INVALID, "no PIN in a URI"},
+    {"pkcs11:token=one;object=x?pin-source=file:/etc/passwd", SM_E_INVALID,
+     "pin-source belongs into the configuration"},
+    {"pkcs11:token=one;object=x?module-path=/tmp/evil.so", SM_E_NOT_FOUND, "no such token"},
+    {"pkcs11:token=one;model=another;object=twice;id=%02", SM_E_NOT_FOUND, "no such token"},
+    {"pkcs11:manufacturer=another;object=twice;id=%02", SM_E_NOT_FOUND, "no such token"},
+    {"pkcs11:serial=none;object=twice;id=%02", SM_E_NOT_FOUND, "no such token"},
+    {"pkcs11:token=%zz", SM_E_INVALID, "RFC 7512"},
+    {"pkcs11:token=one;object=twice", SM_E_INVALID, "several keys"},
+};
+
 static void token__says_what_is_wrong_with_a_uri(void **state)
 {
     (void)state;
-    static const struct {
-        const char *uri;
-        uint32_t code;
-        const char *words;
-    } rows[] = {
-        {"pkcs11:token=two;object=x", SM_E_NOT_FOUND, "no such token"},
-        {"pkcs11:token=one;object=nothing", SM_E_NOT_FOUND, "no such private key"},
-        {"pkcs11:token=one", SM_E_INVALID, "object or id is needed"},
-        {"pkcs11:token=one;object=x?pin-value=1234", SM_E_INVALID, "no PIN in a URI"},
-        {"pkcs11:token=one;object=x?pin-source=file:/etc/passwd", SM_E_INVALID,
-         "pin-source belongs into the configuration"},
-        {"pkcs11:token=one;object=x?module-path=/tmp/evil.so", SM_E_NOT_FOUND, "no such token"},
-        {"pkcs11:token=one;model=another;object=twice;id=%02", SM_E_NOT_FOUND, "no such token"},
-        {"pkcs11:manufacturer=another;object=twice;id=%02", SM_E_NOT_FOUND, "no such token"},
-        {"pkcs11:serial=none;object=twice;id=%02", SM_E_NOT_FOUND, "no such token"},
-        {"pkcs11:token=%zz", SM_E_INVALID, "RFC 7512"},
-        {"pkcs11:token=one;object=twice", SM_E_INVALID, "several keys"},
-    };
     skip_without();
     const struct sm_token_config config = token("one");
     sm_keystore *store = open_store(&config, 1);
     make_key("one", "twice", "01", "--sensitive", NULL);
     make_key("one", "twice", "02", "--sensitive", NULL);
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    for (size_t i = 0; i < sizeof(wrong_uris) / sizeof(wrong_uris[0]); i++) {
         sm_diag diag = {.reason = ""};
         sm_key *key = NULL;
-        sm_err err = sm_keystore_load(store, rows[i].uri, &key, &diag);
-        if (err.code != rows[i].code || strstr(diag.reason, rows[i].words) == NULL) {
-            print_error("%s: %s, %s\n", rows[i].uri, sm_err_name(err), diag.reason);
+        sm_err err = sm_keystore_load(store, wrong_uris[i].uri, &key, &diag);
+        if (err.code != wrong_uris[i].code || strstr(diag.reason, wrong_uris[i].words) == NULL) {
+            print_error("%s: %s, %s\n", wrong_uris[i].uri, sm_err_name(err), diag.reason);
         }
-        assert_int_equal(err.code, rows[i].code);
-        assert_non_null(strstr(diag.reason, rows[i].words));
+        assert_int_equal(err.code, wrong_uris[i].code);
+        assert_non_null(strstr(diag.reason, wrong_uris[i].words));
     }
     sm_key *key;
     sm_diag diag = {.reason = ""};

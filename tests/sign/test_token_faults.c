@@ -412,7 +412,7 @@ static void pin__refused_later_is_tried_once_by_all_sessions(void **state)
         pool_sign_well(&p, key, SM_SIG_ECDSA_SHA256, 100);
         unsigned long before = pool_calls(&p, "C_Login");
         (void)snprintf(text, sizeof(text),
-                       "C_Sign CKR_USER_NOT_LOGGED_IN\nC_Login delay 20\nC_Login %s\n",
+                       "C_Sign CKR_USER_NOT_LOGGED_IN\nC_Login delay 300\nC_Login %s\n",
                        pin_answers[i]);
         pool_order(&p, text);
         struct pool_tally t = pool_sign(&p, key, SM_SIG_ECDSA_SHA256, 100);
@@ -459,7 +459,7 @@ static void pin__refused_for_one_signature_is_not_tried_again(void **state)
     pool_order(&p, "C_Login delay 150\n");
     pool_sign_well(&p, key, SM_SIG_ECDSA_SHA256, 10);
     unsigned long before = pool_calls(&p, "C_Login");
-    pool_order(&p, "C_Login delay 20\nC_Login CKR_PIN_INCORRECT\n");
+    pool_order(&p, "C_Login delay 300\nC_Login CKR_PIN_INCORRECT\n");
     assert_int_equal(pool_sign(&p, key, SM_SIG_ECDSA_SHA256, 100).unavailable, 100);
     assert_int_equal(pool_calls(&p, "C_Login") - before, 1);
     sm_key_detach(&key);

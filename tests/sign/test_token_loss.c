@@ -259,7 +259,7 @@ static void removal__of_one_of_two_costs_no_request(void **state)
     sm_key *key = pool_key(&p, SHARED);
     for (int round = 0; round < 3; round++) {
         uint64_t epoch = sm_tokens_epoch(sm_keystore_tokens(p.store));
-        pool_order(&p, "C_Sign delay 1\n");
+        pool_order(&p, "C_Sign delay 10\n"); /* else all may be done before it is pulled */
         pool_ask(&p, key, SM_SIG_ECDSA_SHA256, 200);
         pool_order(&p, "removed@alpha\n");
         assert_int_equal(pool_tally(&p, 20000).good, 200);

@@ -230,6 +230,7 @@ static void one_thread__with_slow_calls_is_not_taken_for_hung(void **state)
     config.sessions = 8;
     config.call_timeout_ms = 1000;
     pool_open(&p, &config, 1);
+    pool_wait_up(&p, 0, true); /* a busy machine may be late */
     sm_key *key = pool_key(&p, ALPHA);
     pool_order(&p, "C_Sign delay 150\n");
     unsigned long before = pool_calls(&p, "C_Sign");
