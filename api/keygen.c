@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/keygen.h"
 
+#include "api/decrypt_key.h"
 #include "api/label_rules.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "io/http.h"
+#include "sign/der.h"
+#include "sign/key.h"
+#include "sign/key_seal.h"
 
 static struct {
     sm_metric made;
@@ -79,20 +85,65 @@ static sm_err read_wish(sm_keygen *k)
                            "requests here wait for a person: a key that is made here cannot");
     }
     SM_TRY(sm_server_key_wish_read(k->wished, &k->wish, &e->diag));
-    if (k->wish.wants_envelope) { /* RFC 7030 4.4.1: none may be sent in another way then */
-        return sm_diag_set(
-            &e->diag, SM_ERR(INVALID), "csr.attributes",
-            "no key for the encryption of the answer is known under this identifier");
+    SM_TRY(choose(k));
+    if (k->wish.decrypt_key_id.ptr == NULL) {
+        return SM_NO_ERR;
     }
-    return choose(k);
+    sm_err err = sm_http_tls_pair(e->x, &k->pair); /* of this connection, which ends here perhaps */
+    return sm_ok(err) ? err
+                      : sm_diag_set(&e->diag, err, "",
+                                    "an encrypted answer is signed with the listener's "
+                                    "certificate, and this connection has none");
 }
 
 /* ---- the key ---- */
 
+static sm_err split_certificates(const sm_keygen *k, sm_slice *chain, struct sm_cms_signer *out)
+{
+    sm_der d = sm_der_init(sm_buf_slice(&k->pair.certificates));
+    out->certificate = sm_der_read_raw(&d);
+    out->chain = chain;
+    for (out->chain_count = 0; out->chain_count < SM_CMS_CHAIN_MAX && !sm_der_at_end(&d);) {
+        chain[out->chain_count++] = sm_der_read_raw(&d);
+    }
+    return sm_der_finish(&d);
+}
+
+/* Signed by the listener: who made the key, as the client knows him. */
+static sm_err envelop(sm_keygen *k, const struct sm_cms_recipient *recipient, sm_slice pkcs8)
+{
+    sm_slice chain[SM_CMS_CHAIN_MAX];
+    struct sm_cms_signer signer = {.key = NULL};
+    SM_TRY(split_certificates(k, chain, &signer));
+    SM_TRY(sm_key_of_openssl(k->pair.key, &signer.key));
+    sm_err err = sm_server_key_envelop(pkcs8, &signer, recipient, &k->wish.algorithms,
+                                       sm_clock_wall_s(), &k->out);
+    sm_key_detach(&signer.key);
+    return err;
+}
+
+/* RFC 7030 4.4.1: where a key for the encryption is named, none may be sent in another way. */
+static sm_err make_enveloped(sm_keygen *k)
+{
+    sm_enrolment *e = k->enrolment;
+    struct sm_cms_recipient recipient;
+    sm_buf secret = sm_buf_init_secret(SM_SEALED_SECRET_MAX);
+    sm_buf pkcs8 = sm_buf_init_secret(SM_SERVER_KEY_MAX);
+    sm_err err = sm_decrypt_key_find(sm_api_of(e->loop), k->wish.decrypt_key_id, k->wish.asymmetric,
+                                     e->label->message->name, e->arena, &secret, &recipient,
+                                     &e->diag);
+    err = sm_ok(err) ? sm_server_key_make(k->type, &k->wish, &pkcs8, &k->csr) : err;
+    err = sm_ok(err) ? envelop(k, &recipient, sm_buf_slice(&pkcs8)) : err;
+    sm_buf_deinit(&pkcs8);
+    sm_buf_deinit(&secret);
+    return err;
+}
+
 static void make(sm_errand *errand)
 {
     sm_keygen *k = SM_CONTAINER_OF(errand, sm_keygen, errand);
-    k->err = sm_server_key_make(k->type, &k->wish, &k->pkcs8, &k->csr);
+    k->err = sm_keygen_is_enveloped(k) ? make_enveloped(k)
+                                       : sm_server_key_make(k->type, &k->wish, &k->out, &k->csr);
 }
 
 static void on_made(sm_errand *errand)
@@ -147,7 +198,7 @@ void sm_keygen_start(sm_keygen *k, sm_slice csr)
 {
     (void)pthread_once(&once, register_metrics);
     k->wished = csr;
-    k->pkcs8 = sm_buf_init_secret(SM_SERVER_KEY_MAX);
+    k->out = sm_buf_init_secret(SM_SERVER_KEY_ENVELOPE_MAX);
     k->csr = sm_buf_init(SM_CSR_MAX);
     k->enrolment->done = on_authenticated;
     k->enrolment->ctx = k;
@@ -156,6 +207,12 @@ void sm_keygen_start(sm_keygen *k, sm_slice csr)
 
 void sm_keygen_free(sm_keygen *k)
 {
-    sm_buf_deinit(&k->pkcs8);
+    sm_buf_deinit(&k->out);
     sm_buf_deinit(&k->csr);
+    sm_tls_pair_deinit(&k->pair);
+}
+
+bool sm_keygen_is_enveloped(const sm_keygen *k)
+{
+    return k->wish.decrypt_key_id.ptr != NULL;
 }

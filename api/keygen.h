@@ -5,14 +5,15 @@
  *
  * Threads:   the loop's; keys are made on the api's thread for them, one after the other.
  * Limits:    SM_KEYGEN_WAITING_MAX keys that are waited for.
- * Security:  a key is made for authenticated clients alone. It is nowhere but in `pkcs8`, wiped by the free; it is in no
- *            record and in no log.
+ * Security:  a key is made for authenticated clients alone. It is nowhere but in `out`, wiped by the free; it is in no
+ *            record and in no log. Where the request names a key for its encryption, it leaves in no other way.
  * Standards: RFC 7030 4.4.
  */
 #pragma once
 
 #include "api/api_p.h"
 #include "api/enrol.h"
+#include "io/tls.h"
 #include "sign/server_key.h"
 
 /* Of all loops. RSA-4096 keys take seconds each: who would wait longer is told to come again. */
@@ -25,14 +26,16 @@ typedef struct sm_keygen {
     sm_slice wished; /* the client's request */
     struct sm_server_key_wish wish;
     enum sm_key_type type;
-    sm_buf pkcs8; /* secret */
+    struct sm_tls_pair pair; /* signs an envelope */
+    sm_buf out;              /* secret */
     sm_buf csr;
     sm_errand errand;
     sm_err err;
 } sm_keygen;
 
-/* Authenticates, makes the key, enrols; `done` with the enrolment's results, later. After it `pkcs8` has the key where the
- * enrolment's `err` is fine. `csr` is DER, borrowed until done. Pinned until free. */
+/* Authenticates, makes the key, enrols; `done` with the enrolment's results, later. After it `out` has the key where the
+ * enrolment's `err` is fine: PKCS#8, or CMS where it is enveloped. `csr` is DER, borrowed until done. Pinned until free. */
 void sm_keygen_start(sm_keygen *k, sm_slice csr);
+bool sm_keygen_is_enveloped(const sm_keygen *k);
 /* Wipes it. */
 void sm_keygen_free(sm_keygen *k);

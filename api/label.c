@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/label.h"
 
+#include "api/call.h"
 #include "api/label_attributes.h"
-
 #include "api/record.h"
 #include "base/clock.h"
 #include "base/text.h"
@@ -258,4 +258,31 @@ const struct sm_label *sm_label_find(const sm_world *world, sm_slice name)
         }
     }
     return NULL;
+}
+
+static sm_err require_ra(sm_call *call, const struct sm_label *label)
+{
+    for (size_t i = 0; i < label->ca_count; i++) {
+        SM_TRY(sm_caller_require_ra(&call->caller, label->cas[i], label->message->profile,
+                                    &call->diag));
+    }
+    return SM_NO_ERR;
+}
+
+sm_err sm_label_right(sm_call *call, const char *name)
+{
+    const sm_world *world = call->world;
+    if (sm_ok(sm_caller_require(&call->caller, SM_ROLE_ADMIN | SM_ROLE_OPERATOR, NULL))) {
+        return SM_NO_ERR;
+    }
+    if (name[0] != '\0') {
+        const struct sm_label *label = sm_label_find(world, sm_slice_str(name));
+        return label != NULL
+                   ? require_ra(call, label)
+                   : sm_diag_set(&call->diag, SM_ERR(FORBIDDEN), "label", "there is no such label");
+    }
+    for (size_t i = 0; i < world->label_count; i++) {
+        SM_TRY(require_ra(call, &world->labels[i]));
+    }
+    return SM_NO_ERR;
 }

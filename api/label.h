@@ -72,3 +72,7 @@ void sm_labels_free(sm_world *world);
 bool sm_label_has_ca(const struct sm_label *label, const char *ca);
 /* NULL: there is none of that name (empty: the one without). */
 const struct sm_label *sm_label_find(const sm_world *world, sm_slice name);
+typedef struct sm_call sm_call;
+/* Whether the caller may prepare enrolments by this label (empty: by every one): an operator or an admin, or who could issue
+ * there himself. Errors: FORBIDDEN, with the diag. */
+SM_FALLIBLE sm_label_right(sm_call *call, const char *label);

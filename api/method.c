@@ -41,6 +41,7 @@ sm_err sm_methods_init(void)
     SM_TRY(add(sm_signing_methods, sm_signing_method_count));
     SM_TRY(add(sm_crl_methods, sm_crl_method_count));
     SM_TRY(add(sm_otp_methods, sm_otp_method_count));
+    SM_TRY(add(sm_decrypt_key_methods, sm_decrypt_key_method_count));
     SM_TRY(add(sm_approval_methods, sm_approval_method_count));
     SM_TRY(add(sm_status_methods, sm_status_method_count));
     return add(sm_infra_methods, sm_infra_method_count);

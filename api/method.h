@@ -37,6 +37,8 @@ extern const struct sm_method sm_crl_methods[];
 extern const size_t sm_crl_method_count;
 extern const struct sm_method sm_otp_methods[];
 extern const size_t sm_otp_method_count;
+extern const struct sm_method sm_decrypt_key_methods[];
+extern const size_t sm_decrypt_key_method_count;
 extern const struct sm_method sm_approval_methods[];
 extern const size_t sm_approval_method_count;
 extern const struct sm_method sm_status_methods[];

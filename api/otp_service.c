@@ -51,24 +51,6 @@ static sm_err check_create(sm_call *call, const Sealmill__V1__CreateOtpsRequest 
     return SM_NO_ERR;
 }
 
-/* An ra makes them for what it may issue itself. */
-static sm_err check_right(sm_call *call, const char *label_name)
-{
-    const struct sm_label *label = sm_label_find(call->world, sm_slice_str(label_name));
-    if (sm_ok(sm_caller_require(&call->caller, SM_ROLE_ADMIN | SM_ROLE_OPERATOR, NULL))) {
-        return SM_NO_ERR;
-    }
-    if (label == NULL) {
-        return sm_diag_set(&call->diag, SM_ERR(FORBIDDEN), "label",
-                           "an ra names the label that it makes passwords for");
-    }
-    for (size_t i = 0; i < label->ca_count; i++) {
-        SM_TRY(sm_caller_require_ra(&call->caller, label->cas[i], label->message->profile,
-                                    &call->diag));
-    }
-    return SM_NO_ERR;
-}
-
 static char *make_password(sm_arena *arena, size_t length)
 {
     uint8_t random[SM_OTP_LENGTH_MAX];
@@ -154,7 +136,7 @@ static sm_err create(sm_call *call, const ProtobufCMessage *request, ProtobufCMe
     Sealmill__V1__CreateOtpsResponse *r = SM_ARENA_NEW(&call->arena,
                                                        Sealmill__V1__CreateOtpsResponse);
     SM_TRY(check_create(call, q));
-    SM_TRY(check_right(call, q->label));
+    SM_TRY(sm_label_right(call, q->label));
     struct sm_store_put *puts = sm_arena_alloc(&call->arena, q->n_entity_ids * sizeof(*puts));
     if (r == NULL || puts == NULL) {
         return SM_ERR(NO_MEMORY);
@@ -292,7 +274,7 @@ static sm_err revoke(sm_call *call, const ProtobufCMessage *request, ProtobufCMe
     sm_slice value;
     sm_slice log;
     SM_TRY(load(call, q->id, &key, &old, &record));
-    SM_TRY(check_right(call, record->otp->label));
+    SM_TRY(sm_label_right(call, record->otp->label));
     if (r == NULL) {
         return SM_ERR(NO_MEMORY);
     }

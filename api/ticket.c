@@ -117,7 +117,12 @@ void sm_ticket_keygen(sm_ticket *t, sm_slice csr, void (*done)(void *ctx, sm_tic
 
 sm_slice sm_ticket_private_key(const sm_ticket *t)
 {
-    return sm_buf_slice(&t->keygen.pkcs8);
+    return sm_buf_slice(&t->keygen.out);
+}
+
+bool sm_ticket_key_is_enveloped(const sm_ticket *t)
+{
+    return sm_keygen_is_enveloped(&t->keygen);
 }
 
 /* ---- results ---- */

@@ -62,7 +62,9 @@ bool sm_ticket_takes_basic(const sm_ticket *t);
 bool sm_ticket_takes_bearer(const sm_ticket *t);
 /* 0: whatever the adapter finds fit. */
 unsigned sm_ticket_retry_after_s(const sm_ticket *t);
-/* The key that was made, PKCS#8; wiped when the ticket is closed. Secret. */
+/* The key that was made, PKCS#8, or CMS where it is enveloped; wiped when the ticket is closed. Secret. */
 sm_slice sm_ticket_private_key(const sm_ticket *t);
+/* The client named a key that it is encrypted with (RFC 7030 4.4.1). */
+bool sm_ticket_key_is_enveloped(const sm_ticket *t);
 /* Appends certs-only CMS of what was issued, leaf first, with the chain where the label has it so. */
 SM_FALLIBLE sm_ticket_certificate(const sm_ticket *t, sm_buf *out);

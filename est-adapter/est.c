@@ -177,7 +177,8 @@ static void reply_key(struct request *r, sm_slice certs_only)
     struct sm_est_parts parts;
     sm_buf body = sm_buf_init_secret(2 * CMS_MAX);
     sm_est_parts_init(&parts);
-    sm_est_parts_write(&parts, sm_ticket_private_key(r->ticket), certs_only, &body);
+    sm_est_parts_write(&parts, sm_ticket_private_key(r->ticket),
+                       sm_ticket_key_is_enveloped(r->ticket), certs_only, &body);
     const struct sm_web_header headers[] = {{SM_LIT("content-type"), sm_slice_str(parts.type)}};
     if (sm_ok(sm_buf_err(&body))) {
         sm_web_mark_secret(r->w);

@@ -22,10 +22,13 @@ static void write_part(const struct sm_est_parts *p, const char *type, sm_slice 
     sm_buf_put(out, SM_LIT("\r\n"));
 }
 
-void sm_est_parts_write(const struct sm_est_parts *p, sm_slice pkcs8, sm_slice certs_only,
-                        sm_buf *out)
+void sm_est_parts_write(const struct sm_est_parts *p, sm_slice key, bool enveloped,
+                        sm_slice certs_only, sm_buf *out)
 {
-    write_part(p, "application/pkcs8", pkcs8, out);
+    write_part(p,
+               enveloped ? "application/pkcs7-mime; smime-type=server-generated-key"
+                         : "application/pkcs8",
+               key, out);
     write_part(p, "application/pkcs7-mime; smime-type=certs-only", certs_only, out);
     sm_buf_printf(out, "--%s--\r\n", p->boundary);
 }

@@ -21,6 +21,6 @@ struct sm_est_parts {
     char type[SM_EST_BOUNDARY_MAX + 32];
 };
 void sm_est_parts_init(struct sm_est_parts *parts);
-/* Appends the body: PKCS#8, then certs-only CMS, each in lines of base64. */
-void sm_est_parts_write(const struct sm_est_parts *parts, sm_slice pkcs8, sm_slice certs_only,
-                        sm_buf *out);
+/* Appends the body: the key (PKCS#8, or CMS where it is enveloped), then certs-only CMS, each in lines of base64. */
+void sm_est_parts_write(const struct sm_est_parts *parts, sm_slice key, bool enveloped,
+                        sm_slice certs_only, sm_buf *out);

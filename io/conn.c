@@ -38,6 +38,11 @@ static sm_err tls_unique(sm_session_host *host, uint8_t *out, size_t room, size_
     return sm_tls_conn_unique(of_host(host)->tls, out, room, len);
 }
 
+static sm_err tls_pair(sm_session_host *host, struct sm_tls_pair *out)
+{
+    return sm_tls_conn_pair(of_host(host)->tls, out);
+}
+
 /* ---- birth ---- */
 
 static void init_host(sm_conn *conn, sm_loop *loop, const struct sm_http_limits *limits)
@@ -50,6 +55,7 @@ static void init_host(sm_conn *conn, sm_loop *loop, const struct sm_http_limits 
         conn->host.tls = sm_tls_conn_info(conn->tls);
         conn->host.export_keys = export_keys;
         conn->host.tls_unique = tls_unique;
+        conn->host.tls_pair = tls_pair;
     }
 }
 

@@ -2,6 +2,7 @@
 /* What a peer sends: from the kernel's buffer through TLS into the session. */
 #include "io/conn_p.h"
 
+#include "base/mem.h"
 #include "io/metrics_p.h"
 
 #include <errno.h>
@@ -121,6 +122,7 @@ static void receive_tls(sm_conn *conn, sm_slice bytes)
         }
         if (len > 0) {
             session_receive(conn, sm_slice_of(plain, len));
+            sm_wipe(plain, len); /* requests have passwords */
         }
     }
     if (conn->out.len > 0) {

@@ -381,6 +381,14 @@ sm_err sm_http_tls_unique(const sm_http_exchange *x, uint8_t *out, size_t room, 
     return x->session->host->tls_unique(x->session->host, out, room, len);
 }
 
+sm_err sm_http_tls_pair(const sm_http_exchange *x, struct sm_tls_pair *out)
+{
+    if (x->session == NULL || x->session->host->tls_pair == NULL) {
+        return SM_ERR(PRECONDITION);
+    }
+    return x->session->host->tls_pair(x->session->host, out);
+}
+
 #define TLS_1_3 0x0304
 #define EXPORTER_LEN 32 /* RFC 9266 2 */
 

@@ -119,6 +119,9 @@ SM_FALLIBLE sm_http_tls_unique(const sm_http_exchange *x, uint8_t *out, size_t r
  * EXPORTER-Channel-Binding, an empty context, 32 octets). `out` has room for SM_HTTP_BINDING_MAX. Errors: PRECONDITION
  * (no TLS, or a session resumed without the extended master secret, whose Finished binds nothing), CRYPTO. */
 SM_FALLIBLE sm_http_channel_binding(const sm_http_exchange *x, uint8_t *out, size_t *len);
+/* The certificate that this connection's client was shown, its chain and its key. Errors: PRECONDITION (no TLS, or the
+ * connection is gone), TOO_LARGE, NO_MEMORY. Given. */
+SM_FALLIBLE sm_http_tls_pair(const sm_http_exchange *x, struct sm_tls_pair *out);
 /* The peer's address as text, "192.0.2.1:4711" or "[2001:db8::1]:4711" or "unix". Static to the
  * connection. */
 sm_slice sm_http_peer(const sm_http_exchange *x);

@@ -98,5 +98,12 @@ struct sm_tls_info {
     bool peer_verified; /* chains to client_ca_file */
 };
 
+/* A certificate with its key, taken out for signatures in its name. */
+struct sm_tls_pair {
+    struct evp_pkey_st *key;
+    sm_buf certificates; /* DER, leaf first, one after the other */
+};
+void sm_tls_pair_deinit(struct sm_tls_pair *pair);
+
 /* Exported keying material (RFC 8446 7.5, RFC 9266). Only through io/http.h:
  * sm_http_export_keying_material. */

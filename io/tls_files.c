@@ -28,7 +28,7 @@ bool sm_tls_set_common(SSL_CTX *ctx, const char *groups, int minimum_version)
     static const char ciphers[] = "ECDHE+AESGCM:ECDHE+CHACHA20";
     (void)SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
     (void)SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
-                                       SSL_OP_IGNORE_UNEXPECTED_EOF);
+                                       SSL_OP_IGNORE_UNEXPECTED_EOF | SSL_OP_CLEANSE_PLAINTEXT);
     SSL_CTX_set_default_passwd_cb(ctx, no_passphrase);
     SSL_CTX_set_verify_depth(ctx, VERIFY_DEPTH);
     (void)X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(ctx), X509_V_FLAG_PARTIAL_CHAIN);

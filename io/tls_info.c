@@ -132,3 +132,45 @@ sm_err sm_tls_conn_unique(sm_tls_conn *conn, uint8_t *out, size_t room, size_t *
     *len = n;
     return SM_NO_ERR;
 }
+
+/* ---- the server's own certificate ---- */
+
+#define PAIR_MAX (64U << 10) /* octets of a certificate and its chain */
+
+static void put_certificate(const X509 *cert, sm_buf *out)
+{
+    unsigned char *der = NULL;
+    int len = i2d_X509(cert, &der);
+    sm_buf_put(out, sm_slice_of(der, len > 0 ? (size_t)len : 0));
+    OPENSSL_free(der);
+}
+
+sm_err sm_tls_conn_pair(sm_tls_conn *conn, struct sm_tls_pair *out)
+{
+    X509 *leaf = SSL_get_certificate(conn->ssl); /* the one that SNI chose */
+    EVP_PKEY *key = SSL_get_privatekey(conn->ssl);
+    STACK_OF(X509) *chain = NULL;
+    sm_buf certificates = sm_buf_init(PAIR_MAX);
+    if (conn->client || leaf == NULL || key == NULL ||
+        SSL_get0_chain_certs(conn->ssl, &chain) != 1) {
+        return SM_ERR(PRECONDITION);
+    }
+    put_certificate(leaf, &certificates);
+    for (int i = 0; i < sk_X509_num(chain); i++) {
+        put_certificate(sk_X509_value(chain, i), &certificates);
+    }
+    if (!sm_ok(sm_buf_err(&certificates)) || EVP_PKEY_up_ref(key) != 1) {
+        sm_err err = sm_ok(sm_buf_err(&certificates)) ? SM_ERR(CRYPTO) : sm_buf_err(&certificates);
+        sm_buf_deinit(&certificates);
+        return err;
+    }
+    *out = (struct sm_tls_pair){.key = key, .certificates = certificates};
+    return SM_NO_ERR;
+}
+
+void sm_tls_pair_deinit(struct sm_tls_pair *pair)
+{
+    EVP_PKEY_free(pair->key);
+    pair->key = NULL;
+    sm_buf_deinit(&pair->certificates);
+}

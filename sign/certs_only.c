@@ -2,13 +2,11 @@
 #include "sign/certs_only.h"
 
 #include "sign/der.h"
+#include "sign/oids.h"
 
 #include <stdlib.h>
 
 #define FRAME_ROOM 128 /* octets around the certificates */
-
-static const uint8_t oid_data[] = {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x01};
-static const uint8_t oid_signed_data[] = {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x02};
 
 static int compare_slices(const void *a, const void *b)
 {
@@ -29,13 +27,13 @@ sm_err sm_certs_only_write(sm_buf *out, sm_slice *certs, size_t count, bool sort
     }
     (void)sm_buf_reserve(out, octets); /* at once, instead of growing to it */
     sm_der_block info = sm_der_begin(out, SM_DER_SEQUENCE);
-    sm_der_write_oid(out, sm_slice_of(oid_signed_data, sizeof(oid_signed_data)));
+    sm_der_write_oid(out, SM_OID_SIGNED_DATA);
     sm_der_block content = sm_der_begin(out, SM_DER_CTX_CONS(0));
     sm_der_block data = sm_der_begin(out, SM_DER_SEQUENCE);
     sm_der_write_u64(out, 1); /* version: only v3 certificates, content id-data (RFC 5652 5.1) */
     sm_der_write(out, SM_DER_SET, SM_SLICE_NONE);
     sm_der_block encap = sm_der_begin(out, SM_DER_SEQUENCE);
-    sm_der_write_oid(out, sm_slice_of(oid_data, sizeof(oid_data)));
+    sm_der_write_oid(out, SM_OID_DATA);
     sm_der_end(out, encap);
     sm_der_block list = sm_der_begin(out, SM_DER_CTX_CONS(0));
     for (size_t i = 0; i < count; i++) {

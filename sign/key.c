@@ -114,6 +114,18 @@ sm_err sm_key_generate(enum sm_key_type type, sm_key **out)
     return err;
 }
 
+sm_err sm_key_of_openssl(struct evp_pkey_st *pkey, sm_key **out)
+{
+    if (EVP_PKEY_up_ref(pkey) != 1) {
+        return SM_ERR(CRYPTO);
+    }
+    sm_err err = sm_key_wrap(pkey, NULL, out);
+    if (!sm_ok(err)) {
+        EVP_PKEY_free(pkey);
+    }
+    return err;
+}
+
 sm_key *sm_key_attach(sm_key *key)
 {
     atomic_fetch_add_explicit(&key->refs, 1, memory_order_relaxed);

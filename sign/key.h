@@ -56,8 +56,16 @@ SM_FALLIBLE sm_keystore_load(sm_keystore *store, const char *uri, sm_key **out, 
 /* Removes a key file that no record names yet (an aborted creation). */
 void sm_keystore_discard(sm_keystore *store, const char *uri);
 
+/* Secrets that the store keeps, sealed under the same passphrase: see sm_secret_seal. Blocks for one derivation at first. */
+SM_FALLIBLE sm_keystore_seal(sm_keystore *store, sm_slice context, sm_slice secret, sm_buf *out);
+SM_FALLIBLE sm_keystore_unseal(sm_keystore *store, sm_slice context, sm_slice sealed, sm_buf *out);
+
 /* A software key that lives in memory only (tests, and short-lived ones). Given. */
 SM_FALLIBLE sm_key_generate(enum sm_key_type type, sm_key **out);
+
+/* Of a key that OpenSSL has already, a listener's: shared with it. Errors: UNSUPPORTED, NO_MEMORY, CRYPTO. Given. */
+struct evp_pkey_st;
+SM_FALLIBLE sm_key_of_openssl(struct evp_pkey_st *pkey, sm_key **out);
 
 sm_key *sm_key_attach(sm_key *key);
 void sm_key_detach(sm_key **key);

@@ -7,6 +7,7 @@
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <openssl/kdf.h>
 #include <openssl/pkcs12.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -285,4 +286,96 @@ sm_err sm_key_unseal(sm_key_sealer *s, const X509_SIG *sealed, PKCS8_PRIV_KEY_IN
     sm_err err = unseal(key, iv, sm_slice_of(octets->data, (size_t)octets->length), out);
     OPENSSL_cleanse(key, sizeof(key));
     return err;
+}
+
+/* ---- other secrets: salt, nonce, ciphertext, tag ---- */
+
+#define NONCE_LEN 12
+#define TAG_LEN 16
+#define SEALED_OVERHEAD (SALT_LEN + NONCE_LEN + TAG_LEN)
+
+/* A key of their own: what seals key files seals nothing else. */
+static bool derive_for_secrets(sm_key_sealer *s, const struct derivation *d, uint8_t key[KEY_LEN])
+{
+    static const char info[] = "sealmill secret";
+    uint8_t root[KEY_LEN];
+    size_t len = KEY_LEN;
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_id(EVP_PKEY_HKDF, NULL);
+    bool ok = ctx != NULL && derive(s, d, root) && EVP_PKEY_derive_init(ctx) == 1 &&
+              EVP_PKEY_CTX_set_hkdf_md(ctx, EVP_sha256()) == 1 &&
+              EVP_PKEY_CTX_set1_hkdf_salt(ctx, d->salt, (int)d->salt_len) == 1 &&
+              EVP_PKEY_CTX_set1_hkdf_key(ctx, root, KEY_LEN) == 1 &&
+              EVP_PKEY_CTX_add1_hkdf_info(ctx, (const unsigned char *)info, sizeof(info) - 1) ==
+                  1 &&
+              EVP_PKEY_derive(ctx, key, &len) == 1;
+    EVP_PKEY_CTX_free(ctx);
+    OPENSSL_cleanse(root, sizeof(root));
+    return ok;
+}
+
+/* `tag` is written when sealing, checked when opening. */
+static bool run_gcm(bool encrypt, const uint8_t key[KEY_LEN], const uint8_t *nonce,
+                    sm_slice context, sm_slice in, uint8_t *out, uint8_t tag[TAG_LEN])
+{
+    EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+    int len = 0;
+    int tail = 0;
+    bool ok = ctx != NULL &&
+              EVP_CipherInit_ex(ctx, EVP_aes_256_gcm(), NULL, key, nonce, encrypt ? 1 : 0) == 1 &&
+              EVP_CipherUpdate(ctx, NULL, &len, context.ptr, (int)context.len) == 1 &&
+              EVP_CipherUpdate(ctx, out, &len, in.ptr, (int)in.len) == 1 &&
+              (encrypt || EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, TAG_LEN, tag) == 1) &&
+              EVP_CipherFinal_ex(ctx, out + len, &tail) == 1 &&
+              (!encrypt || EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, TAG_LEN, tag) == 1);
+    EVP_CIPHER_CTX_free(ctx);
+    return ok;
+}
+
+sm_err sm_secret_seal(sm_key_sealer *s, sm_slice context, sm_slice secret, sm_buf *out)
+{
+    struct derivation d = choose(s);
+    uint8_t key[KEY_LEN];
+    uint8_t nonce[NONCE_LEN];
+    uint8_t sealed[SM_SEALED_SECRET_MAX];
+    uint8_t tag[TAG_LEN];
+    if (secret.len > sizeof(sealed)) {
+        return SM_ERR(TOO_LARGE);
+    }
+    sm_rand_bytes(nonce, sizeof(nonce));
+    bool ok = derive_for_secrets(s, &d, key) &&
+              run_gcm(true, key, nonce, context, secret, sealed, tag);
+    OPENSSL_cleanse(key, sizeof(key));
+    if (!ok) {
+        return SM_ERR(CRYPTO);
+    }
+    sm_buf_put(out, sm_slice_of(d.salt, SALT_LEN));
+    sm_buf_put(out, sm_slice_of(nonce, NONCE_LEN));
+    sm_buf_put(out, sm_slice_of(sealed, secret.len));
+    sm_buf_put(out, sm_slice_of(tag, TAG_LEN));
+    return sm_buf_err(out);
+}
+
+sm_err sm_secret_unseal(sm_key_sealer *s, sm_slice context, sm_slice sealed, sm_buf *out)
+{
+    struct derivation d = {.salt_len = SALT_LEN, .n = SCRYPT_N, .r = SCRYPT_R, .p = SCRYPT_P};
+    uint8_t key[KEY_LEN];
+    uint8_t secret[SM_SEALED_SECRET_MAX];
+    uint8_t tag[TAG_LEN];
+    if (sealed.len < SEALED_OVERHEAD || sealed.len > SEALED_OVERHEAD + sizeof(secret)) {
+        return SM_ERR(FORBIDDEN);
+    }
+    const size_t len = sealed.len - SEALED_OVERHEAD;
+    const uint8_t *nonce = sealed.ptr + SALT_LEN;
+    memcpy(d.salt, sealed.ptr, SALT_LEN);
+    memcpy(tag, nonce + NONCE_LEN + len, TAG_LEN);
+    if (!derive_for_secrets(s, &d, key)) {
+        return SM_ERR(CRYPTO);
+    }
+    bool ok = run_gcm(false, key, nonce, context, sm_slice_of(nonce + NONCE_LEN, len), secret, tag);
+    OPENSSL_cleanse(key, sizeof(key));
+    if (ok) {
+        sm_buf_put(out, sm_slice_of(secret, len));
+    }
+    OPENSSL_cleanse(secret, sizeof(secret));
+    return ok ? sm_buf_err(out) : SM_ERR(FORBIDDEN);
 }

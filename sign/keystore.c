@@ -74,6 +74,16 @@ sm_tokens *sm_keystore_tokens(const sm_keystore *store)
     return store->tokens;
 }
 
+sm_err sm_keystore_seal(sm_keystore *store, sm_slice context, sm_slice secret, sm_buf *out)
+{
+    return sm_secret_seal(store->sealer, context, secret, out);
+}
+
+sm_err sm_keystore_unseal(sm_keystore *store, sm_slice context, sm_slice sealed, sm_buf *out)
+{
+    return sm_secret_unseal(store->sealer, context, sealed, out);
+}
+
 static bool is_token_uri(const char *uri)
 {
     return strncmp(uri, "pkcs11:", 7) == 0;

@@ -6,7 +6,7 @@
  * Limits:    none.
  * Security:  none.
  * Standards: RFC 5280 appendix A, RFC 2985, RFC 6402, RFC 6960, RFC 7633,
- * RFC 7894 and those of alg.h.
+ * RFC 7894 and those of alg.h and cms.h.
  */
 #pragma once
 
@@ -58,6 +58,27 @@
     X(ED25519, "\x2b\x65\x70")                                              \
     X(ED448, "\x2b\x65\x71")                                                \
     X(SHA1, "\x2b\x0e\x03\x02\x1a")                                         \
+    X(DATA, "\x2a\x86\x48\x86\xf7\x0d\x01\x07\x01")                         \
+    X(SIGNED_DATA, "\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02")                  \
+    X(ENVELOPED_DATA, "\x2a\x86\x48\x86\xf7\x0d\x01\x07\x03")               \
+    X(KEY_PACKAGE, "\x60\x86\x48\x01\x65\x02\x01\x02\x4e\x05")              \
+    X(CONTENT_TYPE, "\x2a\x86\x48\x86\xf7\x0d\x01\x09\x03")                 \
+    X(MESSAGE_DIGEST, "\x2a\x86\x48\x86\xf7\x0d\x01\x09\x04")               \
+    X(SIGNING_TIME, "\x2a\x86\x48\x86\xf7\x0d\x01\x09\x05")                 \
+    X(SMIME_CAPABILITIES, "\x2a\x86\x48\x86\xf7\x0d\x01\x09\x0f")           \
+    X(RSAES_OAEP, "\x2a\x86\x48\x86\xf7\x0d\x01\x01\x07")                   \
+    X(MGF1, "\x2a\x86\x48\x86\xf7\x0d\x01\x01\x08")                         \
+    X(AES_128_CBC, "\x60\x86\x48\x01\x65\x03\x04\x01\x02")                  \
+    X(AES_128_WRAP, "\x60\x86\x48\x01\x65\x03\x04\x01\x05")                 \
+    X(AES_192_CBC, "\x60\x86\x48\x01\x65\x03\x04\x01\x16")                  \
+    X(AES_192_WRAP, "\x60\x86\x48\x01\x65\x03\x04\x01\x19")                 \
+    X(AES_256_CBC, "\x60\x86\x48\x01\x65\x03\x04\x01\x2a")                  \
+    X(AES_256_WRAP, "\x60\x86\x48\x01\x65\x03\x04\x01\x2d")                 \
+    X(DH_SHA256_KDF, "\x2b\x81\x04\x01\x0b\x01")                            \
+    X(DH_SHA384_KDF, "\x2b\x81\x04\x01\x0b\x02")                            \
+    X(DH_SHA512_KDF, "\x2b\x81\x04\x01\x0b\x03")                            \
+    X(SHA384, "\x60\x86\x48\x01\x65\x03\x04\x02\x02")                       \
+    X(SHA512, "\x60\x86\x48\x01\x65\x03\x04\x02\x03")                       \
     X(SHA256, "\x60\x86\x48\x01\x65\x03\x04\x02\x01")
 
 #define X(name, octets)                 \

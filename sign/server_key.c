@@ -12,21 +12,68 @@
 
 /* ---- the wish ---- */
 
-static bool names_a_key(sm_slice attributes)
+/* DecryptKeyIdentifier, AsymmetricDecryptKeyIdentifier ::= OCTET STRING, one value (RFC 4108 2.2.5, RFC 7030 4.4.1.2) */
+static sm_err read_key_id(sm_slice values, bool asymmetric, struct sm_server_key_wish *out,
+                          sm_diag *diag)
 {
-    sm_der d = sm_der_init(attributes);
-    while (!sm_der_at_end(&d)) {
-        sm_der attribute = sm_der_enter(&d, SM_DER_SEQUENCE);
-        sm_slice oid = sm_der_read_oid(&attribute);
-        if (!sm_ok(sm_der_err(&attribute))) {
-            return false; /* who reads the attributes says what is wrong with them */
-        }
-        if (sm_slice_equal(oid, SM_OID_DECRYPT_KEY_ID) ||
-            sm_slice_equal(oid, SM_OID_ASYMM_DECRYPT_KEY_ID)) {
-            return true;
-        }
+    sm_der d = sm_der_init(values);
+    sm_slice id = sm_der_read(&d, SM_DER_OCTET_STRING);
+    sm_err err = sm_der_finish(&d);
+    if (!sm_ok(err) || id.len == 0 || id.len > SM_CMS_ID_MAX) {
+        return sm_diag_set(diag, sm_ok(err) ? SM_ERR(TOO_LARGE) : err, "csr.attributes",
+                           "the identifier of the key for the encryption is one OCTET STRING of 1 "
+                           "to %d octets",
+                           SM_CMS_ID_MAX);
     }
-    return false;
+    if (out->decrypt_key_id.ptr != NULL) {
+        return sm_diag_set(diag, SM_ERR(INVALID), "csr.attributes",
+                           "two keys for the encryption of the answer are named");
+    }
+    out->decrypt_key_id = id;
+    out->asymmetric = asymmetric;
+    return SM_NO_ERR;
+}
+
+/* SMIMECapabilities: SEQUENCE OF SMIMECapability (RFC 8551 2.5.2) */
+static sm_err read_capabilities(sm_slice values, struct sm_server_key_wish *out, sm_diag *diag)
+{
+    sm_err err = sm_cms_algorithms_read(values, &out->algorithms);
+    return sm_ok(err)
+               ? err
+               : sm_diag_set(diag, err, "csr.attributes",
+                             sm_err_is(err, SM_E_UNSUPPORTED)
+                                 ? "SMIMECapabilities names no cipher of AES-128-CBC, AES-192-CBC "
+                                   "and AES-256-CBC"
+                                 : "SMIMECapabilities is not well-formed");
+}
+
+static sm_err read_attribute(sm_der *list, struct sm_server_key_wish *out, sm_diag *diag)
+{
+    sm_der attribute = sm_der_enter(list, SM_DER_SEQUENCE);
+    sm_slice oid = sm_der_read_oid(&attribute);
+    sm_slice values = sm_der_read(&attribute, SM_DER_SET);
+    sm_der_leave(list, &attribute);
+    if (!sm_ok(sm_der_err(list))) {
+        return SM_NO_ERR; /* who reads the attributes says what is wrong with them */
+    }
+    if (sm_slice_equal(oid, SM_OID_DECRYPT_KEY_ID)) {
+        return read_key_id(values, false, out, diag);
+    }
+    if (sm_slice_equal(oid, SM_OID_ASYMM_DECRYPT_KEY_ID)) {
+        return read_key_id(values, true, out, diag);
+    }
+    return sm_slice_equal(oid, SM_OID_SMIME_CAPABILITIES) ? read_capabilities(values, out, diag)
+                                                          : SM_NO_ERR;
+}
+
+static sm_err read_attributes(struct sm_server_key_wish *out, sm_diag *diag)
+{
+    sm_der d = sm_der_init(out->attributes);
+    SM_TRY(sm_cms_algorithms_read(SM_SLICE_NONE, &out->algorithms));
+    while (!sm_der_at_end(&d)) {
+        SM_TRY(read_attribute(&d, out, diag));
+    }
+    return SM_NO_ERR;
 }
 
 static enum sm_key_type type_of(sm_slice spki)
@@ -55,10 +102,10 @@ sm_err sm_server_key_wish_read(sm_slice csr, struct sm_server_key_wish *out, sm_
         return sm_diag_set(diag, sm_ok(err) ? SM_ERR(MALFORMED) : err, "csr",
                            "it is no PKCS#10 request");
     }
-    *out = (struct sm_server_key_wish){.subject = subject,
-                                       .attributes = attributes,
-                                       .type = type_of(spki),
-                                       .wants_envelope = names_a_key(attributes)};
+    struct sm_server_key_wish wish = {
+        .subject = subject, .attributes = attributes, .type = type_of(spki)};
+    SM_TRY(read_attributes(&wish, diag));
+    *out = wish;
     return SM_NO_ERR;
 }
 
@@ -92,5 +139,26 @@ sm_err sm_server_key_make(enum sm_key_type type, const struct sm_server_key_wish
     sm_err err = sm_pkcs8_write(key->pkey, pkcs8);
     err = sm_ok(err) ? write_csr(key, wish, csr) : err;
     sm_key_detach(&key); /* the last: OpenSSL wipes it */
+    return err;
+}
+
+/* ---- its envelope ---- */
+
+/* AsymmetricKeyPackage ::= SEQUENCE OF OneAsymmetricKey (RFC 5958 2) */
+sm_err sm_server_key_envelop(sm_slice pkcs8, const struct sm_cms_signer *signer,
+                             const struct sm_cms_recipient *recipient,
+                             const struct sm_cms_algorithms *algorithms, int64_t now_s, sm_buf *out)
+{
+    sm_buf package = sm_buf_init_secret(SM_SERVER_KEY_MAX + 8);
+    sm_buf data = sm_buf_init_secret(SM_SERVER_KEY_ENVELOPE_MAX);
+    sm_der_write(&package, SM_DER_SEQUENCE, pkcs8);
+    sm_err err = sm_buf_err(&package);
+    err = sm_ok(err) ? sm_cms_sign(signer, SM_OID_KEY_PACKAGE, sm_buf_slice(&package), now_s, &data)
+                     : err;
+    err = sm_ok(err)
+              ? sm_cms_envelop(recipient, algorithms, SM_OID_SIGNED_DATA, sm_buf_slice(&data), out)
+              : err;
+    sm_buf_deinit(&package);
+    sm_buf_deinit(&data);
     return err;
 }

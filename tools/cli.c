@@ -103,7 +103,7 @@ static void print_help(const struct cli_command *const *commands, size_t count)
                  "[options]\n\nCommands:\n",
                  SM_VERSION);
     for (size_t i = 0; i < count; i++) {
-        (void)printf("  %-16s %s\n", commands[i]->name, commands[i]->summary);
+        (void)printf("  %-18s %s\n", commands[i]->name, commands[i]->summary);
     }
     (void)printf(
         "\nExamples:\n"

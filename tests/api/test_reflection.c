@@ -181,6 +181,7 @@ static void reflection__lists_every_service_once(void **state)
                                          "sealmill.v1.CallerService",
                                          "sealmill.v1.CertificateService",
                                          "sealmill.v1.CrlService",
+                                         "sealmill.v1.DecryptKeyService",
                                          "sealmill.v1.MaintenanceService",
                                          "sealmill.v1.OtpService",
                                          "sealmill.v1.ProfileService",

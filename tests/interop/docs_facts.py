@@ -234,7 +234,7 @@ def options_in(text):
 def check_man(program):
     """A section for each command, its options in it; those of every client in `Client options`."""
     listed = help_of(program).split("Commands:\n")[1].split("\n\n")[0]
-    commands = [line[2:18].strip() for line in listed.split("\n")]
+    commands = [line[2:20].strip() for line in listed.split("\n")]
     manual = {name: text for names, text in man_sections().items() for name in names.split(", ")}
     by_hand = {n for n in manual if n[0].isupper()}
     yield from compare("docs/man/sealmill.1, commands", [n for n in manual if n not in by_hand], commands)

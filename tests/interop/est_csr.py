@@ -3,7 +3,7 @@
 """Requests with attributes that openssl req does not write: prints one in base64, signed by openssl with the key given.
 
 est_csr.py KEY SUBJECT [--san DNS-NAME] [--change-subject SUBJECT] [--change-san DNS-NAME] [--untagged] [--twice]
-           [--challenge TEXT] [--linking TEXT]
+           [--challenge TEXT] [--linking TEXT] [--decrypt-key HEX] [--asymmetric-decrypt-key HEX] [--capability OID ...]
 A subject is written in the order of its DER: O=Acme,CN=dev7."""
 import argparse, base64, subprocess, sys
 
@@ -55,7 +55,8 @@ def request(key, subject, attributes):
     return tlv(0x30, info, tlv(0x30, oid("1.2.840.10045.4.3.2")), tlv(0x03, b"\0", signature))
 
 
-def attributes_of(san=None, change_subject=None, change_san=None, untagged=False, twice=False, challenge=None, linking=None):
+def attributes_of(san=None, change_subject=None, change_san=None, untagged=False, twice=False, challenge=None, linking=None, decrypt_key=None,
+                  asymmetric_decrypt_key=None, capability=()):
     out = []
     if san is not None:
         extension = tlv(0x30, oid("2.5.29.17"), tlv(0x04, tlv(0x30, general_names(san))))
@@ -66,6 +67,12 @@ def attributes_of(san=None, change_subject=None, change_san=None, untagged=False
         out.append(attribute("1.2.840.113549.1.9.7", tlv(0x0C, challenge.encode())))
     if linking is not None:
         out.append(attribute("1.2.840.113549.1.9.16.2.58", tlv(0x0C, linking.encode())))
+    if decrypt_key is not None:
+        out.append(attribute("1.2.840.113549.1.9.16.2.37", tlv(0x04, bytes.fromhex(decrypt_key))))
+    if asymmetric_decrypt_key is not None:
+        out.append(attribute("1.2.840.113549.1.9.16.2.54", tlv(0x04, bytes.fromhex(asymmetric_decrypt_key))))
+    if capability:
+        out.append(attribute("1.2.840.113549.1.9.15", tlv(0x30, *[tlv(0x30, oid(c)) for c in capability])))
     return out
 
 
@@ -73,10 +80,12 @@ def main():
     p = argparse.ArgumentParser()
     p.add_argument("key")
     p.add_argument("subject")
-    for option in ("--san", "--change-subject", "--change-san", "--challenge", "--linking"):
+    for option in ("--san", "--change-subject", "--change-san", "--challenge", "--linking", "--decrypt-key",
+                   "--asymmetric-decrypt-key"):
         p.add_argument(option)
     p.add_argument("--untagged", action="store_true")
     p.add_argument("--twice", action="store_true")
+    p.add_argument("--capability", action="append", default=[])
     a = vars(p.parse_args())
     key, subject = a.pop("key"), a.pop("subject")
     sys.stdout.write(base64.b64encode(request(key, subject, attributes_of(**a))).decode())

@@ -95,14 +95,6 @@ ask "$dir/once.b64" -u nobody:wrong-password-000; [ "$code" = 401 ] || fail "a w
 printf 'bm90IGEgcmVxdWVzdA==' >"$dir/junk.b64"
 ask "$dir/junk.b64" --cert "$SEALMILL_CERT" --key "$SEALMILL_KEY"; [ "$code" = 400 ] || fail "junk: $code"
 [ "$(curl -sS "http://127.0.0.1:$((base + 3))/metrics" | sed -n 's/^sealmill_enrol_keys_made_total //p')" = "$before" ] || fail "keys were made for nobody"
-# A key for the answer's encryption that nobody has registered.
-printf '[req]\ndistinguished_name=dn\nattributes=at\nprompt=no\n[dn]\nCN=envelope\n[at]\n1.2.840.113549.1.9.16.2.37=key1\n' >"$dir/envelope.cnf"
-if ossl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$dir/x.own" -config "$dir/envelope.cnf" -outform DER -out "$dir/envelope.csr" 2>/dev/null; then
-    base64 -w0 "$dir/envelope.csr" >"$dir/envelope.b64"
-    ask "$dir/envelope.b64" --cert "$SEALMILL_CERT" --key "$SEALMILL_KEY"
-    [ "$code" = 400 ] || fail "an unknown key for the encryption: $code"
-    contains "$(cat "$dir/body")" "no key for the encryption"
-fi
 # The key is nowhere but with the client: not in the store, not in the log.
 stop
 /usr/bin/python3 - "$dir" <<'PY' || fail "the private key is on the disk"
