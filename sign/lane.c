@@ -16,9 +16,7 @@ void sm_lanes_init(struct sm_lanes *lanes)
             struct sm_lane *lane = &lanes->at[op][type];
             lane->op = (enum sm_crypt_op)op;
             lane->type = (enum sm_key_type)type;
-            for (size_t q = 0; q < SM_LANE_QUEUES; q++) {
-                sm_list_init(&lane->queues[q]);
-            }
+            sm_fair_init(&lane->jobs);
         }
     }
 }
@@ -32,10 +30,8 @@ static uint32_t live_bit(const struct sm_lane *lane)
 void sm_lanes_push(struct sm_lanes *lanes, sm_crypt_job *job)
 {
     struct sm_lane *lane = &lanes->at[job->op][job->type];
-    unsigned queue = job->caller % SM_LANE_QUEUES;
-    sm_list_push_back(&lane->queues[queue], &job->node);
-    lane->occupied |= UINT64_C(1) << queue;
-    if (lane->waiting++ == 0 && lane->used_ns < lanes->now_ns) {
+    sm_fair_push(&lane->jobs, job);
+    if (lane->jobs.waiting == 1 && lane->used_ns < lanes->now_ns) {
         lane->used_ns = lanes->now_ns; /* time that it did not use is not saved up */
     }
     lanes->live |= live_bit(lane);
@@ -59,10 +55,11 @@ struct sm_lane *sm_lanes_pick(struct sm_lanes *lanes)
     for (uint32_t live = lanes->live; live != 0; live &= live - 1) {
         unsigned i = (unsigned)__builtin_ctz(live);
         struct sm_lane *lane = &lanes->at[i / SM_KEY_TYPE_COUNT][i % SM_KEY_TYPE_COUNT];
-        if ((lanes->full & live_bit(lane)) != 0 && lane->waiting < SM_BACKEND_LANES) {
+        if ((lanes->full & live_bit(lane)) != 0 && lane->jobs.waiting < SM_BACKEND_LANES) {
             continue;
         }
-        uint64_t ns = lane->used_ns + (lane->waiting < SM_BACKEND_LANES ? PARTIAL_HANDICAP_NS : 0);
+        uint64_t ns = lane->used_ns +
+                      (lane->jobs.waiting < SM_BACKEND_LANES ? PARTIAL_HANDICAP_NS : 0);
         if (best == NULL || ns < best_ns) {
             best = lane;
             best_ns = ns;
@@ -71,29 +68,14 @@ struct sm_lane *sm_lanes_pick(struct sm_lanes *lanes)
     return best;
 }
 
-/* The first occupied queue at or after `turn`. */
-static unsigned next_queue(const struct sm_lane *lane)
-{
-    uint64_t after = lane->occupied >> lane->turn;
-    return after != 0 ? lane->turn + (unsigned)__builtin_ctzll(after)
-                      : (unsigned)__builtin_ctzll(lane->occupied);
-}
-
 size_t sm_lane_take(struct sm_lanes *lanes, struct sm_lane *lane, sm_crypt_job **jobs, size_t max)
 {
     size_t count = 0;
-    while (count < max && lane->waiting > 0) {
-        unsigned queue = next_queue(lane);
-        sm_list *node = sm_list_pop_front(&lane->queues[queue]);
-        if (sm_list_empty(&lane->queues[queue])) {
-            lane->occupied &= ~(UINT64_C(1) << queue);
-        }
-        jobs[count++] = SM_CONTAINER_OF(node, sm_crypt_job, node);
-        lane->turn = (queue + 1) % SM_LANE_QUEUES;
-        lane->waiting--;
-        lanes->waiting--;
+    while (count < max && (jobs[count] = sm_fair_pop(&lane->jobs)) != NULL) {
+        count++;
     }
-    if (lane->waiting == 0) {
+    lanes->waiting -= count;
+    if (lane->jobs.waiting == 0) {
         lanes->live &= ~live_bit(lane);
     }
     return count;

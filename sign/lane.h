@@ -14,19 +14,12 @@
  */
 #pragma once
 
-#include "sign/batch.h"
+#include "sign/fair.h"
 
 #define SM_OPS 2
 
-/* Callers are spread over this many queues by their number; more than these share a turn with
- * another. */
-#define SM_LANE_QUEUES 64
-
 struct sm_lane {
-    sm_list queues[SM_LANE_QUEUES];
-    uint64_t occupied; /* bit n: queue n has jobs */
-    unsigned turn;
-    size_t waiting;
+    struct sm_fair jobs;
     uint64_t used_ns; /* processor time, on a scale that all lanes share */
     uint64_t job_ns;  /* what one job costs, lately */
     enum sm_crypt_op op;

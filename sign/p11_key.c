@@ -35,29 +35,32 @@ static sm_err read_match(P11KitUri *uri, struct p11_match *out, sm_diag *diag)
 
 static sm_err new_key(sm_tokens *set, P11KitUri *uri, struct sm_token_key **out, sm_diag *diag)
 {
-    struct sm_token_key *key = sm_calloc(1, sizeof(*key));
+    struct sm_token *tokens[SM_TOKENS_MAX];
+    struct p11_match match;
+    size_t count = 0;
+    SM_TRY(read_match(uri, &match, diag));
+    for (size_t i = 0; i < set->token_count; i++) {
+        if (sm_p11_uri_allows(uri, set->tokens[i])) {
+            tokens[count++] = set->tokens[i];
+        }
+    }
+    if (count == 0) {
+        return sm_diag_set(diag, SM_ERR(NOT_FOUND), "key_uri",
+                           "the configuration's pkcs11 section has no such token");
+    }
+    struct sm_token_key *key = sm_calloc(1, sizeof(*key) + count * sizeof(key->holders[0]));
     if (key == NULL) {
         return SM_ERR(NO_MEMORY);
     }
     key->set = set;
+    key->match = match;
     sm_list_init(&key->node);
-    sm_lanes_init(&key->lanes);
     sm_list_init(&key->again);
-    sm_err err = read_match(uri, &key->match, diag);
-    for (size_t i = 0; i < set->token_count; i++) {
-        if (sm_p11_uri_allows(uri, set->tokens[i])) {
-            key->holders[key->holder_count++].token = set->tokens[i];
-            key->queue_max = key->queue_max > set->tokens[i]->queue_max ? key->queue_max
-                                                                        : set->tokens[i]->queue_max;
-        }
-    }
-    if (sm_ok(err) && key->holder_count == 0) {
-        err = sm_diag_set(diag, SM_ERR(NOT_FOUND), "key_uri",
-                          "the configuration's pkcs11 section has no such token");
-    }
-    if (!sm_ok(err)) {
-        sm_free(key);
-        return err;
+    key->holder_count = count;
+    for (size_t i = 0; i < count; i++) {
+        key->holders[i].token = tokens[i];
+        key->queue_max = key->queue_max > tokens[i]->queue_max ? key->queue_max
+                                                               : tokens[i]->queue_max;
     }
     *out = key;
     return SM_NO_ERR;
@@ -121,9 +124,6 @@ static sm_err wrap(struct sm_token_key *key, const char *uri, sm_key **out, sm_d
     }
     key->public_key = sm_key_public(*out);
     key->type = key->public_key->type;
-    (void)pthread_mutex_lock(&key->set->lock);
-    sm_list_push_back(&key->set->keys, &key->node);
-    (void)pthread_mutex_unlock(&key->set->lock);
     return SM_NO_ERR;
 }
 
@@ -207,6 +207,9 @@ static sm_err create(sm_tokens *set, P11KitUri *uri, const char *name, enum sm_k
     write_uri(token, &match, &text);
     sm_err err = text == NULL ? SM_ERR(NO_MEMORY) : sm_tokens_load(set, text, out, diag);
     free(text); /* p11-kit's, by malloc */
+    if (!sm_ok(err)) {
+        sm_p11_unmake(token, &match); /* nobody knows of it, and its label would be taken */
+    }
     return err;
 }
 
@@ -229,7 +232,9 @@ void sm_token_key_free(struct sm_token_key **key)
     struct sm_token_key *k = *key;
     *key = NULL;
     if (k != NULL) {
-        (void)pthread_mutex_lock(&k->set->lock);
+        (void)pthread_mutex_lock(
+            &k->set->lock); /* who answered its last request may be about to leave it */
+        SM_CHECK(sm_p11_waiting(k) == 0);
         sm_list_remove(&k->node);
         (void)pthread_mutex_unlock(&k->set->lock);
         sm_free(k);

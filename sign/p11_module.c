@@ -38,7 +38,9 @@ static CK_RV initialize(struct p11_module *m)
  * that a module was finalised. */
 CK_RV sm_p11_module_initialize(struct p11_module *m)
 {
-    (void)pthread_mutex_lock(&m->start);
+    if (pthread_mutex_trylock(&m->start) != 0) {
+        return CKR_CRYPTOKI_NOT_INITIALIZED;
+    }
     CK_RV rv = initialize(m);
     (void)pthread_mutex_unlock(&m->start);
     return rv;
@@ -82,9 +84,9 @@ sm_err sm_p11_module_load(const char *path, bool one_thread, struct p11_module *
     return SM_NO_ERR;
 }
 
-CK_RV sm_p11_module_begin(struct p11_module *m)
+/* Under `start`, which it gives up. */
+static CK_RV begin(struct p11_module *m)
 {
-    (void)pthread_mutex_lock(&m->start);
     CK_RV rv = m->begun ? CKR_OK : initialize(m);
     if (rv == CKR_OK && !m->begun && m->one_thread) {
         sm_log(SM_LOG_WARN, "pkcs11_one_thread", SM_KS("module", m->path), SM_KEND);
@@ -92,6 +94,17 @@ CK_RV sm_p11_module_begin(struct p11_module *m)
     m->begun = rv == CKR_OK;
     (void)pthread_mutex_unlock(&m->start);
     return rv;
+}
+
+CK_RV sm_p11_module_begin(struct p11_module *m)
+{
+    (void)pthread_mutex_lock(&m->start);
+    return begin(m);
+}
+
+CK_RV sm_p11_module_try_begin(struct p11_module *m)
+{
+    return pthread_mutex_trylock(&m->start) == 0 ? begin(m) : CKR_CRYPTOKI_NOT_INITIALIZED;
 }
 
 void sm_p11_module_unload(struct p11_module **module)
@@ -113,7 +126,7 @@ void sm_p11_module_unload(struct p11_module **module)
     sm_free(m);
 }
 
-/* Every code that has a meaning of its own here; all others are the request's own. */
+/* Every code that has a meaning of its own here. */
 static const struct {
     CK_RV rv;
     enum p11_trouble trouble;
@@ -146,7 +159,9 @@ static const struct {
     {CKR_PIN_LEN_RANGE, P11_REFUSED, "CKR_PIN_LEN_RANGE"},
     {CKR_PIN_EXPIRED, P11_REFUSED, "CKR_PIN_EXPIRED"},
     {CKR_PIN_LOCKED, P11_REFUSED, "CKR_PIN_LOCKED"},
+    {P11_RV_HUNG, P11_TOKEN, "a call does not come back"},
     {CKR_SESSION_COUNT, P11_FULL, "CKR_SESSION_COUNT"},
+    {CKR_ATTRIBUTE_SENSITIVE, P11_REQUEST, "CKR_ATTRIBUTE_SENSITIVE"},
     {CKR_ARGUMENTS_BAD, P11_REQUEST, "CKR_ARGUMENTS_BAD"},
     {CKR_ATTRIBUTE_TYPE_INVALID, P11_REQUEST, "CKR_ATTRIBUTE_TYPE_INVALID"},
     {CKR_ATTRIBUTE_VALUE_INVALID, P11_REQUEST, "CKR_ATTRIBUTE_VALUE_INVALID"},
@@ -172,7 +187,7 @@ enum p11_trouble sm_p11_trouble(CK_RV rv)
             return codes[i].trouble;
         }
     }
-    return P11_REQUEST;
+    return P11_UNKNOWN;
 }
 
 const char *sm_p11_name(CK_RV rv)

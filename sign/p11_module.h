@@ -29,6 +29,7 @@ struct p11_module {
     pthread_mutex_t start; /* one C_Initialize at a time; covers begun */
     bool begun;            /* C_Initialize was called, and came back in order */
     unsigned refs;         /* of the token set that owns it */
+    bool restarting;       /* under that set's lock: nobody else is to call it */
     struct p11_module *next;
 };
 
@@ -38,9 +39,12 @@ SM_FALLIBLE sm_p11_module_load(const char *path, bool one_thread, struct p11_mod
                                sm_diag *diag);
 /* C_Initialize, before any other call, unless it was called already. May block for as long as the module likes. */
 CK_RV sm_p11_module_begin(struct p11_module *module);
+/* The same, but while another thread is in it: CKR_CRYPTOKI_NOT_INITIALIZED, at once. */
+CK_RV sm_p11_module_try_begin(struct p11_module *module);
 /* C_Finalize, and unloads. */
 void sm_p11_module_unload(struct p11_module **module);
-/* C_Initialize again, after the module said that it is not initialised. */
+/* C_Initialize again, after the module said that it is not initialised; that still while another thread is in it, for which
+ * nobody waits. */
 CK_RV sm_p11_module_initialize(struct p11_module *module);
 
 void sm_p11_enter(struct p11_module *module);
@@ -55,6 +59,9 @@ void sm_p11_leave(struct p11_module *module);
         rv_;                           \
     })
 
+/* Not Cryptoki's: what a call ends with that was to wait for another, which does not come back. */
+#define P11_RV_HUNG (CKR_VENDOR_DEFINED | 0x534d0001UL)
+
 /* What a failed call means for those who come after it. */
 enum p11_trouble {
     P11_FINE,
@@ -63,6 +70,7 @@ enum p11_trouble {
     P11_TOKEN,   /* the token is not to be used for a while */
     P11_REFUSED, /* the PIN is wrong or locked: never again without the operator */
     P11_FULL,    /* no more sessions */
+    P11_UNKNOWN, /* the vendor's own, or none that we know: whose trouble it is it does not say */
 };
 enum p11_trouble sm_p11_trouble(CK_RV rv);
 /* "CKR_DEVICE_ERROR"; "CKR_?" when unknown. Static. */

@@ -9,26 +9,22 @@
 
 #define VALUE_MAX 1024 /* an RSA-4096 modulus has 512 octets */
 
-/* An attribute's value into `room`; false when the object has none. */
-static bool get(struct sm_token *token, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object,
-                CK_ATTRIBUTE_TYPE type, void *value, CK_ULONG room, CK_ULONG *len)
+/* Whether the session or the token failed, and said nothing of what was asked. */
+static bool is_broken(CK_RV rv)
+{
+    enum p11_trouble trouble = sm_p11_trouble(rv);
+    return trouble != P11_FINE && trouble != P11_REQUEST && trouble != P11_UNKNOWN;
+}
+
+/* An attribute's value into `room`. `*len` 0: the object has none, or does not show it. */
+static CK_RV get(struct sm_token *token, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object,
+                 CK_ATTRIBUTE_TYPE type, void *value, CK_ULONG room, CK_ULONG *len)
 {
     CK_ATTRIBUTE a = {type, value, room};
     CK_RV rv = P11(token->module, C_GetAttributeValue(session, object, &a, 1));
-    if (rv != CKR_OK || a.ulValueLen == CK_UNAVAILABLE_INFORMATION || a.ulValueLen > room) {
-        return false;
-    }
-    *len = a.ulValueLen;
-    return true;
-}
-
-static bool get_flag(struct sm_token *token, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object,
-                     CK_ATTRIBUTE_TYPE type, bool fallback)
-{
-    CK_BBOOL flag = CK_FALSE;
-    CK_ULONG len;
-    return get(token, session, object, type, &flag, sizeof(flag), &len) ? flag != CK_FALSE
-                                                                        : fallback;
+    bool shown = rv == CKR_OK && a.ulValueLen != CK_UNAVAILABLE_INFORMATION && a.ulValueLen <= room;
+    *len = shown ? a.ulValueLen : 0;
+    return is_broken(rv) ? rv : CKR_OK;
 }
 
 static CK_RV find(struct sm_token *token, CK_SESSION_HANDLE session, CK_ATTRIBUTE *match,
@@ -46,18 +42,30 @@ static CK_RV find(struct sm_token *token, CK_SESSION_HANDLE session, CK_ATTRIBUT
     return rv == CKR_OK && n > 1 ? CKR_TEMPLATE_INCONSISTENT : rv;
 }
 
-/* What the token does not answer counts as what is worst. */
-static struct sm_token_says ask(struct sm_token *token, CK_SESSION_HANDLE session,
-                                CK_OBJECT_HANDLE key)
+/* What the object does not show counts as what is worst. */
+static CK_RV ask(struct sm_token *token, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE key,
+                 struct sm_token_says *says)
 {
-    return (struct sm_token_says){
-        .sensitive = get_flag(token, session, key, CKA_SENSITIVE, false),
-        .extractable = get_flag(token, session, key, CKA_EXTRACTABLE, true),
-        .always_sensitive = get_flag(token, session, key, CKA_ALWAYS_SENSITIVE, false),
-        .never_extractable = get_flag(token, session, key, CKA_NEVER_EXTRACTABLE, false),
-        .local = get_flag(token, session, key, CKA_LOCAL, false),
-        .always_authenticate = get_flag(token, session, key, CKA_ALWAYS_AUTHENTICATE, false),
+    const struct {
+        CK_ATTRIBUTE_TYPE type;
+        bool *flag;
+    } rows[] = {
+        {CKA_SENSITIVE, &says->sensitive},
+        {CKA_EXTRACTABLE, &says->extractable},
+        {CKA_ALWAYS_SENSITIVE, &says->always_sensitive},
+        {CKA_NEVER_EXTRACTABLE, &says->never_extractable},
+        {CKA_LOCAL, &says->local},
+        {CKA_ALWAYS_AUTHENTICATE, &says->always_authenticate},
     };
+    CK_RV rv = CKR_OK;
+    *says = (struct sm_token_says){.extractable = true};
+    for (size_t i = 0; rv == CKR_OK && i < sizeof(rows) / sizeof(rows[0]); i++) {
+        CK_BBOOL flag = CK_FALSE;
+        CK_ULONG len;
+        rv = get(token, session, key, rows[i].type, &flag, sizeof(flag), &len);
+        *rows[i].flag = len > 0 ? flag != CK_FALSE : *rows[i].flag;
+    }
+    return rv;
 }
 
 CK_RV sm_p11_find_key(struct sm_token *token, CK_SESSION_HANDLE session, struct p11_match k,
@@ -78,7 +86,7 @@ CK_RV sm_p11_find_key(struct sm_token *token, CK_SESSION_HANDLE session, struct 
         return CKR_USER_NOT_LOGGED_IN; /* private objects cannot be seen: it may well be there */
     }
     if (rv == CKR_OK && out->handle != 0) {
-        out->says = ask(token, session, out->handle);
+        rv = ask(token, session, out->handle, &out->says);
         out->open = out->says.extractable || !out->says.sensitive;
     }
     return rv;
@@ -91,37 +99,40 @@ struct reader {
     CK_SESSION_HANDLE session;
     CK_OBJECT_HANDLE private_key;
     CK_OBJECT_HANDLE public_key; /* 0: there is none */
+    CK_RV rv;                    /* the first that says that the token failed */
 };
 
 /* From the private object, or else from the public one beside it. */
-static bool read_value(const struct reader *r, CK_ATTRIBUTE_TYPE type, uint8_t value[VALUE_MAX],
+static bool read_value(struct reader *r, CK_ATTRIBUTE_TYPE type, uint8_t value[VALUE_MAX],
                        sm_slice *out)
 {
+    const CK_OBJECT_HANDLE objects[] = {r->private_key, r->public_key};
     CK_ULONG len = 0;
-    bool found = get(r->token, r->session, r->private_key, type, value, VALUE_MAX, &len) && len > 0;
-    if (!found && r->public_key != 0) {
-        found = get(r->token, r->session, r->public_key, type, value, VALUE_MAX, &len) && len > 0;
+    for (size_t i = 0; i < 2 && objects[i] != 0 && len == 0 && r->rv == CKR_OK; i++) {
+        r->rv = get(r->token, r->session, objects[i], type, value, VALUE_MAX, &len);
     }
     *out = sm_slice_of(value, len);
-    return found;
+    return len > 0;
 }
 
 /* The public object has the private one's CKA_ID (PKCS#11 4.8). */
-static CK_OBJECT_HANDLE find_public(struct sm_token *token, CK_SESSION_HANDLE session,
-                                    CK_OBJECT_HANDLE private_key)
+static void find_public(struct reader *r)
 {
     uint8_t id[P11_ID_MAX];
     CK_ULONG len = 0;
     CK_OBJECT_CLASS class = CKO_PUBLIC_KEY;
     CK_OBJECT_HANDLE found = 0;
-    if (!get(token, session, private_key, CKA_ID, id, sizeof(id), &len) || len == 0) {
-        return 0;
+    r->rv = get(r->token, r->session, r->private_key, CKA_ID, id, sizeof(id), &len);
+    if (len == 0) {
+        return;
     }
     CK_ATTRIBUTE match[] = {{CKA_CLASS, &class, sizeof(class)}, {CKA_ID, id, len}};
-    return find(token, session, match, 2, &found) == CKR_OK ? found : 0;
+    CK_RV rv = find(r->token, r->session, match, 2, &found);
+    r->rv = is_broken(rv) ? rv : r->rv;
+    r->public_key = rv == CKR_OK ? found : 0;
 }
 
-static void write_rsa(const struct reader *r, sm_buf *spki)
+static void write_rsa(struct reader *r, sm_buf *spki)
 {
     uint8_t modulus[VALUE_MAX];
     uint8_t exponent[VALUE_MAX];
@@ -155,7 +166,7 @@ static sm_slice unwrap_point(sm_slice value)
     return sm_ok(sm_der_finish(&d)) && inner.len > 0 ? inner : value;
 }
 
-static void write_ec(const struct reader *r, bool edwards, sm_buf *spki)
+static void write_ec(struct reader *r, bool edwards, sm_buf *spki)
 {
     uint8_t params_room[VALUE_MAX];
     uint8_t point_room[VALUE_MAX];
@@ -184,10 +195,17 @@ sm_err sm_p11_read_public(struct sm_token *token, CK_SESSION_HANDLE session, CK_
                           sm_buf *spki, sm_diag *diag)
 {
     CK_KEY_TYPE type = 0;
-    CK_ULONG len;
-    const struct reader r = {token, session, key, find_public(token, session, key)};
-    if (!get(token, session, key, CKA_KEY_TYPE, &type, sizeof(type), &len)) {
+    CK_ULONG len = 0;
+    struct reader r = {.token = token, .session = session, .private_key = key};
+    find_public(&r);
+    if (r.rv == CKR_OK) {
+        r.rv = get(token, session, key, CKA_KEY_TYPE, &type, sizeof(type), &len);
+    }
+    if (r.rv == CKR_OK && len == 0) {
         return sm_diag_set(diag, SM_ERR(TOKEN), "key_uri", "the token does not say the key's type");
+    }
+    if (r.rv != CKR_OK) {
+        return sm_p11_token_err(r.rv, token, diag);
     }
     if (type == CKK_RSA) {
         write_rsa(&r, spki);
@@ -197,6 +215,9 @@ sm_err sm_p11_read_public(struct sm_token *token, CK_SESSION_HANDLE session, CK_
         return sm_diag_set(
             diag, SM_ERR(UNSUPPORTED), "key_uri",
             "the key's type in the token is 0x%lx: RSA, EC and Edwards keys can be used", type);
+    }
+    if (r.rv != CKR_OK) {
+        return sm_p11_token_err(r.rv, token, diag);
     }
     SM_TRY(sm_buf_err(spki));
     struct sm_public_key parsed;
@@ -208,7 +229,7 @@ sm_err sm_p11_read_public(struct sm_token *token, CK_SESSION_HANDLE session, CK_
     return SM_NO_ERR;
 }
 
-/* ---- making ---- */
+/* ---- making, and taking back ---- */
 
 static CK_BBOOL yes = CK_TRUE;
 static CK_BBOOL no = CK_FALSE;
@@ -281,4 +302,23 @@ CK_RV sm_p11_generate(struct sm_token *token, CK_SESSION_HANDLE session, enum sm
     }
     sm_buf_deinit(&params);
     return rv;
+}
+
+CK_RV sm_p11_destroy(struct sm_token *token, CK_SESSION_HANDLE session, struct p11_match k)
+{
+    const CK_OBJECT_CLASS classes[] = {CKO_PRIVATE_KEY, CKO_PUBLIC_KEY};
+    CK_RV first = CKR_OK;
+    for (size_t i = 0; i < 2; i++) {
+        CK_OBJECT_CLASS class = classes[i];
+        CK_OBJECT_HANDLE object = 0;
+        CK_ATTRIBUTE match[] = {{CKA_CLASS, &class, sizeof(class)},
+                                {CKA_ID, k.id, k.id_len},
+                                {CKA_LABEL, k.label, strlen(k.label)}};
+        CK_RV rv = find(token, session, match, 3, &object);
+        if (rv == CKR_OK && object != 0) {
+            rv = P11(token->module, C_DestroyObject(session, object));
+        }
+        first = first == CKR_OK ? rv : first;
+    }
+    return first;
 }

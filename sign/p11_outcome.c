@@ -6,7 +6,7 @@
 #include "sign/backend.h"
 #include "sign/p11_pool_p.h"
 
-#define TRIES_MAX 4 /* of one request, over all tokens: each failure also opens something anew */
+#define TRIES_MAX 4 /* of one request, over all tokens, with what was opened for it */
 #define RECALL_NS (10 * SM_NS_PER_S)
 #define LOSSES_MAX 3 /* of sessions in a row, by one worker: then it is the token's trouble */
 
@@ -23,6 +23,17 @@ static void try_again(struct sm_token *token, struct sm_token_key *key, sm_crypt
 {
     if (++job->tries < TRIES_MAX) {
         sm_p11_requeue(key, job, token);
+    } else {
+        sm_p11_answer(token->set, job, SM_ERR(UNAVAILABLE));
+    }
+}
+
+/* What was lost before the request came is no try of it: all sessions may have been lost at once. Each is met once, since it is
+ * then opened anew; and no request goes on for longer than it may wait. */
+static void try_beside(struct sm_token *token, struct sm_token_key *key, sm_crypt_job *job)
+{
+    if (sm_clock_mono_ns() - job->submitted_ns <= sm_p11_timeout_ns(key)) {
+        sm_p11_requeue(key, job, NULL);
     } else {
         sm_p11_answer(token->set, job, SM_ERR(UNAVAILABLE));
     }
@@ -102,6 +113,28 @@ static void fail_alone(struct p11_worker *w, CK_RV rv)
     sm_p11_answer(w->token->set, sm_p11_take_job(w), SM_ERR(TOKEN));
 }
 
+/* A code that does not say whose trouble it is. Another token may have none: then the key is left alone on this one for a
+ * while. What one key meets after the other is the token's. */
+static void wonder(struct p11_worker *w, CK_RV rv)
+{
+    struct sm_token *token = w->token;
+    struct sm_token_key *key = w->key;
+    struct key_holder *h = sm_p11_holder(key, token);
+    bool shared = token->strange != NULL && token->strange != key;
+    token->strange = key;
+    if (shared) {
+        sm_p11_token_down(token, w->asked, sm_p11_name(rv));
+    } else if (!sm_p11_another_may_serve(key, token)) {
+        fail_alone(w, rv);
+        return;
+    } else if (w->asked == token->generation && !(h->absent && h->generation == w->asked)) {
+        sm_log(SM_LOG_ERROR, "token_key_fails", SM_KS("token", token->name),
+               SM_KS("key", key->match.label), SM_KS("reason", sm_p11_name(rv)), SM_KEND);
+        leave_out(h);
+    }
+    try_again(token, key, sm_p11_take_job(w));
+}
+
 bool sm_p11_failed(struct p11_worker *w, CK_RV rv)
 {
     struct sm_token *token = w->token;
@@ -112,6 +145,10 @@ bool sm_p11_failed(struct p11_worker *w, CK_RV rv)
         return false;
     case P11_SESSION:
         lose_session(w, rv);
+        if (w->worn) {
+            try_beside(token, w->key, sm_p11_take_job(w));
+            return true;
+        }
         break;
     case P11_TOKEN:
         sm_p11_token_down(token, w->asked, sm_p11_name(rv));
@@ -119,6 +156,9 @@ bool sm_p11_failed(struct p11_worker *w, CK_RV rv)
     case P11_REFUSED:
         sm_p11_token_refused(token, sm_p11_name(rv));
         break;
+    case P11_UNKNOWN:
+        wonder(w, rv);
+        return true;
     default:
         fail_alone(w, rv);
         return true; /* whatever state the session is in */
@@ -152,6 +192,7 @@ static void trust(struct sm_token_key *key, const sm_crypt_job *job)
     struct sm_token *token = job->token;
     struct key_holder *h = sm_p11_holder(key, token);
     sm_metric_inc(token->metrics.signatures);
+    token->strange = NULL;
     if (job->generation == token->generation) {
         token->failures = 0;
         h->misses = 0;
@@ -163,9 +204,11 @@ static bool settle(struct sm_token_key *key, sm_crypt_job *job, sm_err verdict)
 {
     if (sm_ok(verdict)) {
         trust(key, job);
-    } else if (!sm_err_is(verdict, SM_E_CANCELLED)) {
-        doubt(key, job);
+    } else {
         job->out_len = 0;
+    }
+    if (sm_err_is(verdict, SM_E_BAD_SIGNATURE)) { /* others are ours: no memory, given up */
+        doubt(key, job);
         if (++job->tries < TRIES_MAX) {
             sm_p11_requeue(key, job, job->token);
             return false;

@@ -18,11 +18,6 @@ struct key_holder *sm_p11_holder(struct sm_token_key *key, const struct sm_token
     return NULL;
 }
 
-size_t sm_p11_waiting(const struct sm_token_key *key)
-{
-    return key->lanes.waiting + key->again_count;
-}
-
 static bool may_serve(const struct key_holder *h)
 {
     return h->token->state == TOKEN_UP &&
@@ -39,7 +34,13 @@ static bool has_room(struct sm_token_key *key, const struct sm_token *token)
     return token->alone == 0 || !sm_p11_is_alone(key, token);
 }
 
-static bool another_may_serve(const struct sm_token_key *key, const struct sm_token *token)
+void sm_p11_let_others(struct p11_worker *w)
+{
+    w->token->alone -= w->alone;
+    w->alone = false;
+}
+
+bool sm_p11_another_may_serve(const struct sm_token_key *key, const struct sm_token *token)
 {
     for (size_t i = 0; i < key->holder_count; i++) {
         if (key->holders[i].token != token && may_serve(&key->holders[i])) {
@@ -52,13 +53,12 @@ static bool another_may_serve(const struct sm_token_key *key, const struct sm_to
 /* Where it failed it is tried again only if no other token can. */
 static sm_crypt_job *take_again(struct sm_token_key *key, const struct sm_token *token)
 {
-    bool another = another_may_serve(key, token);
+    bool another = sm_p11_another_may_serve(key, token);
     SM_LIST_FOR(it, &key->again)
     {
         sm_crypt_job *job = SM_CONTAINER_OF(it, sm_crypt_job, node);
         if (!another || job->failed_on != token) {
-            sm_list_remove(&job->node);
-            key->again_count--;
+            sm_p11_queue_take_again(key, job);
             return job;
         }
     }
@@ -68,10 +68,7 @@ static sm_crypt_job *take_again(struct sm_token_key *key, const struct sm_token 
 static sm_crypt_job *take_of(struct sm_token_key *key, const struct sm_token *token)
 {
     sm_crypt_job *job = key->again_count == 0 ? NULL : take_again(key, token);
-    if (job == NULL && key->lanes.waiting > 0) {
-        (void)sm_lane_take(&key->lanes, sm_lanes_pick(&key->lanes), &job, 1);
-    }
-    return job;
+    return job != NULL ? job : sm_p11_queue_take(key);
 }
 
 /* The key that was served goes behind the others: keys take turns. */
@@ -80,12 +77,11 @@ sm_crypt_job *sm_p11_take(struct sm_token *token, struct sm_token_key **out)
     SM_LIST_FOR(it, &token->set->keys)
     {
         struct sm_token_key *key = SM_CONTAINER_OF(it, struct sm_token_key, node);
-        const struct key_holder *h = sm_p11_waiting(key) == 0 ? NULL : sm_p11_holder(key, token);
+        const struct key_holder *h = sm_p11_holder(key, token);
         sm_crypt_job *job = h != NULL && may_serve(h) && has_room(key, token) ? take_of(key, token)
                                                                               : NULL;
         if (job != NULL) {
-            sm_list_remove(&key->node);
-            sm_list_push_back(&token->set->keys, &key->node);
+            sm_p11_queue_taken(key);
             *out = key;
             return job;
         }
@@ -93,11 +89,11 @@ sm_crypt_job *sm_p11_take(struct sm_token *token, struct sm_token_key **out)
     return NULL;
 }
 
-bool sm_p11_rouse(struct sm_token *token)
+static bool rouse(struct sm_token *token, bool with_session)
 {
     for (unsigned i = 0; token->idle > 0 && i < token->worker_count; i++) {
         struct p11_worker *w = &token->workers[i];
-        if (w->idle) {
+        if (w->idle && (w->open || !with_session)) {
             w->idle = false;
             token->idle--;
             sm_worker_post(&w->thread, &w->wake);
@@ -107,7 +103,17 @@ bool sm_p11_rouse(struct sm_token *token)
     return false;
 }
 
-/* The token with most sessions free; among equals they take turns. */
+bool sm_p11_rouse(struct sm_token *token)
+{
+    return rouse(token, false);
+}
+
+void sm_p11_rouse_lender(struct sm_token *token)
+{
+    (void)rouse(token, true);
+}
+
+/* The token with most sessions free, and free for this key; among equals they take turns. */
 static struct sm_token *freest(struct sm_token_key *key, const struct sm_token *avoid)
 {
     struct sm_token *best = NULL;
@@ -115,7 +121,8 @@ static struct sm_token *freest(struct sm_token_key *key, const struct sm_token *
     for (size_t i = 0; i < key->holder_count; i++) {
         struct key_holder *h = &key->holders[(first + i) % key->holder_count];
         if (h->token != avoid && h->token->idle > 0 &&
-            (best == NULL || h->token->idle > best->idle) && may_serve(h)) {
+            (best == NULL || h->token->idle > best->idle) && may_serve(h) &&
+            has_room(key, h->token)) {
             best = h->token;
         }
     }
@@ -212,8 +219,7 @@ void sm_p11_token_up(struct sm_token *token, CK_SLOT_ID slot)
 void sm_p11_requeue(struct sm_token_key *key, sm_crypt_job *job, const struct sm_token *failed_on)
 {
     job->failed_on = failed_on;
-    sm_list_push_back(&key->again, &job->node);
-    key->again_count++;
+    sm_p11_queue_put_again(key, job);
     sm_p11_rouse_for(key, failed_on);
 }
 
@@ -221,6 +227,16 @@ void sm_p11_count_out(sm_tokens *set)
 {
     set->outstanding--;
     sm_metric_sub(set->waiting_metric, 1);
+}
+
+uint64_t sm_p11_timeout_ns(const struct sm_token_key *key)
+{
+    uint64_t most = 0;
+    for (size_t i = 0; i < key->holder_count; i++) {
+        uint64_t t = key->holders[i].token->timeout_ns;
+        most = t > most ? t : most;
+    }
+    return most;
 }
 
 void sm_p11_answer(sm_tokens *set, sm_crypt_job *job, sm_err err)
@@ -249,13 +265,13 @@ static sm_err take_in(struct sm_token_key *key, sm_crypt_job *job)
     if (!sm_p11_has_hope(key)) {
         return SM_ERR(UNAVAILABLE);
     }
+    SM_TRY(sm_p11_queue_put(key, job));
     if (set->outstanding++ == 0) {
         (void)pthread_cond_signal(&set->wake);
     }
     sm_metric_add(set->waiting_metric, 1);
     job->tries = 0;
     job->checking = false;
-    sm_lanes_push(&key->lanes, job);
     sm_p11_rouse_for(key, NULL);
     return SM_NO_ERR;
 }

@@ -13,7 +13,7 @@
 #include "base/metrics.h"
 #include "base/thread.h"
 #include "sign/batch.h"
-#include "sign/lane.h"
+#include "sign/fair.h"
 #include "sign/p11_module.h"
 #include "sign/token.h"
 
@@ -33,6 +33,7 @@ struct p11_worker {
     bool open;
     uint32_t generation; /* of the token when the session was opened */
     unsigned losses;     /* of sessions, since one last signed */
+    bool worn;           /* the session or the key's handle is older than the request */
     bool prompt;         /* its thread has said how it is to be scheduled */
     sm_buf input;        /* what is signed: the digest, or the whole message */
     uint8_t out[SM_SIGNATURE_MAX];
@@ -40,10 +41,13 @@ struct p11_worker {
     bool idle;
     bool retired;             /* the token gives no session for it, for the moment */
     bool lost;                /* its call was given up and has not come back */
+    bool reviving;            /* in calls to bring its token back */
+    bool closing;             /* in the call that closes its session */
     uint32_t asked;           /* the token's generation when job was taken */
     sm_crypt_job *job;        /* NULL: none, or given up */
     struct sm_token_key *key; /* of job */
-    uint64_t since_ns;
+    uint64_t since_ns;        /* of job, reviving or closing */
+    bool alone;               /* job is counted in its token's `alone` */
     /* Set once nothing of the job is read any more: from then on it may be given up. */
     _Atomic bool calling;
 };
@@ -65,30 +69,43 @@ struct sm_token {
     sm_tokens *set;
     struct p11_module *module;
     P11KitUri *uri;
-    char name[P11_LABEL_MAX]; /* label or serial, as the URI says */
-    sm_buf pin;               /* secret; empty: no login */
+    char name
+        [P11_LABEL_MAX]; /* label or serial, as the URI says; with what tells it from others of that name */
+    sm_buf pin;          /* secret; empty: no login */
     unsigned queue_max;
     uint64_t timeout_ns;
     uint64_t call_timeout_ns;
     bool allow_extractable;
     unsigned sessions_wanted;   /* 0: as the token says */
-    pthread_mutex_t login_lock; /* one login at a time; covers refused */
-    CK_RV refused;              /* what the token said of the PIN: then it is not shown again */
+    pthread_mutex_t login_lock; /* covers the next five; no call is made under it */
+    pthread_cond_t login_over;
+    bool logging_in; /* one at a time */
+    uint64_t login_ns;
+    bool accepted; /* the token took the PIN once */
+    CK_RV refused; /* what the token said of the PIN: then it is not shown again */
     struct p11_worker *workers;
-    unsigned worker_count;
+    unsigned worker_count; /* under the set's lock */
+    unsigned worker_room;
     struct token_metrics metrics;
     /* ---- under the set's lock ---- */
     enum token_state state;
     CK_SLOT_ID slot;
+    bool known; /* it was there once: info is what it says of itself */
+    CK_TOKEN_INFO info;
     uint32_t generation; /* grows each time it comes up: sessions and handles of before are void */
     bool reviving;
     unsigned failures;
     uint64_t retry_ns;
     const char *why;
+    bool met;     /* C_Initialize has come back: calls of the token's own may be tried */
+    bool started; /* somebody starts its workers, or has */
+    const struct sm_token_key
+        *strange; /* whose last call ended in a code that nobody knows; NULL: it has signed since */
     uint64_t recall_ns; /* when retired workers try again; 0: there are none */
     unsigned idle;
     unsigned open;           /* sessions */
-    unsigned visitors;       /* administration's calls under way */
+    unsigned closing;        /* workers that close theirs */
+    unsigned visitors;       /* administration's calls under way, and the first contact */
     unsigned alone;          /* requests under way of keys that want the PIN each time */
     unsigned wanting;        /* of them those that found no session free */
     struct p11_worker *lent; /* gave its place up for one of them, not yet taken */
@@ -116,21 +133,28 @@ struct p11_match {
     char label[P11_LABEL_MAX]; /* "": any */
 };
 
-/* A key that is on one token or several. */
+/* What waits for one key: lent to it while something does. */
+struct p11_queue {
+    struct sm_fair fair;
+    struct p11_queue *next; /* of those that are spare */
+};
+
+/* A key that is on one token or several. There may be ten thousand, most of them idle: it is small, and in no list while
+ * nothing waits for it. */
 struct sm_token_key {
     sm_tokens *set;
-    sm_list node; /* in set->keys */
+    sm_list node; /* in set->keys, while requests wait */
     enum sm_key_type type;
     const struct sm_public_key *public_key; /* of the sm_key that this belongs to */
     struct p11_match match;
-    struct key_holder holders[SM_TOKENS_MAX];
-    size_t holder_count;
     unsigned queue_max;
     bool always_authenticate; /* on the token that showed the public key */
     /* ---- under the set's lock ---- */
-    struct sm_lanes lanes;
+    struct p11_queue *queue; /* NULL: nothing waits in it */
     sm_list again; /* requests that failed on a token: before the others, on another if there is */
     size_t again_count;
+    size_t holder_count; /* constant */
+    struct key_holder holders[];
 };
 
 struct sm_tokens {
@@ -144,7 +168,9 @@ struct sm_tokens {
     size_t token_count;
     sm_metric waiting_metric;
     /* ---- under lock ---- */
-    sm_list keys;
+    sm_list keys; /* for which requests wait */
+    struct p11_queue *spare;
+    unsigned spare_count;
     size_t outstanding; /* requests that were taken and not answered */
     size_t attempts;    /* under way, left ones too */
     uint64_t epoch;
@@ -157,7 +183,10 @@ struct sm_tokens {
 SM_FALLIBLE sm_p11_uri_parse(const char *text, P11KitUri **out, sm_diag *diag);
 /* A token's label or serial as the URI says; false: it says neither. */
 bool sm_p11_uri_token_name(P11KitUri *uri, char out[P11_LABEL_MAX]);
-/* Whether the key's URI allows this token. */
+/* "label/serial"; false: it does not say both. */
+bool sm_p11_uri_token_full_name(P11KitUri *uri, char out[P11_LABEL_MAX]);
+/* Whether the key's URI allows this token (RFC 7512 2.3: each attribute that it names must be the token's own). Of a token
+ * that was never there, what its own URI does not name may be anything. */
 bool sm_p11_uri_allows(P11KitUri *key, const struct sm_token *token);
 /* The PIN from where the configuration or the URI says. Errors: those of passphrases. */
 SM_FALLIBLE sm_p11_pin_read(const struct sm_token_config *config, P11KitUri *uri, sm_buf *pin,
@@ -183,8 +212,11 @@ bool sm_p11_attempt_wait(struct p11_attempt *a, uint64_t until_ns);
 
 /* ---- p11_start.c ---- */
 /* C_Initialize, the slot, a session and its login: of all tokens at once, each for as long as one call may take. A
- * token that does not come back in time is down, and comes up when it does. Errors: TOKEN, NO_MEMORY, OS. */
-SM_FALLIBLE sm_p11_first_contact(sm_tokens *set, sm_diag *diag);
+ * token that does not come back in time is down, and is tried again as any other; one whose C_Initialize does not, when that
+ * does. One whose module refuses C_Initialize is down too. Errors: NO_MEMORY, OS. */
+SM_FALLIBLE sm_p11_first_contact(sm_tokens *set);
+/* Starts the threads of sessions that were not started before C_Initialize had come back. */
+void sm_p11_start_rest(struct sm_token *token, const CK_TOKEN_INFO *info);
 
 /* ---- p11_token.c: blocking calls on one token ---- */
 /* Finds the slot that holds the token. */
@@ -193,6 +225,8 @@ CK_RV sm_p11_find_slot(struct sm_token *token, CK_SLOT_ID *slot, CK_TOKEN_INFO *
 CK_RV sm_p11_session_open(struct sm_token *token, CK_SLOT_ID slot, bool writable,
                           CK_SESSION_HANDLE *out);
 void sm_p11_session_close(struct sm_token *token, CK_SESSION_HANDLE session);
+/* What a failed call means for who looks at a key or makes one: UNAVAILABLE if it may be another time, else TOKEN. */
+sm_err sm_p11_token_err(CK_RV rv, const struct sm_token *token, sm_diag *diag);
 /* C_Login, unless the PIN was refused before: then what was said of it. As the user, to be logged
  * in already is fine. */
 CK_RV sm_p11_login(struct sm_token *token, CK_SESSION_HANDLE session, CK_USER_TYPE user);
@@ -208,12 +242,15 @@ struct p11_found {
  */
 CK_RV sm_p11_find_key(struct sm_token *token, CK_SESSION_HANDLE session, struct p11_match k,
                       struct p11_found *out);
-/* Its SubjectPublicKeyInfo. Errors: UNSUPPORTED, TOKEN, the buffer's own. */
+/* Its SubjectPublicKeyInfo. Errors: UNSUPPORTED, TOKEN, UNAVAILABLE, the buffer's own. */
 SM_FALLIBLE sm_p11_read_public(struct sm_token *token, CK_SESSION_HANDLE session,
                                CK_OBJECT_HANDLE key, sm_buf *spki, sm_diag *diag);
 /* Makes a pair in the token with this label and id. */
 CK_RV sm_p11_generate(struct sm_token *token, CK_SESSION_HANDLE session, enum sm_key_type type,
                       struct p11_match k);
+
+/* Takes back what generate made: the one private and the one public object of this label and id. */
+CK_RV sm_p11_destroy(struct sm_token *token, CK_SESSION_HANDLE session, struct p11_match k);
 
 /* ---- p11_sign.c ---- */
 struct p11_order {
@@ -239,6 +276,9 @@ CK_RV sm_p11_worker_open(struct p11_worker *w, CK_SLOT_ID slot, uint32_t generat
 /* ---- p11_revive.c; under the lock, which it gives up meanwhile ---- */
 bool sm_p11_wants_reviving(const struct sm_token *token);
 void sm_p11_revive(struct p11_worker *w);
+/* What came of bringing the token up as this generation. `late`: it was given up, and another may be at it, or have done it. */
+void sm_p11_revival_over(struct sm_token *token, uint32_t generation, CK_SLOT_ID slot, CK_RV rv,
+                         bool late);
 
 /* ---- p11_outcome.c; all under the lock ---- */
 /* What a call found out about a key on a token. */
@@ -257,18 +297,37 @@ bool sm_p11_failed(struct p11_worker *w, CK_RV rv);
 void sm_p11_missed(struct p11_worker *w);
 sm_crypt_job *sm_p11_take_job(struct p11_worker *w);
 
+/* ---- p11_queue.c; all under the lock ---- */
+size_t sm_p11_waiting(const struct sm_token_key *key);
+/* Errors: NO_MEMORY. */
+SM_FALLIBLE sm_p11_queue_put(struct sm_token_key *key, sm_crypt_job *job);
+/* One that failed on a token. */
+void sm_p11_queue_put_again(struct sm_token_key *key, sm_crypt_job *job);
+/* The next caller's, none of those that failed; NULL: none. After one of the two: sm_p11_queue_taken. */
+sm_crypt_job *sm_p11_queue_take(struct sm_token_key *key);
+/* This one of those that failed. */
+void sm_p11_queue_take_again(struct sm_token_key *key, sm_crypt_job *job);
+/* The key goes behind the others, or leaves them if nothing waits for it any more. */
+void sm_p11_queue_taken(struct sm_token_key *key);
+void sm_p11_queues_free(sm_tokens *set);
+
 /* ---- p11_pool.c; all under the lock ---- */
 /* The next request that this token may take, and its key; NULL: none. */
 sm_crypt_job *sm_p11_take(struct sm_token *token, struct sm_token_key **key);
 /* Whether a token is to make only one signature of this key at a time: the PIN is shown for each,
  * and must not be shown by many at once if it is wrong. */
 bool sm_p11_is_alone(struct sm_token_key *key, const struct sm_token *token);
+/* The worker's request is over, or given up: another of such keys may be served. */
+void sm_p11_let_others(struct p11_worker *w);
+/* Whether another token than this one may serve the key now. */
+bool sm_p11_another_may_serve(const struct sm_token_key *key, const struct sm_token *token);
 /* Whether some token may still answer, now or after a pause. */
 bool sm_p11_has_hope(const struct sm_token_key *key);
-size_t sm_p11_waiting(const struct sm_token_key *key);
 struct key_holder *sm_p11_holder(struct sm_token_key *key, const struct sm_token *token);
 /* Wakes an idle worker of the token, if there is one. */
 bool sm_p11_rouse(struct sm_token *token);
+/* The same, if it has a session that it may lend. */
+void sm_p11_rouse_lender(struct sm_token *token);
 /* Wakes an idle worker that can take a request of this key, of `avoid` only if no other can. */
 void sm_p11_rouse_for(struct sm_token_key *key, const struct sm_token *avoid);
 /* After a failure of a call of this generation: what all sessions find at once counts once. */
@@ -283,6 +342,8 @@ void sm_p11_token_up(struct sm_token *token, CK_SLOT_ID slot);
 void sm_p11_requeue(struct sm_token_key *key, sm_crypt_job *job, const struct sm_token *failed_on);
 /* The request is no more ours. */
 void sm_p11_count_out(sm_tokens *set);
+/* How long a request of this key may wait. */
+uint64_t sm_p11_timeout_ns(const struct sm_token_key *key);
 /* Gives the request back with this result. */
 void sm_p11_answer(sm_tokens *set, sm_crypt_job *job, sm_err err);
 uint64_t sm_p11_pause_ns(unsigned failures);
@@ -300,6 +361,8 @@ SM_FALLIBLE sm_p11_look(struct sm_token *token, const struct p11_match *match, s
 /* Makes a pair. Errors: EXISTS (a key of that label), otherwise as look; after UNAVAILABLE the token may still make it. */
 SM_FALLIBLE sm_p11_make(struct sm_token *token, enum sm_key_type type,
                         const struct p11_match *match, sm_diag *diag);
+/* Takes back a pair that was made, and is of no use: best effort, said in the log if in vain. */
+void sm_p11_unmake(struct sm_token *token, const struct p11_match *match);
 
 /* ---- p11_key.c ---- */
 /* Finds the key that the URI names, reads its public half. Blocks. Errors: NOT_FOUND, INVALID,

@@ -26,25 +26,38 @@ static unsigned choose_sessions(const struct sm_token *t, const CK_TOKEN_INFO *i
     return n == 0 ? 1 : n > SM_TOKEN_SESSIONS_MAX ? SM_TOKEN_SESSIONS_MAX : n;
 }
 
+/* Under the lock. */
+static sm_err start_worker(struct sm_token *t)
+{
+    struct p11_worker *w = &t->workers[t->worker_count];
+    w->token = t;
+    w->wake.run = sm_p11_work;
+    w->input = sm_buf_init(2U << 20);
+    w->idle = true;
+    SM_TRY(sm_worker_start(&w->thread, "token", NULL, NULL));
+    t->worker_count++;
+    t->idle++;
+    return SM_NO_ERR;
+}
+
 static sm_err start_workers(struct sm_token *t, unsigned count)
 {
-    t->workers = sm_calloc(count, sizeof(*t->workers));
-    if (t->workers == NULL) {
-        return SM_ERR(NO_MEMORY);
+    sm_err err = SM_NO_ERR;
+    (void)pthread_mutex_lock(&t->set->lock);
+    while (sm_ok(err) && t->worker_count < count && t->worker_count < t->worker_room) {
+        err = start_worker(t);
     }
-    for (unsigned i = 0; i < count; i++) {
-        struct p11_worker *w = &t->workers[i];
-        w->token = t;
-        w->wake.run = sm_p11_work;
-        w->input = sm_buf_init(2U << 20);
-        w->idle = true;
-        SM_TRY(sm_worker_start(&w->thread, "token", NULL, NULL));
-        (void)pthread_mutex_lock(&t->set->lock);
-        t->worker_count++;
-        t->idle++;
-        (void)pthread_mutex_unlock(&t->set->lock);
+    (void)pthread_mutex_unlock(&t->set->lock);
+    return err;
+}
+
+void sm_p11_start_rest(struct sm_token *t, const CK_TOKEN_INFO *info)
+{
+    sm_err err = start_workers(t, choose_sessions(t, info));
+    if (!sm_ok(err)) { /* it goes on with those that it has */
+        sm_log(SM_LOG_ERROR, "token_session_not_started", SM_KS("token", t->name),
+               SM_KE("error", err), SM_KEND);
     }
-    return SM_NO_ERR;
 }
 
 /* Looks whether the token is there and takes the PIN; how many sessions it gives. */
@@ -62,43 +75,77 @@ static CK_RV look(struct contact *c)
     return rv;
 }
 
+/* If nobody waits any more when C_Initialize comes back, the pool makes the other calls: it can give them up. */
 static void call(struct p11_attempt *a)
 {
     struct contact *c = SM_CONTAINER_OF(a, struct contact, attempt);
-    c->began = sm_p11_module_begin(c->token->module);
+    struct sm_token *t = c->token;
+    c->rv = c->began = sm_p11_module_begin(t->module);
+    (void)pthread_mutex_lock(&t->set->lock);
+    t->met = c->began == CKR_OK;
+    bool late = a->left;
+    t->visitors += !late;
+    (void)pthread_mutex_unlock(&t->set->lock);
+    if (late) {
+        c->rv = c->began == CKR_OK ? P11_RV_HUNG : c->began;
+        return;
+    }
     c->rv = c->began == CKR_OK ? look(c) : c->began;
+    (void)pthread_mutex_lock(&t->set->lock);
+    t->visitors--;
+    (void)pthread_mutex_unlock(&t->set->lock);
 }
 
-/* Under the lock. */
-static void say(struct sm_token *t, CK_RV rv, CK_SLOT_ID slot)
+static bool claim_start(struct sm_token *t)
 {
-    t->reviving = false;
-    if (rv == CKR_OK) {
-        sm_p11_token_up(t, slot);
-    } else if (sm_p11_trouble(rv) == P11_REFUSED) {
-        sm_p11_token_refused(t, sm_p11_name(rv));
-    } else {
-        sm_p11_token_rests(t, sm_p11_name(rv));
+    (void)pthread_mutex_lock(&t->set->lock);
+    bool mine = !t->started;
+    t->started = true;
+    (void)pthread_mutex_unlock(&t->set->lock);
+    return mine;
+}
+
+/* How many sessions it is to have is known only when it answers; before C_Initialize has come back it is not even known whether
+ * there may be two. */
+static sm_err start_first(struct sm_token *t, bool begun, const CK_TOKEN_INFO *info)
+{
+    unsigned most = choose_sessions(t, NULL);
+    unsigned now = begun ? choose_sessions(t, info) : 1;
+    t->workers = sm_calloc(most, sizeof(*t->workers));
+    if (t->workers == NULL) {
+        return SM_ERR(NO_MEMORY);
+    }
+    t->worker_room = most;
+    return start_workers(t, now);
+}
+
+/* `info`: NULL if the token did not answer. */
+static sm_err begin(struct sm_token *t, bool begun, CK_RV rv, CK_SLOT_ID slot,
+                    const CK_TOKEN_INFO *info)
+{
+    bool first = claim_start(t);
+    if (first) {
+        SM_TRY(start_first(t, begun, info));
+    }
+    if (first && rv != CKR_OK && sm_p11_trouble(rv) != P11_REFUSED) {
         sm_log(SM_LOG_ERROR, "token_missing", SM_KS("token", t->name),
                SM_KS("reason", sm_p11_name(rv)), SM_KEND);
     }
-}
-
-/* How many sessions it is to have is known only now. */
-static sm_err begin(struct contact *c)
-{
-    struct sm_token *t = c->token;
-    SM_TRY(start_workers(t, choose_sessions(t, c->rv == CKR_OK ? &c->info : NULL)));
     (void)pthread_mutex_lock(&t->set->lock);
-    say(t, c->rv, c->slot);
+    sm_p11_revival_over(t, 1, slot, rv, !first);
     (void)pthread_mutex_unlock(&t->set->lock);
     return SM_NO_ERR;
+}
+
+static sm_err begin_as(const struct contact *c)
+{
+    return begin(c->token, c->began == CKR_OK, c->rv, c->slot, c->rv == CKR_OK ? &c->info : NULL);
 }
 
 static void come_late(struct p11_attempt *a)
 {
     struct contact *c = SM_CONTAINER_OF(a, struct contact, attempt);
-    sm_err err = begin(c);
+    sm_err err = begin_as(c);
     if (!sm_ok(err)) { /* it stays down: its requests end in UNAVAILABLE */
         sm_log(SM_LOG_ERROR, "token_not_started", SM_KS("token", c->token->name),
                SM_KE("error", err), SM_KEND);
@@ -106,16 +153,18 @@ static void come_late(struct p11_attempt *a)
     sm_free(c);
 }
 
-/* Down until it comes; nobody else is to try meanwhile. */
-static void leave_waiting(struct sm_token *t)
+/* It did not answer in time. The pool goes on trying; but while C_Initialize is under way no call may be tried. */
+static sm_err go_on_without(struct sm_token *t)
 {
     (void)pthread_mutex_lock(&t->set->lock);
-    if (t->worker_count == 0) { /* it may have come just now */
-        t->why = "a call does not come back";
+    bool met = t->met;
+    if (!met && !t->started) { /* it may have come just now */
+        t->why = sm_p11_name(P11_RV_HUNG);
         sm_log(SM_LOG_ERROR, "token_missing", SM_KS("token", t->name), SM_KS("reason", t->why),
                SM_KEND);
     }
     (void)pthread_mutex_unlock(&t->set->lock);
+    return met ? begin(t, true, P11_RV_HUNG, 0, NULL) : SM_NO_ERR;
 }
 
 static sm_err start(struct sm_token *t, struct contact **out)
@@ -137,22 +186,18 @@ static sm_err start(struct sm_token *t, struct contact **out)
     return SM_NO_ERR;
 }
 
-static sm_err finish(struct contact *c, sm_diag *diag)
+static sm_err finish(struct contact *c)
 {
     struct sm_token *t = c->token;
     if (!sm_p11_attempt_wait(&c->attempt, c->until_ns)) {
-        leave_waiting(t);
-        return SM_NO_ERR;
+        return go_on_without(t);
     }
-    sm_err err = c->began == CKR_OK
-                     ? begin(c)
-                     : sm_diag_set(diag, SM_ERR(TOKEN), "pkcs11", "%.160s: C_Initialize says %s",
-                                   t->module->path, sm_p11_name(c->began));
+    sm_err err = begin_as(c);
     sm_free(c);
     return err;
 }
 
-sm_err sm_p11_first_contact(sm_tokens *set, sm_diag *diag)
+sm_err sm_p11_first_contact(sm_tokens *set)
 {
     struct contact *contacts[SM_TOKENS_MAX];
     sm_err err = SM_NO_ERR;
@@ -162,7 +207,7 @@ sm_err sm_p11_first_contact(sm_tokens *set, sm_diag *diag)
         started += sm_ok(err);
     }
     for (size_t i = 0; i < started; i++) {
-        sm_err one = finish(contacts[i], diag);
+        sm_err one = finish(contacts[i]);
         err = sm_ok(err) ? one : err;
     }
     return err;

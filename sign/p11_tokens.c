@@ -80,6 +80,40 @@ static void register_metrics(struct sm_token *t)
     };
 }
 
+/* ---- names ---- */
+
+static bool is_taken(const sm_tokens *set, const char *name, size_t before)
+{
+    for (size_t i = 0; i < before; i++) {
+        if (strcmp(set->tokens[i]->name, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Their metrics and their health are found by the name. */
+static void tell_apart(sm_tokens *set)
+{
+    bool shared[SM_TOKENS_MAX] = {false};
+    for (size_t i = 0; i < set->token_count; i++) {
+        for (size_t j = 0; j < set->token_count; j++) {
+            shared[i] = shared[i] ||
+                        (i != j && strcmp(set->tokens[i]->name, set->tokens[j]->name) == 0);
+        }
+    }
+    for (size_t i = 0; i < set->token_count; i++) {
+        struct sm_token *t = set->tokens[i];
+        if (shared[i]) {
+            (void)sm_p11_uri_token_full_name(t->uri, t->name);
+        }
+        if (is_taken(set, t->name, i)) {
+            size_t len = strlen(t->name);
+            (void)snprintf(t->name + len, sizeof(t->name) - len, "#%zu", i + 1);
+        }
+    }
+}
+
 /* ---- one token ---- */
 
 static sm_err configure(struct sm_token *t, const struct sm_token_config *c, sm_diag *diag)
@@ -105,6 +139,15 @@ static sm_err configure(struct sm_token *t, const struct sm_token_config *c, sm_
     return SM_NO_ERR;
 }
 
+static void init_cond(pthread_cond_t *cond)
+{
+    pthread_condattr_t attr;
+    (void)pthread_condattr_init(&attr);
+    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(cond, &attr);
+    (void)pthread_condattr_destroy(&attr);
+}
+
 static sm_err add_token(sm_tokens *set, const struct sm_token_config *c, sm_diag *diag)
 {
     struct sm_token *t = sm_calloc(1, sizeof(*t));
@@ -115,9 +158,21 @@ static sm_err add_token(sm_tokens *set, const struct sm_token_config *c, sm_diag
     t->why = "";
     t->pin = sm_buf_init_secret(1024);
     (void)pthread_mutex_init(&t->login_lock, NULL);
+    init_cond(&t->login_over);
     set->tokens[set->token_count++] = t;
-    SM_TRY(configure(t, c, diag));
-    register_metrics(t);
+    return configure(t, c, diag);
+}
+
+static sm_err add_tokens(sm_tokens *set, const struct sm_token_config *configs, size_t count,
+                         sm_diag *diag)
+{
+    for (size_t i = 0; i < count; i++) {
+        SM_TRY(add_token(set, &configs[i], diag));
+    }
+    tell_apart(set);
+    for (size_t i = 0; i < count; i++) {
+        register_metrics(set->tokens[i]);
+    }
     return SM_NO_ERR;
 }
 
@@ -133,21 +188,14 @@ sm_err sm_tokens_new(const struct sm_token_config *configs, size_t count, sm_tok
     if (set == NULL) {
         return SM_ERR(NO_MEMORY);
     }
-    pthread_condattr_t attr;
-    (void)pthread_condattr_init(&attr);
-    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(&set->wake, &attr);
-    (void)pthread_cond_init(&set->came, &attr);
-    (void)pthread_condattr_destroy(&attr);
+    init_cond(&set->wake);
+    init_cond(&set->came);
     (void)pthread_mutex_init(&set->lock, NULL);
     sm_list_init(&set->keys);
     set->waiting_metric = sm_metric_register(SM_GAUGE, "sealmill_token_requests_waiting",
                                              "Signatures asked of tokens and not answered", NULL);
-    sm_err err = SM_NO_ERR;
-    for (size_t i = 0; i < count && sm_ok(err); i++) {
-        err = add_token(set, &configs[i], diag);
-    }
-    err = sm_ok(err) ? sm_p11_first_contact(set, diag) : err;
+    sm_err err = add_tokens(set, configs, count, diag);
+    err = sm_ok(err) ? sm_p11_first_contact(set) : err;
     err = sm_ok(err) ? sm_p11_watch_start(set) : err;
     if (!sm_ok(err)) {
         sm_tokens_free(&set);
@@ -194,6 +242,7 @@ static void free_token(struct sm_token *t)
     sm_free(t->workers);
     sm_buf_deinit(&t->pin);
     p11_kit_uri_free(t->uri);
+    (void)pthread_cond_destroy(&t->login_over);
     (void)pthread_mutex_destroy(&t->login_lock);
     sm_free(t);
 }
@@ -225,6 +274,7 @@ void sm_tokens_free(sm_tokens **tokens)
         set->modules = m->next;
         sm_p11_module_unload(&m);
     }
+    sm_p11_queues_free(set);
     (void)pthread_cond_destroy(&set->wake);
     (void)pthread_cond_destroy(&set->came);
     (void)pthread_mutex_destroy(&set->lock);

@@ -48,6 +48,20 @@ bool sm_p11_uri_token_name(P11KitUri *uri, char out[P11_LABEL_MAX])
            take_padded(info->serialNumber, sizeof(info->serialNumber), out);
 }
 
+bool sm_p11_uri_token_full_name(P11KitUri *uri, char out[P11_LABEL_MAX])
+{
+    const CK_TOKEN_INFO *info = p11_kit_uri_get_token_info(uri);
+    char label[P11_LABEL_MAX];
+    char serial[P11_LABEL_MAX];
+    _Static_assert(sizeof(info->label) + sizeof(info->serialNumber) + 2 <= P11_LABEL_MAX, "fits");
+    bool both = take_padded(info->label, sizeof(info->label), label) &&
+                take_padded(info->serialNumber, sizeof(info->serialNumber), serial);
+    if (both) {
+        (void)snprintf(out, P11_LABEL_MAX, "%.32s/%.16s", label, serial);
+    }
+    return both;
+}
+
 /* An attribute that both name must be the same. */
 static bool agrees(const CK_UTF8CHAR *a, const CK_UTF8CHAR *b, size_t size)
 {
@@ -56,14 +70,26 @@ static bool agrees(const CK_UTF8CHAR *a, const CK_UTF8CHAR *b, size_t size)
     return !take_padded(a, size, left) || !take_padded(b, size, right) || strcmp(left, right) == 0;
 }
 
-bool sm_p11_uri_allows(P11KitUri *key, const struct sm_token *token)
+static bool all_agree(const CK_TOKEN_INFO *a, const CK_TOKEN_INFO *b)
 {
-    const CK_TOKEN_INFO *a = p11_kit_uri_get_token_info(key);
-    const CK_TOKEN_INFO *b = p11_kit_uri_get_token_info(token->uri);
-    const char *path = p11_kit_uri_get_module_path(key);
     return agrees(a->label, b->label, sizeof(a->label)) &&
            agrees(a->serialNumber, b->serialNumber, sizeof(a->serialNumber)) &&
-           (path == NULL || strcmp(path, token->module->path) == 0);
+           agrees(a->manufacturerID, b->manufacturerID, sizeof(a->manufacturerID)) &&
+           agrees(a->model, b->model, sizeof(a->model));
+}
+
+bool sm_p11_uri_allows(P11KitUri *key, const struct sm_token *token)
+{
+    const char *path = p11_kit_uri_get_module_path(key);
+    if (path != NULL && strcmp(path, token->module->path) != 0) {
+        return false;
+    }
+    (void)pthread_mutex_lock(&token->set->lock);
+    bool allowed = token->known ? p11_kit_uri_match_token_info(key, &token->info) == 1
+                                : all_agree(p11_kit_uri_get_token_info(key),
+                                            p11_kit_uri_get_token_info(token->uri));
+    (void)pthread_mutex_unlock(&token->set->lock);
+    return allowed;
 }
 
 /* pin-source is a "file:" URI or a path by RFC 7512 2.4; env: and credential: are ours. */

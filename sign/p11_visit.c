@@ -2,6 +2,7 @@
 /* Administration's visits to a token: a key looked at or made, in a session of its own. The calls run in an attempt,
  * so that a token that hangs costs whoever asked its time-out and no more. */
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "sign/p11_pool_p.h"
 
@@ -20,12 +21,6 @@ struct visit {
     struct p11_worker *lent; /* whose place it has; NULL: nobody's */
 };
 
-static sm_err token_err(CK_RV rv, const struct sm_token *token, sm_diag *diag)
-{
-    return sm_diag_set(diag, SM_ERR(TOKEN), "key_uri", "the token %s says %s", token->name,
-                       sm_p11_name(rv));
-}
-
 static void leave_token(struct sm_token *token)
 {
     (void)pthread_mutex_lock(&token->set->lock);
@@ -43,7 +38,7 @@ static struct p11_worker *borrow(struct sm_token *token)
     (void)pthread_mutex_lock(&token->set->lock);
     token->wanting++;
     while (lent == NULL && sm_clock_mono_ns() < end) {
-        (void)sm_p11_rouse(token);
+        sm_p11_rouse_lender(token);
         (void)pthread_mutex_unlock(&token->set->lock);
         (void)nanosleep(&pause, NULL);
         (void)pthread_mutex_lock(&token->set->lock);
@@ -95,7 +90,7 @@ static sm_err enter(struct sm_token *token, bool writable, struct visit *v, sm_d
     CK_RV rv = open_session(v, slot, writable);
     if (rv != CKR_OK) {
         leave_token(token);
-        return token_err(rv, token, diag);
+        return sm_p11_token_err(rv, token, diag);
     }
     return SM_NO_ERR;
 }
@@ -165,7 +160,7 @@ static uint32_t generation_of(struct sm_token *token)
 static void condemn(struct sm_token *token, uint32_t generation)
 {
     (void)pthread_mutex_lock(&token->set->lock);
-    sm_p11_token_down(token, generation, "a call does not come back");
+    sm_p11_token_down(token, generation, sm_p11_name(P11_RV_HUNG));
     (void)pthread_mutex_unlock(&token->set->lock);
 }
 
@@ -219,7 +214,7 @@ static sm_err look(struct errand *e, const struct visit *v)
                            "several keys of the token %s match: say their id", v->token->name);
     }
     if (rv != CKR_OK) {
-        return token_err(rv, v->token, &e->diag);
+        return sm_p11_token_err(rv, v->token, &e->diag);
     }
     SM_TRY(check_found(&found, v->token, &e->diag));
     e->says = found.says;
@@ -241,7 +236,7 @@ sm_err sm_p11_look(struct sm_token *token, const struct p11_match *match, sm_buf
     return sm_buf_err(spki);
 }
 
-/* ---- to make one ---- */
+/* ---- to make one, and to take it back ---- */
 
 static sm_err make(struct errand *e, const struct visit *v)
 {
@@ -255,7 +250,7 @@ static sm_err make(struct errand *e, const struct visit *v)
                            e->match.label);
     }
     rv = rv == CKR_OK ? sm_p11_generate(v->token, v->session, e->type, e->match) : rv;
-    return rv == CKR_OK ? SM_NO_ERR : token_err(rv, v->token, &e->diag);
+    return rv == CKR_OK ? SM_NO_ERR : sm_p11_token_err(rv, v->token, &e->diag);
 }
 
 sm_err sm_p11_make(struct sm_token *token, enum sm_key_type type, const struct p11_match *match,
@@ -271,4 +266,29 @@ sm_err sm_p11_make(struct sm_token *token, enum sm_key_type type, const struct p
     SM_TRY(go(e, MAKE_CALLS * token->call_timeout_ns, diag));
     drop(&e->attempt);
     return SM_NO_ERR;
+}
+
+static sm_err unmake(struct errand *e, const struct visit *v)
+{
+    CK_RV rv = sm_p11_destroy(v->token, v->session, e->match);
+    return rv == CKR_OK ? SM_NO_ERR : sm_p11_token_err(rv, v->token, &e->diag);
+}
+
+void sm_p11_unmake(struct sm_token *token, const struct p11_match *match)
+{
+    sm_diag diag = {.reason = ""};
+    struct errand *e = errand_new(token, match);
+    sm_err err = e == NULL ? SM_ERR(NO_MEMORY) : SM_NO_ERR;
+    if (sm_ok(err)) {
+        e->calls = unmake;
+        e->writable = true;
+        err = go(e, token->timeout_ns + token->call_timeout_ns, &diag);
+    }
+    if (sm_ok(err)) {
+        drop(&e->attempt);
+    } else {
+        sm_log(SM_LOG_ERROR, "token_key_left_behind", SM_KS("token", token->name),
+               SM_KS("key", match->label), SM_KE("error", err), SM_KS("reason", diag.reason),
+               SM_KEND);
+    }
 }

@@ -9,16 +9,6 @@
 
 #define WATCH_EVERY_NS (20 * SM_NS_PER_MS)
 
-static uint64_t timeout_of(const struct sm_token_key *key)
-{
-    uint64_t most = 0;
-    for (size_t i = 0; i < key->holder_count; i++) {
-        uint64_t t = key->holders[i].token->timeout_ns;
-        most = t > most ? t : most;
-    }
-    return most;
-}
-
 static bool is_over(const sm_crypt_job *job, uint64_t now, uint64_t timeout)
 {
     return now - job->submitted_ns > timeout ||
@@ -37,8 +27,7 @@ static void expire_again(struct sm_token_key *key, uint64_t now, uint64_t timeou
     {
         sm_crypt_job *job = SM_CONTAINER_OF(it, sm_crypt_job, node);
         if (is_over(job, now, timeout)) {
-            sm_list_remove(&job->node);
-            key->again_count--;
+            sm_p11_queue_take_again(key, job);
             answer_over(key, job);
         }
     }
@@ -49,10 +38,8 @@ static void expire(struct sm_token_key *key, uint64_t now, uint64_t timeout)
 {
     sm_list keep;
     sm_list_init(&keep);
-    struct sm_lane *lane;
-    while ((lane = sm_lanes_pick(&key->lanes)) != NULL) {
-        sm_crypt_job *job;
-        (void)sm_lane_take(&key->lanes, lane, &job, 1);
+    sm_crypt_job *job;
+    while ((job = sm_p11_queue_take(key)) != NULL) {
         if (is_over(job, now, timeout)) {
             answer_over(key, job);
         } else {
@@ -61,20 +48,18 @@ static void expire(struct sm_token_key *key, uint64_t now, uint64_t timeout)
     }
     sm_list *node;
     while ((node = sm_list_pop_front(&keep)) != NULL) {
-        sm_lanes_push(&key->lanes, SM_CONTAINER_OF(node, sm_crypt_job, node));
+        sm_fair_push(&key->queue->fair, SM_CONTAINER_OF(node, sm_crypt_job, node));
     }
 }
 
 /* Whether any waiting request is over its time: the oldest of each caller stands in front. */
 static bool has_expired(const struct sm_token_key *key, uint64_t now, uint64_t timeout)
 {
-    for (unsigned op = 0; op < SM_OPS && key->lanes.waiting > 0; op++) {
-        const struct sm_lane *lane = &key->lanes.at[op][key->type];
-        for (uint64_t left = lane->occupied; left != 0; left &= left - 1) {
-            const sm_list *first = lane->queues[__builtin_ctzll(left)].next;
-            if (is_over(SM_CONTAINER_OF_CONST(first, sm_crypt_job, node), now, timeout)) {
-                return true;
-            }
+    const struct sm_fair *fair = key->queue == NULL ? NULL : &key->queue->fair;
+    for (uint64_t left = fair == NULL ? 0 : fair->occupied; left != 0; left &= left - 1) {
+        const sm_list *first = fair->queues[__builtin_ctzll(left)].next;
+        if (is_over(SM_CONTAINER_OF_CONST(first, sm_crypt_job, node), now, timeout)) {
+            return true;
         }
     }
     return false;
@@ -83,49 +68,79 @@ static bool has_expired(const struct sm_token_key *key, uint64_t now, uint64_t t
 /* A token that failed a request may be asked again after its pause, or since another one fell. */
 static void watch_key(struct sm_token_key *key, uint64_t now)
 {
-    uint64_t timeout = sm_p11_has_hope(key) ? timeout_of(key) : 0;
+    uint64_t timeout = sm_p11_has_hope(key) ? sm_p11_timeout_ns(key) : 0;
     if (has_expired(key, now, timeout)) {
         expire(key, now, timeout);
     }
     expire_again(key, now, timeout);
     if (sm_p11_waiting(key) > 0) {
         sm_p11_rouse_for(key, NULL);
+    } else {
+        sm_p11_queue_taken(key);
     }
 }
 
-/* A call that does not come back: its request goes elsewhere, the token rests. */
-static void give_up(struct p11_worker *w, uint64_t now)
+static void count_lost(struct p11_worker *w, uint64_t now)
+{
+    struct sm_token *token = w->token;
+    w->lost = true;
+    sm_metric_inc(token->metrics.given_up);
+    sm_log(SM_LOG_ERROR, "token_call_given_up", SM_KS("token", token->name),
+           SM_KU("milliseconds", (now - w->since_ns) / SM_NS_PER_MS), SM_KEND);
+}
+
+/* A signature that does not come back: its request goes elsewhere, the token rests. */
+static void give_up_job(struct p11_worker *w, uint64_t now)
 {
     struct sm_token *token = w->token;
     sm_crypt_job *job = w->job;
     struct sm_token_key *key = w->key;
     w->job = NULL;
-    w->lost = true;
     atomic_store(&w->calling, false);
-    sm_metric_inc(token->metrics.given_up);
-    sm_log(SM_LOG_ERROR, "token_call_given_up", SM_KS("token", token->name),
-           SM_KU("milliseconds", (now - w->since_ns) / SM_NS_PER_MS), SM_KEND);
-    sm_p11_token_down(token, w->asked, "a call does not come back");
-    if (now - job->submitted_ns > timeout_of(key)) {
+    count_lost(w, now);
+    sm_p11_let_others(w);
+    sm_p11_token_down(token, w->asked, sm_p11_name(P11_RV_HUNG));
+    if (now - job->submitted_ns > sm_p11_timeout_ns(key)) {
         sm_p11_answer(token->set, job, SM_ERR(UNAVAILABLE));
     } else {
         sm_p11_requeue(key, job, token);
     }
 }
 
+/* Whoever was to bring the token back does not come back: another may try. But a module that hangs in its restart takes no
+ * call, and is waited for. */
+static void give_up_revival(struct p11_worker *w, uint64_t now)
+{
+    if (!w->token->module->restarting) {
+        count_lost(w, now);
+        sm_p11_revival_over(w->token, 0, 0, P11_RV_HUNG, false);
+    }
+}
+
+static void watch_worker(struct p11_worker *w, uint64_t now)
+{
+    if (w->lost || now - w->since_ns <= w->token->call_timeout_ns) {
+        return;
+    }
+    if (w->job != NULL && atomic_load(&w->calling)) {
+        give_up_job(w, now);
+    } else if (w->reviving) {
+        give_up_revival(w, now);
+    } else if (w->closing) {
+        count_lost(w, now);
+        sm_p11_token_down(w->token, w->asked, sm_p11_name(P11_RV_HUNG));
+    }
+}
+
 static void watch_token(struct sm_token *token, uint64_t now)
 {
     for (unsigned i = 0; i < token->worker_count; i++) {
-        struct p11_worker *w = &token->workers[i];
-        if (w->job != NULL && atomic_load(&w->calling) &&
-            now - w->since_ns > token->call_timeout_ns) {
-            give_up(w, now);
-        }
+        watch_worker(&token->workers[i], now);
     }
     if (token->recall_ns != 0 && now >= token->recall_ns) {
         sm_p11_recall(token);
     }
-    if (token->state == TOKEN_DOWN && !token->reviving && now >= token->retry_ns) {
+    if (sm_p11_wants_reviving(token)) {
         (void)sm_p11_rouse(token); /* one worker tries */
     }
 }
@@ -134,7 +149,7 @@ static bool has_work(const sm_tokens *set)
 {
     bool down = false;
     for (size_t i = 0; i < set->token_count; i++) {
-        down = down || set->tokens[i]->state == TOKEN_DOWN;
+        down = down || set->tokens[i]->state == TOKEN_DOWN || set->tokens[i]->closing > 0;
     }
     return down || set->outstanding > 0;
 }
@@ -165,7 +180,7 @@ static void watch(void *ctx)
         for (size_t i = 0; i < set->token_count; i++) {
             watch_token(set->tokens[i], now);
         }
-        SM_LIST_FOR(it, &set->keys)
+        SM_LIST_FOR_SAFE(it, next, &set->keys)
         {
             watch_key(SM_CONTAINER_OF(it, struct sm_token_key, node), now);
         }

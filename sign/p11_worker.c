@@ -158,6 +158,22 @@ static bool conclude(struct p11_worker *w, const struct task *t, CK_RV rv, bool 
 }
 
 /* Under the lock; the call is made without it. */
+static void close_watched(struct p11_worker *w)
+{
+    struct sm_token *token = w->token;
+    w->closing = true;
+    w->since_ns = sm_clock_mono_ns();
+    token->closing++;
+    (void)pthread_cond_signal(&token->set->wake);
+    (void)pthread_mutex_unlock(&token->set->lock);
+    sm_p11_worker_close(w);
+    (void)pthread_mutex_lock(&token->set->lock);
+    token->closing--;
+    w->closing = false;
+    w->lost = false;
+}
+
+/* Under the lock; the call is made without it. */
 static void serve(struct p11_worker *w, sm_crypt_job *job, struct sm_token_key *key)
 {
     sm_tokens *set = w->token->set;
@@ -169,6 +185,7 @@ static void serve(struct p11_worker *w, sm_crypt_job *job, struct sm_token_key *
     w->asked = w->token->generation;
     w->since_ns = sm_clock_mono_ns();
     describe(w, &t);
+    w->worn = (w->open && w->generation == t.generation) || t.known;
     (void)pthread_mutex_unlock(&set->lock);
     sm_err err = copy_input(w, job);
     if (!sm_ok(err)) {
@@ -183,9 +200,7 @@ static void serve(struct p11_worker *w, sm_crypt_job *job, struct sm_token_key *
     sm_metric_observe_ns(w->token->metrics.time, sm_clock_mono_ns() - w->since_ns);
     (void)pthread_mutex_lock(&set->lock);
     if (conclude(w, &t, rv, absent, len)) {
-        (void)pthread_mutex_unlock(&set->lock);
-        sm_p11_worker_close(w);
-        (void)pthread_mutex_lock(&set->lock);
+        close_watched(w);
     }
 }
 
@@ -197,10 +212,10 @@ static void take_one(struct p11_worker *w, sm_crypt_job *job, struct sm_token_ke
         sm_p11_answer(w->token->set, job, SM_ERR(CANCELLED));
         return;
     }
-    unsigned alone = sm_p11_is_alone(key, w->token);
-    w->token->alone += alone;
+    w->alone = sm_p11_is_alone(key, w->token);
+    w->token->alone += w->alone;
     serve(w, job, key); /* the key may be gone after it */
-    w->token->alone -= alone;
+    sm_p11_let_others(w);
 }
 
 /* Under the lock. Administration wants a session and the token gives no more: this one's place. */

@@ -49,7 +49,7 @@ static void run_batch(struct pool_worker *w, sm_crypt_job **jobs, size_t count)
  * sooner. */
 static size_t share(const sm_sign_pool *pool, const struct sm_lane *lane)
 {
-    size_t each = (lane->waiting + pool->idle) / (pool->idle + 1);
+    size_t each = (lane->jobs.waiting + pool->idle) / (pool->idle + 1);
     size_t most = sm_backend_batch(lane->op, lane->type);
     return each < most ? each : most;
 }

@@ -52,7 +52,7 @@ struct sm_token_config {
 };
 
 /* Loads modules, finds tokens, logs in, starts the sessions' threads. A token that is not there is
- * tried again later; a module or a URI that is wrong is an error: NOT_FOUND, INVALID, TOKEN,
+ * tried again later, also if its module refuses C_Initialize; a module that cannot be loaded and a URI that is wrong are errors: NOT_FOUND, INVALID, TOKEN,
  * NO_MEMORY, OS. Given. */
 SM_FALLIBLE sm_tokens_new(const struct sm_token_config *configs, size_t count, sm_tokens **out,
                           sm_diag *diag);
@@ -60,7 +60,7 @@ SM_FALLIBLE sm_tokens_new(const struct sm_token_config *configs, size_t count, s
 void sm_tokens_free(sm_tokens **tokens);
 
 struct sm_token_status {
-    const char *name; /* label or serial; lives as long as the tokens */
+    const char *name; /* label or serial, both where labels repeat; lives as long as the tokens */
     bool up;
     unsigned sessions; /* that can be used */
     unsigned busy;

@@ -75,6 +75,13 @@ bool sm_softhsm_import(const struct sm_softhsm *hsm, const char *token, const ch
     return run(argv);
 }
 
+bool sm_softhsm_write(const struct sm_softhsm *hsm, const char *token, const char *pin,
+                      const char *file, const char *label, const char *id, const char *option)
+{
+    const char *argv[] = {NULL, "write", hsm->dir, token, pin, file, label, id, option, NULL};
+    return run(argv);
+}
+
 void sm_softhsm_deinit(struct sm_softhsm *hsm)
 {
     if (hsm->dir[0] != 0) {

@@ -36,6 +36,9 @@ bool sm_softhsm_key_with(const struct sm_softhsm *hsm, const char *token, const 
                          const char *another);
 bool sm_softhsm_import(const struct sm_softhsm *hsm, const char *token, const char *pin,
                        const char *file, const char *label, const char *id);
+/* The same with an option of pkcs11-tool: "--always-auth" or NULL. */
+bool sm_softhsm_write(const struct sm_softhsm *hsm, const char *token, const char *pin,
+                      const char *file, const char *label, const char *id, const char *option);
 void sm_softhsm_deinit(struct sm_softhsm *hsm);
 
 /* SoftHSM2 itself, and the modules that wrap it: see slow_module.c and faulty_module.c. */

@@ -9,6 +9,8 @@
 #                                                rsa4096, ed25519; NAME its label, ID its id in hex;
 #                                                options of pkcs11-tool: --sensitive, --extractable
 #   softhsm.sh import DIR LABEL PIN FILE NAME ID a private key (PKCS#8, PEM) and its public half
+#   softhsm.sh write DIR LABEL PIN FILE NAME ID [OPTION]...
+#                                                the same, with options of pkcs11-tool: --always-auth
 #   softhsm.sh objects DIR LABEL PIN             lists the token's objects
 #   softhsm.sh remove DIR                        removes a folder that `new` made
 set -euo pipefail
@@ -63,6 +65,16 @@ softhsm_import() { # dir label pin file name id
         --id "$6"
 }
 
+softhsm_write() { # dir label pin file name id [option]...
+    local into=(env "SOFTHSM2_CONF=$1/softhsm2.conf" pkcs11-tool --module "$SM_SOFTHSM" --token-label "$2" --login --pin "$3"
+        --label "$5" --id "$6" --write-object "$1/object.der")
+    openssl pkey -in "$4" -outform DER -out "$1/object.der"
+    softhsm_quietly "${into[@]}" --type privkey --usage-sign "${@:7}"
+    openssl pkey -in "$4" -pubout -outform DER -out "$1/object.der"
+    softhsm_quietly "${into[@]}" --type pubkey
+    rm "$1/object.der"
+}
+
 softhsm_objects() { # dir label pin
     SOFTHSM2_CONF=$1/softhsm2.conf pkcs11-tool --module "$SM_SOFTHSM" --token-label "$2" --login --pin "$3" -O
 }
@@ -73,7 +85,7 @@ softhsm_remove() { # dir
 
 if [ "${BASH_SOURCE[0]}" = "$0" ]; then
     case ${1:-} in
-        missing|new|token|key|import|objects|remove) "softhsm_$1" "${@:2}" ;;
-        *) sed -n '3,14s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+        missing|new|token|key|import|write|objects|remove) "softhsm_$1" "${@:2}" ;;
+        *) sed -n '3,16s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
     esac
 fi

@@ -111,42 +111,48 @@ static void token__makes_and_signs_with_every_type(void **state)
     sm_keystore_close(&store);
 }
 
+static const struct {
+    const char *uri;
+    uint32_t code;
+    const char *words;
+} wrong_uris[] = {
+    {"pkcs11:token=two;object=x", SM_E_NOT_FOUND, "no such token"},
+    {"pkcs11:token=one;object=nothing", SM_E_NOT_FOUND, "no such private key"},
+    {"pkcs11:token=one", SM_E_INVALID, "object or id is needed"},
+    {"pkcs11:token=one;object=x?pin-value=1234", SM_E_INVALID, "no PIN in a URI"},
+    {"pkcs11:token=one;object=x?pin-source=file:/etc/passwd", SM_E_INVALID,
+     "pin-source belongs into the configuration"},
+    {"pkcs11:token=one;object=x?module-path=/tmp/evil.so", SM_E_NOT_FOUND, "no such token"},
+    {"pkcs11:token=one;model=another;object=twice;id=%02", SM_E_NOT_FOUND, "no such token"},
+    {"pkcs11:manufacturer=another;object=twice;id=%02", SM_E_NOT_FOUND, "no such token"},
+    {"pkcs11:serial=none;object=twice;id=%02", SM_E_NOT_FOUND, "no such token"},
+    {"pkcs11:token=%zz", SM_E_INVALID, "RFC 7512"},
+    {"pkcs11:token=one;object=twice", SM_E_INVALID, "several keys"},
+};
+
 static void token__says_what_is_wrong_with_a_uri(void **state)
 {
     (void)state;
-    static const struct {
-        const char *uri;
-        uint32_t code;
-        const char *words;
-    } rows[] = {
-        {"pkcs11:token=two;object=x", SM_E_NOT_FOUND, "no such token"},
-        {"pkcs11:token=one;object=nothing", SM_E_NOT_FOUND, "no such private key"},
-        {"pkcs11:token=one", SM_E_INVALID, "object or id is needed"},
-        {"pkcs11:token=one;object=x?pin-value=1234", SM_E_INVALID, "no PIN in a URI"},
-        {"pkcs11:token=one;object=x?pin-source=file:/etc/passwd", SM_E_INVALID,
-         "pin-source belongs into the configuration"},
-        {"pkcs11:token=one;object=x?module-path=/tmp/evil.so", SM_E_NOT_FOUND, "no such token"},
-        {"pkcs11:token=%zz", SM_E_INVALID, "RFC 7512"},
-        {"pkcs11:token=one;object=twice", SM_E_INVALID, "several keys"},
-    };
     skip_without();
     const struct sm_token_config config = token("one");
     sm_keystore *store = open_store(&config, 1);
     make_key("one", "twice", "01", "--sensitive", NULL);
     make_key("one", "twice", "02", "--sensitive", NULL);
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    for (size_t i = 0; i < sizeof(wrong_uris) / sizeof(wrong_uris[0]); i++) {
         sm_diag diag = {.reason = ""};
         sm_key *key = NULL;
-        sm_err err = sm_keystore_load(store, rows[i].uri, &key, &diag);
-        if (err.code != rows[i].code || strstr(diag.reason, rows[i].words) == NULL) {
-            print_error("%s: %s, %s\n", rows[i].uri, sm_err_name(err), diag.reason);
+        sm_err err = sm_keystore_load(store, wrong_uris[i].uri, &key, &diag);
+        if (err.code != wrong_uris[i].code || strstr(diag.reason, wrong_uris[i].words) == NULL) {
+            print_error("%s: %s, %s\n", wrong_uris[i].uri, sm_err_name(err), diag.reason);
         }
-        assert_int_equal(err.code, rows[i].code);
-        assert_non_null(strstr(diag.reason, rows[i].words));
+        assert_int_equal(err.code, wrong_uris[i].code);
+        assert_non_null(strstr(diag.reason, wrong_uris[i].words));
     }
     sm_key *key;
     sm_diag diag = {.reason = ""};
-    assert_sm_ok(sm_keystore_load(store, "pkcs11:token=one;object=twice;id=%02", &key, &diag));
+    assert_sm_ok(sm_keystore_load(
+        store, "pkcs11:manufacturer=SoftHSM%20project;model=SoftHSM%20v2;object=twice;id=%02", &key,
+        &diag));
     sign_and_verify(key, SM_SIG_ECDSA_SHA256);
     sm_key_detach(&key);
     sm_keystore_close(&store);
@@ -213,12 +219,47 @@ static void token__that_is_not_there_is_said_and_waited_for(void **state)
 {
     (void)state;
     skip_without();
-    const struct sm_token_config config = token("later");
+    const struct sm_token_config config = token("later;model=one");
     sm_keystore *store = open_store(&config, 1);
     struct sm_token_status status;
+    sm_key *key;
+    sm_diag diag = {.reason = ""};
     sm_tokens_status(sm_keystore_tokens(store), 0, &status);
     assert_false(status.up);
     assert_string_equal(status.why, "CKR_TOKEN_NOT_PRESENT");
+    assert_sm_err(sm_keystore_load(store, "pkcs11:model=one;object=x", &key, &diag), UNAVAILABLE);
+    assert_sm_err(sm_keystore_load(store, "pkcs11:model=two;object=x", &key, &diag), NOT_FOUND);
+    sm_keystore_close(&store);
+}
+
+/* Two of one label: by their serials, or at least their places. */
+static void token__has_a_name_of_its_own(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *attributes;
+        const char *name;
+    } rows[] = {{"token=twin;serial=1111", "twin/1111"},
+                {"token=twin;serial=2222", "twin/2222"},
+                {"token=twin", "twin"},
+                {"token=twin;serial=1111", "twin/1111#4"},
+                {"token=alone;serial=1111", "alone"},
+                {"serial=3333", "3333"}};
+    enum { ROWS = sizeof(rows) / sizeof(rows[0]) };
+    struct sm_token_config configs[ROWS] = {{.sessions = 1}};
+    char uris[ROWS][256];
+    skip_without();
+    for (size_t i = 0; i < ROWS; i++) {
+        (void)snprintf(uris[i], sizeof(uris[i]), "pkcs11:%s?module-path=%s", rows[i].attributes,
+                       sm_softhsm_module());
+        configs[i].uri = uris[i];
+    }
+    sm_keystore *store = open_store(configs, ROWS);
+    for (size_t i = 0; i < ROWS; i++) {
+        struct sm_token_status status;
+        sm_tokens_status(sm_keystore_tokens(store), i, &status);
+        assert_string_equal(status.name, rows[i].name);
+    }
     sm_keystore_close(&store);
 }
 
@@ -385,6 +426,7 @@ int main(void)
         cmocka_unit_test(token__asks_for_the_pin_each_time_where_the_key_wants_it),
         cmocka_unit_test(token__never_tries_a_wrong_pin_twice),
         cmocka_unit_test(token__that_is_not_there_is_said_and_waited_for),
+        cmocka_unit_test(token__has_a_name_of_its_own),
         cmocka_unit_test(token__keeps_more_than_sixteen_sessions_busy),
         cmocka_unit_test(token__uses_one_key_on_two_tokens),
         cmocka_unit_test(token__with_another_key_of_the_same_name_is_not_used),

@@ -158,6 +158,35 @@ static void faults__that_last_end_in_unavailable(void **state)
     pool_close(&p);
 }
 
+/* What the token could not say is not taken for what is worst: that would be a refusal. */
+static void faults__while_a_key_is_looked_at_are_no_refusal(void **state)
+{
+    (void)state;
+    static const char *const orders[] = {"C_GetAttributeValue CKR_DEVICE_ERROR 1\n",
+                                         "C_GetAttributeValue CKR_SESSION_HANDLE_INVALID\n",
+                                         "C_FindObjects CKR_DEVICE_REMOVED\n"};
+    struct pool p;
+    sm_diag diag = {.reason = ""};
+    sm_key *made;
+    pool_load(&p, sm_softhsm_faulty_module(), "");
+    struct sm_token_config config = pool_token(&p, "alpha");
+    config.allow_extractable = false;
+    pool_open(&p, &config, 1);
+    assert_sm_ok(sm_keystore_create(p.store, "kept", "pkcs11:token=alpha;object=kept", SM_KEY_P256,
+                                    &made, &diag));
+    for (size_t i = 0; i < sizeof(orders) / sizeof(orders[0]); i++) {
+        sm_key *key = NULL;
+        pool_order(&p, orders[i]);
+        assert_sm_err(sm_keystore_load(p.store, "pkcs11:token=alpha;object=kept", &key, &diag),
+                      UNAVAILABLE);
+        assert_non_null(strstr(diag.reason, "the token alpha says CKR_"));
+        pool_order(&p, "clear\n");
+    }
+    pool_sign_well(&p, made, SM_SIG_ECDSA_SHA256, MANY);
+    sm_key_detach(&made);
+    pool_close(&p);
+}
+
 /* The same key on another token: no request is lost for the bad token's sake. */
 static void faults__of_one_token_are_made_good_by_the_other(void **state)
 {
@@ -182,6 +211,33 @@ static void faults__of_one_token_are_made_good_by_the_other(void **state)
     }
     sm_key_detach(&own);
     sm_key_detach(&other);
+    sm_key_detach(&key);
+    pool_close(&p);
+}
+
+/* Codes of a vendor's own. What one key meets on one token, another makes good; what two meet is the token's trouble. */
+static void faults__that_nobody_knows_are_made_good_by_the_other(void **state)
+{
+    (void)state;
+    static const char *const codes[] = {"CKR_VENDOR_DEFINED", "0x80000123", "0x7f0"};
+    struct pool p;
+    pool_faulty(&p, 2);
+    sm_key *key = pool_key(&p, SHARED);
+    sm_key *own = pool_key(&p, ALPHA);
+    for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
+        order(&p, "C_Sign@alpha", codes[i]);
+        unsigned long before = pool_calls(&p, "C_Sign");
+        pool_sign_well(&p, key, SM_SIG_ECDSA_SHA256, 4 * MANY);
+        assert_true(pool_calls(&p, "C_Sign") - before < 6 * MANY); /* it is not asked each time */
+        assert_true(pool_status(&p, 0).up);
+        order(&p, "C_Sign@alpha", codes[i]);
+        pool_ask(&p, own, SM_SIG_ECDSA_SHA256, 1);
+        pool_wait_up(&p, 0, false);
+        pool_order(&p, "clear\n");
+        assert_int_equal(pool_tally(&p, 20000).good, 1);
+        pool_sign_well(&p, own, SM_SIG_ECDSA_SHA256, MANY);
+    }
+    sm_key_detach(&own);
     sm_key_detach(&key);
     pool_close(&p);
 }
@@ -225,6 +281,25 @@ static void sessions__lost_are_opened_again(void **state)
     pool_close(&p);
 }
 
+/* Many sessions, one request, which meets each that was lost: they are closed too slowly for it to meet a new one first. */
+static void sessions__lost_together_cost_no_request(void **state)
+{
+    (void)state;
+    struct pool p;
+    pool_load(&p, sm_softhsm_faulty_module(), "");
+    struct sm_token_config config = pool_token(&p, "alpha");
+    config.sessions = 8;
+    pool_open(&p, &config, 1);
+    sm_key *key = pool_key(&p, ALPHA);
+    pool_order(&p, "C_Sign delay 30\n");
+    pool_sign_well(&p, key, SM_SIG_ECDSA_SHA256, 4 * 8);
+    pool_order(&p, "C_CloseSession delay 100\nC_Sign sessions-lost 1\n");
+    pool_sign_well(&p, key, SM_SIG_ECDSA_SHA256, 1);
+    assert_true(pool_status(&p, 0).up);
+    sm_key_detach(&key);
+    pool_close(&p);
+}
+
 /* Another part of the process ended the module: sessions, logins and handles are gone. */
 static void sessions__come_back_after_the_module_was_finalized(void **state)
 {
@@ -257,6 +332,40 @@ static void sessions__fewer_than_configured_are_enough(void **state)
     assert_int_equal(pool_tally(&p, 20000).good, 200);
     pool_sign_well(&p, another, SM_SIG_RSA_SHA256, MANY);
     assert_int_equal(pool_status(&p, 0).sessions, 3); /* and gives it back */
+    sm_key_detach(&another);
+    sm_key_detach(&key);
+    pool_close(&p);
+}
+
+/* Nor does it matter that others are idle which have none to lend: they failed, and strangers took their places. */
+static void sessions__are_lent_by_those_who_have_one(void **state)
+{
+    (void)state;
+    struct pool p;
+    CK_SLOT_ID slot;
+    CK_SESSION_HANDLE strangers[31];
+    pool_load(&p, sm_softhsm_faulty_module(), "SM_P11_MAX_SESSIONS=32");
+    struct sm_token_config config = pool_token(&p, "alpha");
+    config.sessions = 32;
+    config.timeout_ms = 3000;
+    pool_open(&p, &config, 1);
+    sm_key *key = pool_key(&p, ALPHA);
+    pool_order(&p, "C_Sign delay 50\nC_Sign CKR_DATA_INVALID 31\n");
+    assert_int_equal(pool_sign(&p, key, SM_SIG_ECDSA_SHA256, 32).token, 31);
+    assert_int_equal(sm_p11_client_slot(&p.module, "alpha", &slot), CKR_OK);
+    for (int i = 0; i < 31; i++) {
+        CK_RV rv = CKR_SESSION_COUNT;
+        for (int n = 0; n < 1000 && rv == CKR_SESSION_COUNT; n++) {
+            rv = p.module.f->C_OpenSession(slot, CKF_SERIAL_SESSION, NULL, NULL, &strangers[i]);
+            (void)usleep(1000);
+        }
+        assert_int_equal(rv, CKR_OK);
+    }
+    sm_key *another = pool_key(&p, "pkcs11:token=alpha;object=rsa");
+    for (int i = 0; i < 31; i++) {
+        assert_int_equal(p.module.f->C_CloseSession(strangers[i]), CKR_OK);
+    }
+    pool_sign_well(&p, another, SM_SIG_RSA_SHA256, MANY);
     sm_key_detach(&another);
     sm_key_detach(&key);
     pool_close(&p);
@@ -303,7 +412,7 @@ static void pin__refused_later_is_tried_once_by_all_sessions(void **state)
         pool_sign_well(&p, key, SM_SIG_ECDSA_SHA256, 100);
         unsigned long before = pool_calls(&p, "C_Login");
         (void)snprintf(text, sizeof(text),
-                       "C_Sign CKR_USER_NOT_LOGGED_IN\nC_Login delay 20\nC_Login %s\n",
+                       "C_Sign CKR_USER_NOT_LOGGED_IN\nC_Login delay 300\nC_Login %s\n",
                        pin_answers[i]);
         pool_order(&p, text);
         struct pool_tally t = pool_sign(&p, key, SM_SIG_ECDSA_SHA256, 100);
@@ -350,7 +459,7 @@ static void pin__refused_for_one_signature_is_not_tried_again(void **state)
     pool_order(&p, "C_Login delay 150\n");
     pool_sign_well(&p, key, SM_SIG_ECDSA_SHA256, 10);
     unsigned long before = pool_calls(&p, "C_Login");
-    pool_order(&p, "C_Login delay 20\nC_Login CKR_PIN_INCORRECT\n");
+    pool_order(&p, "C_Login delay 300\nC_Login CKR_PIN_INCORRECT\n");
     assert_int_equal(pool_sign(&p, key, SM_SIG_ECDSA_SHA256, 100).unavailable, 100);
     assert_int_equal(pool_calls(&p, "C_Login") - before, 1);
     sm_key_detach(&key);
@@ -364,11 +473,15 @@ int main(void)
         cmocka_unit_test(faults__that_come_after_the_work_cost_no_request),
         cmocka_unit_test(faults__of_a_request_fail_it_alone),
         cmocka_unit_test(faults__that_last_end_in_unavailable),
+        cmocka_unit_test(faults__while_a_key_is_looked_at_are_no_refusal),
         cmocka_unit_test(faults__of_one_token_are_made_good_by_the_other),
+        cmocka_unit_test(faults__that_nobody_knows_are_made_good_by_the_other),
         cmocka_unit_test(faults__met_by_all_sessions_count_once),
         cmocka_unit_test(sessions__lost_are_opened_again),
+        cmocka_unit_test(sessions__lost_together_cost_no_request),
         cmocka_unit_test(sessions__come_back_after_the_module_was_finalized),
         cmocka_unit_test(sessions__fewer_than_configured_are_enough),
+        cmocka_unit_test(sessions__are_lent_by_those_who_have_one),
         cmocka_unit_test(sessions__that_were_refused_are_tried_later),
         cmocka_unit_test(pin__refused_later_is_tried_once_by_all_sessions),
         cmocka_unit_test(pin__refused_at_the_start_is_not_tried_again),

@@ -151,6 +151,80 @@ static void hang__of_what_opens_the_token_again(void **state)
     pool_close(&p);
 }
 
+/* Whoever was to open the token again never comes back: another does it. */
+static void hang__of_one_that_opens_the_token_again_leaves_it_to_another(void **state)
+{
+    (void)state;
+    static const char *const orders[] = {"C_OpenSession hang 1\nC_Sign CKR_DEVICE_ERROR 1\n",
+                                         "C_Login hang 1\nC_Sign CKR_DEVICE_ERROR 1\n",
+                                         "C_Login hang 1\nC_Sign sessions-lost 1\n",
+                                         "C_GetSlotList hang 1\nC_Sign CKR_DEVICE_ERROR 1\n",
+                                         "C_CloseSession hang 1\nC_Sign CKR_DEVICE_ERROR 1\n"};
+    struct pool p;
+    pool_hasty(&p, 1, 20000);
+    sm_key *key = pool_key(&p, ALPHA);
+    pool_sign_well(&p, key, SM_SIG_ECDSA_SHA256, MANY);
+    for (size_t i = 0; i < sizeof(orders) / sizeof(orders[0]); i++) {
+        char call[32];
+        (void)sscanf(orders[i], "%31s", call);
+        pool_order(&p, orders[i]);
+        pool_sign_well(&p, key, SM_SIG_ECDSA_SHA256, MANY);
+        pool_wait_up(&p, 0, true);
+        assert_int_equal(sm_p11_client_count(&p.module, call, "now"), 1);
+        pool_wait_sessions(&p, 0, SESSIONS - 1);
+        pool_order(&p, "clear\n");
+        pool_wait_inside(&p, call, 0);
+        pool_wait_sessions(&p, 0, SESSIONS);
+        pool_sign_well(&p, key, SM_SIG_ECDSA_SHA256, MANY);
+    }
+    sm_key_detach(&key);
+    pool_close(&p);
+}
+
+/* One signature at a time of a key that wants the PIN for each: the one that hangs is not counted for ever. */
+static void hang__of_a_key_that_wants_the_pin_leaves_it_usable(void **state)
+{
+    (void)state;
+    struct pool p;
+    pool_hasty(&p, 1, 20000);
+    sm_key *key = pool_key(&p, "pkcs11:token=alpha;object=always");
+    pool_order(&p, "C_Sign hang 1\n");
+    pool_sign_well(&p, key, SM_SIG_ECDSA_SHA256, MANY);
+    assert_int_equal(sm_p11_client_count(&p.module, "C_Sign", "now"), 1);
+    pool_order(&p, "clear\n");
+    pool_wait_inside(&p, "C_Sign", 0);
+    pool_sign_well(&p, key, SM_SIG_ECDSA_SHA256, MANY);
+    sm_key_detach(&key);
+    pool_close(&p);
+}
+
+/* The token with more sessions free is of no use while it makes one signature of such a key. */
+static void hang__of_a_key_that_wants_the_pin_leaves_the_other_token(void **state)
+{
+    (void)state;
+    struct pool p;
+    pool_load(&p, sm_softhsm_faulty_module(), "");
+    struct sm_token_config configs[] = {pool_token(&p, "alpha"), pool_token(&p, "beta")};
+    configs[0].sessions = 8;
+    pool_open(&p, configs, 2);
+    sm_key *key = pool_key(&p, "pkcs11:object=guarded");
+    pool_order(&p, "C_Sign@alpha hang\n");
+    pool_ask(&p, key, SM_SIG_ECDSA_SHA256, 1);
+    pool_wait_inside(&p, "C_Sign", 1);
+    for (unsigned n = 1; n <= SESSIONS; n++) { /* one after the other: no crowd rouses everybody */
+        pool_ask(&p, key, SM_SIG_ECDSA_SHA256, 1);
+        for (int i = 0; i < 5000 && p.answered < n; i++) {
+            pool_turn(&p);
+            (void)usleep(1000);
+        }
+        assert_int_equal(p.answered, n);
+    }
+    pool_order(&p, "clear\n");
+    assert_int_equal(pool_tally(&p, 20000).good, SESSIONS + 1);
+    sm_key_detach(&key);
+    pool_close(&p);
+}
+
 static void *release_later(void *ctx)
 {
     (void)usleep(300000);
@@ -185,7 +259,7 @@ static void removal__of_one_of_two_costs_no_request(void **state)
     sm_key *key = pool_key(&p, SHARED);
     for (int round = 0; round < 3; round++) {
         uint64_t epoch = sm_tokens_epoch(sm_keystore_tokens(p.store));
-        pool_order(&p, "C_Sign delay 1\n");
+        pool_order(&p, "C_Sign delay 10\n"); /* else all may be done before it is pulled */
         pool_ask(&p, key, SM_SIG_ECDSA_SHA256, 200);
         pool_order(&p, "removed@alpha\n");
         assert_int_equal(pool_tally(&p, 20000).good, 200);
@@ -253,6 +327,9 @@ int main(void)
         cmocka_unit_test(hang__of_a_request_that_another_token_can_make_good),
         cmocka_unit_test(hang__of_every_session_ends_in_unavailable),
         cmocka_unit_test(hang__of_what_opens_the_token_again),
+        cmocka_unit_test(hang__of_one_that_opens_the_token_again_leaves_it_to_another),
+        cmocka_unit_test(hang__of_a_key_that_wants_the_pin_leaves_it_usable),
+        cmocka_unit_test(hang__of_a_key_that_wants_the_pin_leaves_the_other_token),
         cmocka_unit_test(hang__that_ends_lets_the_pool_end),
         cmocka_unit_test(removal__of_one_of_two_costs_no_request),
         cmocka_unit_test(removal__is_said_and_ends_with_its_return),

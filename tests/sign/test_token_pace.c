@@ -3,6 +3,9 @@
  * before each other, a queue with an end. Times are only compared with others of the same run. */
 #include "tests/support/token_pool.h"
 
+#include "base/mem.h"
+#include "sign/p11_pool_p.h"
+
 #include <pthread.h>
 #include <string.h>
 #include <unistd.h>
@@ -16,6 +19,8 @@
 #define SESSIONS 8
 #define ROUNDS 20 /* signatures of each session */
 #define LONG_QUEUE 1200
+#define IDLE_KEYS 100
+#define KEY_OCTETS 1024 /* ten thousand keys: ten megabytes */
 
 static struct sm_token_config token(const struct pool *p, const char *label, unsigned sessions)
 {
@@ -224,6 +229,50 @@ static void queue__of_one_caller_does_not_stand_before_another(void **state)
     pool_close(&p);
 }
 
+/* ---- keys for which nothing waits ---- */
+
+static unsigned listed(struct pool *p)
+{
+    sm_tokens *set = sm_keystore_tokens(p->store);
+    unsigned n = 0;
+    (void)pthread_mutex_lock(&set->lock);
+    SM_LIST_FOR(it, &set->keys)
+    {
+        n++;
+    }
+    (void)pthread_mutex_unlock(&set->lock);
+    return n;
+}
+
+/* Neither room nor a place in what is walked under the lock. */
+static void keys__that_are_idle_cost_next_to_nothing(void **state)
+{
+    (void)state;
+    struct pool p;
+    sm_key *keys[IDLE_KEYS];
+    assert_true(sizeof(struct sm_token_key) + 2 * sizeof(struct key_holder) < KEY_OCTETS);
+    pool_load(&p, sm_softhsm_slow_module(), "SM_P11_LATENCY_US=20000");
+    const struct sm_token_config configs[] = {token(&p, "alpha", 1), token(&p, "beta", 1)};
+    pool_open(&p, configs, 2);
+    for (int i = 0; i < IDLE_KEYS; i++) {
+        keys[i] = pool_key(&p, SHARED);
+    }
+    assert_int_equal(listed(&p), 0);
+    sm_mem_fail_at(1); /* what it lacks while idle may not be there when it is wanted */
+    assert_sm_err(pool_try(&p, keys[0], SM_SIG_ECDSA_SHA256), NO_MEMORY);
+    sm_mem_fail_at(0);
+    for (int i = 0; i < 10; i++) {
+        pool_ask(&p, keys[i], SM_SIG_ECDSA_SHA256, 3);
+    }
+    assert_in_range(listed(&p), 1, 10);
+    assert_int_equal(pool_tally(&p, 60000).good, 30);
+    assert_int_equal(listed(&p), 0);
+    for (int i = 0; i < IDLE_KEYS; i++) {
+        sm_key_detach(&keys[i]);
+    }
+    pool_close(&p);
+}
+
 /* ---- the queue's end, and leaving it ---- */
 
 static void queue__has_an_end(void **state)
@@ -291,6 +340,7 @@ int main(void)
         cmocka_unit_test(pace__uses_every_place_that_there_is),
         cmocka_unit_test(queue__of_one_key_does_not_stand_before_another),
         cmocka_unit_test(queue__of_one_caller_does_not_stand_before_another),
+        cmocka_unit_test(keys__that_are_idle_cost_next_to_nothing),
         cmocka_unit_test(queue__has_an_end),
         cmocka_unit_test(queue__can_be_left),
     };

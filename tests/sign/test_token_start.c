@@ -76,6 +76,39 @@ static void start__survives_c_login(void **state)
     hangs_at_the_start("C_Login hang\n");
 }
 
+/* The first call never comes back, and the token is there all the same. */
+static void comes_up_beside(const char *order)
+{
+    struct pool p;
+    load(&p, order, 1);
+    pool_wait_up(&p, 0, true);
+    signs(&p, ALPHA);
+    pool_order(&p, "clear\n");
+    pool_close(&p);
+}
+
+static void start__makes_another_attempt_beside_one_that_hangs(void **state)
+{
+    (void)state;
+    comes_up_beside("C_GetSlotList hang 1\n");
+    comes_up_beside("C_OpenSession hang 1\n");
+}
+
+/* It may be about to say that the PIN is wrong. */
+static void start__shows_the_pin_once_until_it_is_answered(void **state)
+{
+    (void)state;
+    struct pool p;
+    load(&p, "C_Login hang 1\n", 1);
+    (void)usleep(3 * HASTY_MS * 1000);
+    assert_false(pool_status(&p, 0).up);
+    assert_int_equal(pool_calls(&p, "C_Login"), 1);
+    pool_order(&p, "clear\n");
+    pool_wait_up(&p, 0, true);
+    signs(&p, ALPHA);
+    pool_close(&p);
+}
+
 static void start__of_one_token_leaves_the_other(void **state)
 {
     (void)state;
@@ -88,6 +121,28 @@ static void start__of_one_token_leaves_the_other(void **state)
     pool_wait_up(&p, 0, true);
     signs(&p, ALPHA);
     pool_close(&p);
+}
+
+/* The module is out of order when we start, and tried again. How many sessions it may have is known only then. */
+static void refuses_to_begin(const char *then, unsigned sessions)
+{
+    struct pool p;
+    load(&p, "C_Initialize CKR_GENERAL_ERROR\n", 1);
+    assert_false(pool_status(&p, 0).up);
+    assert_string_equal(pool_status(&p, 0).why, "CKR_GENERAL_ERROR");
+    wants_no_key(&p, ALPHA, "alpha is not there: CKR_GENERAL_ERROR");
+    pool_order(&p, then);
+    pool_wait_up(&p, 0, true);
+    assert_int_equal(pool_status(&p, 0).sessions, sessions);
+    signs(&p, ALPHA);
+    pool_close(&p);
+}
+
+static void start__survives_a_module_that_refuses_to_begin(void **state)
+{
+    (void)state;
+    refuses_to_begin("clear\n", 4);
+    refuses_to_begin("serial\n", 1);
 }
 
 /* What comes in the end may be a refusal: then that is what is said. */
@@ -120,6 +175,7 @@ static void look__that_hangs_costs_its_time(void **state)
     (void)state;
     struct pool p;
     load(&p, "clear\n", 1);
+    pool_wait_up(&p, 0, true); /* a busy machine may be late */
     pool_order(&p, "C_FindObjectsInit hang\n");
     wants_no_key(&p, ALPHA, "does not answer");
     assert_false(pool_status(&p, 0).up);
@@ -136,6 +192,7 @@ static void make__that_hangs_costs_its_time(void **state)
     sm_key *key = NULL;
     sm_diag diag = {.reason = ""};
     load(&p, "C_GenerateKeyPair hang CKR_DEVICE_ERROR\n", 1);
+    pool_wait_up(&p, 0, true);
     assert_sm_err(sm_keystore_create(p.store, "hung", "pkcs11:token=alpha;object=hung", SM_KEY_P256,
                                      &key, &diag),
                   UNAVAILABLE);
@@ -146,6 +203,29 @@ static void make__that_hangs_costs_its_time(void **state)
     pool_close(&p);
 }
 
+/* What cannot be loaded after it was made is not left behind: its label is free again. */
+static void make__that_cannot_be_loaded_is_taken_back(void **state)
+{
+    (void)state;
+    static const char uri[] = "pkcs11:token=alpha;object=brief";
+    struct pool p;
+    sm_key *key = NULL;
+    sm_diag diag = {.reason = ""};
+    load(&p, "C_GetAttributeValue CKR_DEVICE_ERROR\n", 1);
+    pool_wait_up(&p, 0, true);
+    for (int round = 0; round < 2; round++) {
+        assert_sm_err(sm_keystore_create(p.store, "brief", uri, SM_KEY_P256, &key, &diag),
+                      UNAVAILABLE);
+    }
+    assert_int_equal(pool_calls(&p, "C_DestroyObject"), 4);
+    pool_order(&p, "clear\n");
+    assert_sm_err(sm_keystore_load(p.store, uri, &key, &diag), NOT_FOUND);
+    assert_sm_ok(sm_keystore_create(p.store, "brief", uri, SM_KEY_P256, &key, &diag));
+    pool_sign_well(&p, key, SM_SIG_ECDSA_SHA256, MANY);
+    sm_key_detach(&key);
+    pool_close(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -153,11 +233,15 @@ int main(void)
         cmocka_unit_test(start__survives_c_get_token_info),
         cmocka_unit_test(start__survives_c_open_session),
         cmocka_unit_test(start__survives_c_login),
+        cmocka_unit_test(start__makes_another_attempt_beside_one_that_hangs),
+        cmocka_unit_test(start__shows_the_pin_once_until_it_is_answered),
         cmocka_unit_test(start__of_one_token_leaves_the_other),
+        cmocka_unit_test(start__survives_a_module_that_refuses_to_begin),
         cmocka_unit_test(start__comes_late_and_is_refused),
         cmocka_unit_test(start__that_ends_at_once_ends),
         cmocka_unit_test(look__that_hangs_costs_its_time),
         cmocka_unit_test(make__that_hangs_costs_its_time),
+        cmocka_unit_test(make__that_cannot_be_loaded_is_taken_back),
     };
     return cmocka_run_group_tests(tests, pool_tokens_make, pool_tokens_drop);
 }

@@ -4,6 +4,11 @@
 
 #include "base/clock.h"
 #include "sign/backend.h"
+#include "sign/key_p.h"
+#include "sign/p11_pool_p.h"
+
+#include <stdatomic.h>
+#include <unistd.h>
 
 #define ALPHA "pkcs11:token=alpha;object=p256"
 #define BETA "pkcs11:token=beta;object=other"
@@ -23,6 +28,8 @@ static const struct {
     {"pkcs11:token=alpha;object=ed25519", SM_SIG_ED25519},
 };
 #define SIGNERS (sizeof(signers) / sizeof(signers[0]))
+
+static sm_crypt_job *_Atomic back;
 
 static const char *const shapes[] = {"corrupt", "short", "long"};
 
@@ -139,6 +146,45 @@ static void spoilt__signatures_do_not_leave_sign_now(void **state)
     pool_close(&p);
 }
 
+static void on_back(sm_crypt_job *job)
+{
+    atomic_store(&back, job);
+}
+
+/* Whoever could not verify it has not found it wrong: the token is not blamed, and does not do it again. */
+static void unverified__signatures_do_not_leave(void **state)
+{
+    (void)state;
+    struct pool p;
+    uint8_t out[SM_SIGNATURE_MAX];
+    pool_faulty(&p, 1);
+    sm_key *key = pool_key(&p, ALPHA);
+    pool_sign_well(&p, key, SM_SIG_ECDSA_SHA256, MANY);
+    unsigned long before = pool_calls(&p, "C_Sign");
+    sm_crypt_job job = {.op = SM_CRYPT_SIGN,
+                        .alg = SM_SIG_ECDSA_SHA256,
+                        .type = SM_KEY_P256,
+                        .message = SM_LIT("hello"),
+                        .key = key,
+                        .out = out,
+                        .out_room = sizeof(out),
+                        .submitted_ns = sm_clock_mono_ns(),
+                        .give_back = on_back};
+    assert_sm_ok(sm_token_key_submit(key->token, &job));
+    while (atomic_load(&back) == NULL) {
+        (void)usleep(1000);
+    }
+    assert_true(job.checking);
+    assert_true(sm_token_key_checked(key->token, &job, SM_ERR(NO_MEMORY)));
+    assert_sm_err(job.err, NO_MEMORY);
+    assert_int_equal(job.out_len, 0);
+    assert_true(pool_status(&p, 0).up);
+    pool_sign_well(&p, key, SM_SIG_ECDSA_SHA256, MANY);
+    assert_int_equal(pool_calls(&p, "C_Sign") - before, MANY + 1);
+    sm_key_detach(&key);
+    pool_close(&p);
+}
+
 /* ---- modules for one thread ---- */
 
 static void sign_alone(struct pool *p, const struct sm_token_config *configs)
@@ -184,6 +230,7 @@ static void one_thread__with_slow_calls_is_not_taken_for_hung(void **state)
     config.sessions = 8;
     config.call_timeout_ms = 1000;
     pool_open(&p, &config, 1);
+    pool_wait_up(&p, 0, true); /* a busy machine may be late */
     sm_key *key = pool_key(&p, ALPHA);
     pool_order(&p, "C_Sign delay 150\n");
     unsigned long before = pool_calls(&p, "C_Sign");
@@ -202,6 +249,7 @@ int main(void)
         cmocka_unit_test(spoilt__signatures_of_one_token_are_made_good_by_the_other),
         cmocka_unit_test(spoilt__signatures_are_found_by_the_workers_too),
         cmocka_unit_test(spoilt__signatures_do_not_leave_sign_now),
+        cmocka_unit_test(unverified__signatures_do_not_leave),
         cmocka_unit_test(one_thread__that_a_module_asks_for_it_gets),
         cmocka_unit_test(one_thread__that_the_operator_asks_for_it_gets),
         cmocka_unit_test(one_thread__with_slow_calls_is_not_taken_for_hung),

@@ -24,7 +24,9 @@ static bool make_shared(void)
         sm_key_detach(&key);
     }
     return ok && sm_softhsm_import(&hsm, "alpha", POOL_PIN, pem, "shared", "aa") &&
-           sm_softhsm_import(&hsm, "beta", POOL_PIN, pem, "shared", "aa");
+           sm_softhsm_import(&hsm, "beta", POOL_PIN, pem, "shared", "aa") &&
+           sm_softhsm_write(&hsm, "alpha", POOL_PIN, pem, "guarded", "ab", "--always-auth") &&
+           sm_softhsm_write(&hsm, "beta", POOL_PIN, pem, "guarded", "ab", "--always-auth");
 }
 
 int pool_tokens_make(void **state)
@@ -79,17 +81,32 @@ void pool_load(struct pool *p, const char *module, const char *settings)
     assert_sm_ok(sm_batcher_new(&config, &p->batcher));
 }
 
-struct sm_token_config pool_token(const struct pool *p, const char *label)
+void pool_load_other(struct pool *p, const char *module, const char *settings)
+{
+    assert_true(sm_p11_client_load(&p->other, &hsm, module, settings));
+}
+
+static struct sm_token_config token_of(const struct sm_p11_client *module, const char *label)
 {
     static char uris[4][SM_SOFTHSM_PATH + 256]; /* read by the next pool_open */
     static unsigned at;
     char *uri = uris[at++ % 4];
-    (void)snprintf(uri, sizeof(uris[0]), "pkcs11:token=%s?module-path=%s", label, p->module.path);
+    (void)snprintf(uri, sizeof(uris[0]), "pkcs11:token=%s?module-path=%s", label, module->path);
     return (struct sm_token_config){.uri = uri,
                                     .sessions = 4,
                                     .timeout_ms = 20000,
                                     .call_timeout_ms = 20000,
                                     .allow_extractable = true};
+}
+
+struct sm_token_config pool_token(const struct pool *p, const char *label)
+{
+    return token_of(&p->module, label);
+}
+
+struct sm_token_config pool_other_token(const struct pool *p, const char *label)
+{
+    return token_of(&p->other, label);
 }
 
 void pool_open(struct pool *p, const struct sm_token_config *tokens, size_t count)
@@ -143,6 +160,9 @@ void pool_close(struct pool *p)
     sm_batcher_free(&p->batcher);
     sm_sign_pool_free(&p->workers);
     sm_p11_client_unload(&p->module);
+    if (p->other.f != NULL) {
+        sm_p11_client_unload(&p->other);
+    }
     free(p->jobs);
     p->jobs = NULL;
 }
@@ -277,6 +297,14 @@ void pool_wait_up(struct pool *p, size_t token, bool up)
         now = pool_status(p, token).up; /* asked once a turn: it may be another a moment later */
     }
     assert_int_equal(now, up);
+}
+
+void pool_wait_sessions(struct pool *p, size_t token, unsigned count)
+{
+    for (int i = 0; i < 10000 && pool_status(p, token).sessions != count; i++) {
+        (void)usleep(1000);
+    }
+    assert_int_equal(pool_status(p, token).sessions, count);
 }
 
 unsigned long pool_calls(struct pool *p, const char *function)

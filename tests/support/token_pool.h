@@ -3,8 +3,8 @@
  * The product's pool of sessions on a module that the tests bring: a fresh copy of the module, a
  * key store with tokens of it, and signatures asked of it whose every answer is accounted for.
  *
- * Two tokens, "alpha" and "beta". Both hold the P-256 key "shared"; alpha holds "p256", "rsa",
- * "ed25519" and "always" (CKA_ALWAYS_AUTHENTICATE) too, and beta "other".
+ * Two tokens, "alpha" and "beta". Both hold the P-256 keys "shared" and "guarded" (CKA_ALWAYS_AUTHENTICATE);
+ * alpha holds "p256", "rsa", "ed25519" and "always" (CKA_ALWAYS_AUTHENTICATE) too, and beta "other".
  *
  * Threads:   one.
  * Limits:    POOL_JOBS_MAX signatures under way.
@@ -34,6 +34,7 @@ struct pool_job {
 
 struct pool {
     struct sm_p11_client module;
+    struct sm_p11_client other; /* a second one: pool_load_other */
     sm_keystore *store;
     sm_mailbox box;
     sm_batcher *batcher;
@@ -60,6 +61,9 @@ int pool_tokens_drop(void **state);
 void pool_load(struct pool *p, const char *module, const char *settings);
 /* A token of the module with 4 sessions, and limits in time that a busy machine does not reach. */
 struct sm_token_config pool_token(const struct pool *p, const char *label);
+/* A second module, of another kind, and a token of it. */
+void pool_load_other(struct pool *p, const char *module, const char *settings);
+struct sm_token_config pool_other_token(const struct pool *p, const char *label);
 void pool_open(struct pool *p, const struct sm_token_config *tokens, size_t count);
 /* pool_load of the faulty module, and pool_open of alpha alone or of both tokens. */
 void pool_faulty(struct pool *p, size_t tokens);
@@ -90,6 +94,8 @@ void pool_sign_well(struct pool *p, sm_key *key, enum sm_sig_alg alg, unsigned c
 struct sm_token_status pool_status(struct pool *p, size_t token);
 /* Waits until the token is up, or is not. */
 void pool_wait_up(struct pool *p, size_t token, bool up);
+/* Waits until it has so many sessions that can be used. */
+void pool_wait_sessions(struct pool *p, size_t token, unsigned count);
 unsigned long pool_calls(struct pool *p, const char *function);
 /* How many calls of a function wait inside the module. */
 void pool_wait_inside(struct pool *p, const char *function, unsigned long count);
