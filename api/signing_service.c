@@ -114,6 +114,9 @@ static sm_err prepare(struct signing *s, const Sealmill__V1__SignRequest *r)
     const Sealmill__V1__SigningKey *key = call->world->signing_keys[at];
     sm_key *handle = call->world->signing_key_handles[at];
     SM_TRY(check_caller(call, key));
+    if (handle == NULL) {
+        return sm_diag_set(&call->diag, SM_ERR(UNAVAILABLE), "key", "%.60s is not at hand", r->key);
+    }
     enum sm_sig_alg alg = sm_sig_alg_for(sm_key_get_type(handle),
                                          (enum sm_digest)r->digest_algorithm, r->rsa_pss);
     if (alg == SM_SIG_NONE) {

@@ -334,9 +334,6 @@ static sm_err add_signing_key(struct builder *b, Sealmill__V1__SigningKey *key)
         return over_limit(b, "signing keys", key->name, SM_SIGNING_KEYS_MAX);
     }
     sm_key *handle = try_key(b, key->key_uri, key->name, key->verify_after_sign);
-    if (handle == NULL) {
-        return SM_NO_ERR;
-    }
     sm_err err = sm_api_rate(b->api, key->name, &w->signing_key_rates[w->signing_key_count]);
     if (!sm_ok(err)) {
         sm_key_detach(&handle);

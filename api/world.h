@@ -106,7 +106,7 @@ struct sm_world {
     size_t dead_count;
     const Sealmill__Config__V1__Config *config;
     Sealmill__V1__SigningKey **signing_keys;
-    sm_key **signing_key_handles;
+    sm_key **signing_key_handles; /* NULL: not at hand */
     sm_rate **signing_key_rates; /* of the api: they outlive the snapshot */
     size_t signing_key_count;
     struct sm_denied_keys denied;

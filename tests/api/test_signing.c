@@ -30,7 +30,9 @@ static unsigned create(const char *token, const char *key, char *field, size_t r
 static int set_up(void **state)
 {
     (void)state;
-    sm_api_server_start(&server, "profiles:\n- name: device\n");
+    sm_api_server_start(&server, "profiles:\n- name: device\n"
+                                 "signing_keys:\n"
+                                 "- {name: late, key_uri: 'file:late'}\n");
     admin = sm_api_server_token(&server, "admin", "[{\"role\":\"admin\"}]", 0);
     op = sm_api_server_token(&server, "operator", "[{\"role\":\"operator\"}]", 0);
     signer = sm_api_server_token(&server, "signer", "[{\"role\":\"reader\"}]", 0);
@@ -274,6 +276,21 @@ static void signing__names_from_outside_stay_in_the_key_folder(void **state)
     }
 }
 
+/* As a key whose token is not there at the start. */
+static void signing__key_that_is_away_is_waited_for(void **state)
+{
+    (void)state;
+    static const char body[] = "{\"data\":\"aGVsbG8=\"}";
+    sm_diag diag = {.reason = ""};
+    sm_key *key;
+    refused(admin, "late", body, 503, "key");
+    refused(reader, "late", body, 403, "");
+    assert_sm_ok(sm_keystore_create(server.keystore, "late", "", SM_KEY_P256, &key, &diag));
+    sm_key_detach(&key);
+    assert_sm_ok(sm_api_reload(server.api, server.config, &diag));
+    assert_int_equal(sign(admin, "late", body, NULL, NULL, 0), 200);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -285,6 +302,7 @@ int main(void)
         cmocka_unit_test(signing__rate_is_kept),
         cmocka_unit_test(signing__bad_keys_name_the_field),
         cmocka_unit_test(signing__names_from_outside_stay_in_the_key_folder),
+        cmocka_unit_test(signing__key_that_is_away_is_waited_for),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
