@@ -159,11 +159,21 @@ static void start_sign(sm_call *call, const ProtobufCMessage *request)
         return;
     }
     s->call = call;
+    call->user = s;
     sm_call_hold(call);
     sm_err err = prepare(s, (const Sealmill__V1__SignRequest *)(const void *)request);
     if (!sm_ok(err)) {
         sm_call_finish(call, err);
         sm_call_release(call);
+    }
+}
+
+/* What is signed already is still recorded. */
+static void sign_gone(sm_call *call)
+{
+    struct signing *s = call->user;
+    if (s != NULL) { /* the request was complete */
+        sm_batcher_cancel(sm_api_loop_batcher(call->loop), &s->job);
     }
 }
 
@@ -270,7 +280,8 @@ const struct sm_method sm_signing_methods[] = {
      .http_method = "POST",
      .http_path = "/v1/keys/{key}:sign",
      .body = true,
-     .start = start_sign},
+     .start = start_sign,
+     .on_gone = sign_gone},
     {.service = "sealmill.v1.SigningService",
      .name = "ListKeys",
      .request = &sealmill__v1__list_keys_request__descriptor,
