@@ -139,6 +139,7 @@ void sm_key_detach(sm_key **key)
     if (k == NULL || atomic_fetch_sub_explicit(&k->refs, 1, memory_order_acq_rel) != 1) {
         return;
     }
+    sm_key_contexts_free(k);
     EVP_PKEY_free(k->pkey); /* wipes the private part */
     sm_token_key_free(&k->token);
     sm_key_numbers_free(&k->numbers);
