@@ -117,7 +117,7 @@ static sm_key *try_key(struct builder *b, const char *uri, const char *ca, bool 
 }
 
 static sm_err add_further(struct builder *b, const struct sm_ca *ca, struct sm_ca_generation *g,
-                          const Sealmill__Record__V1__CaGeneration *from)
+                          const Sealmill__Record__V1__CaGeneration *from, bool check)
 {
     size_t n = from->n_further_responders;
     n = n > SM_OCSP_FURTHER_MAX ? SM_OCSP_FURTHER_MAX : n;
@@ -131,7 +131,7 @@ static sm_err add_further(struct builder *b, const struct sm_ca *ca, struct sm_c
         SM_TRY(sm_cert_parse(sm_slice_of(f->certificate.data, f->certificate.len), &out->cert,
                              b->diag));
         out->type = (enum sm_key_type)f->key_type;
-        out->key = try_key(b, f->key_uri, ca->name, false);
+        out->key = try_key(b, f->key_uri, ca->name, check);
         g->further_count++;
     }
     return SM_NO_ERR;
@@ -155,7 +155,7 @@ static sm_err add_generation(struct builder *b, struct sm_ca *ca,
         SM_TRY(sm_cert_parse(sm_slice_of(from->ocsp_certificate.data, from->ocsp_certificate.len),
                              &g->ocsp_cert, b->diag));
     }
-    SM_TRY(add_further(b, ca, g, from));
+    SM_TRY(add_further(b, ca, g, from, check));
     g->new_with_old = sm_slice_of(from->new_with_old.data, from->new_with_old.len);
     g->old_with_new = sm_slice_of(from->old_with_new.data, from->old_with_new.len);
     g->chain = sm_arena_alloc(&b->world->arena, (from->n_chain + 1) * sizeof(*g->chain));
