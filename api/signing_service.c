@@ -4,7 +4,9 @@
 #include "api/key_facts.h"
 #include "api/method.h"
 #include "api/record.h"
+#include "api/refusal.h"
 #include "base/check.h"
+#include "base/text.h"
 #include "gen/sealmill/v1/signing.pb-c.h"
 
 #define DATA_MAX (1U << 20)
@@ -15,7 +17,9 @@ struct signing {
     Sealmill__V1__SignResponse response;
     sm_slice log;
     sm_store_write write;
-    const char *key;
+    uint8_t digest[SM_DIGEST_MAX];
+    enum sm_digest digest_kind; /* what the record names it by; of a whole message, SHA-256 */
+    sm_slice signed_digest;
 };
 
 /* ---- Sign ---- */
@@ -33,14 +37,27 @@ static void on_logged(sm_store_write *op)
     sm_call_release(s->call);
 }
 
+/* "ecdsa-sha256 sha256:2cf2...": what can be held against the thing that was signed. */
+static const char *describe(const struct signing *s)
+{
+    static const char *const names[SM_DIGEST_COUNT] = {"", "sha256", "sha384", "sha512"};
+    char hex[2 * SM_DIGEST_MAX + 1];
+    return sm_arena_printf(&s->call->arena, "%s %s:%s", sm_sig_alg_name(s->job.alg),
+                           names[s->digest_kind], sm_hex_format(s->signed_digest, hex));
+}
+
 static sm_err write_audit(struct signing *s)
 {
     sm_call *call = s->call;
+    const char *detail = describe(s);
+    if (detail == NULL) {
+        return SM_ERR(NO_MEMORY);
+    }
     const struct sm_audit audit = {.caller = call->caller.name,
                                    .action = "key.sign",
                                    .outcome = "ok",
-                                   .target = s->key,
-                                   .detail = sm_sig_alg_name(s->job.alg),
+                                   .target = call->target,
+                                   .detail = detail,
                                    .correlation_id = call->correlation_id};
     SM_TRY(sm_audit_pack(&audit, &call->arena, &s->log));
     s->write = (sm_store_write){
@@ -99,10 +116,26 @@ static sm_err check_rate(sm_call *call, const Sealmill__V1__SigningKey *key, sm_
                              key->rate_per_second);
 }
 
+/* Hashed here, since the record tells the digest too. */
+static sm_err set_message(struct signing *s, enum sm_sig_alg alg, sm_slice input, bool is_digest)
+{
+    enum sm_digest kind = sm_sig_alg_digest(alg);
+    s->digest_kind = kind == SM_DIGEST_NONE ? SM_SHA256 : kind;
+    s->signed_digest = input;
+    if (!is_digest) {
+        SM_TRY(sm_digest_compute(s->digest_kind, input, s->digest));
+        s->signed_digest = sm_slice_of(s->digest, sm_digest_size(s->digest_kind));
+    }
+    s->job.is_digest = kind != SM_DIGEST_NONE;
+    s->job.message = s->job.is_digest ? s->signed_digest : input;
+    return SM_NO_ERR;
+}
+
 static sm_err prepare(struct signing *s, const Sealmill__V1__SignRequest *r)
 {
     sm_call *call = s->call;
     size_t at = 0;
+    call->target = r->key;
     while (at < call->world->signing_key_count &&
            strcmp(call->world->signing_keys[at]->name, r->key) != 0) {
         at++;
@@ -137,16 +170,14 @@ static sm_err prepare(struct signing *s, const Sealmill__V1__SignRequest *r)
                            "%zu octets are wanted (0: send data instead)", want);
     }
     size_t room = sm_sig_size_max(alg, sm_key_get_type(handle));
-    s->key = r->key;
     s->job = (sm_crypt_job){.op = SM_CRYPT_SIGN,
                             .alg = alg,
-                            .message = sm_slice_of(input.data, input.len),
-                            .is_digest = digest,
                             .key = handle,
                             .out = sm_arena_alloc(&call->arena, room),
                             .out_room = room,
                             .caller = call->caller.number,
                             .done = on_signed};
+    SM_TRY(set_message(s, alg, sm_slice_of(input.data, input.len), digest));
     return s->job.out == NULL ? SM_ERR(NO_MEMORY)
                               : sm_batcher_submit(sm_api_loop_batcher(call->loop), &s->job);
 }
@@ -163,6 +194,9 @@ static void start_sign(sm_call *call, const ProtobufCMessage *request)
     sm_call_hold(call);
     sm_err err = prepare(s, (const Sealmill__V1__SignRequest *)(const void *)request);
     if (!sm_ok(err)) {
+        if (sm_err_is(err, SM_E_POLICY) || sm_err_is(err, SM_E_RATE_LIMITED)) {
+            sm_refusal_record(call, call->correlation_id, err, &call->diag);
+        }
         sm_call_finish(call, err);
         sm_call_release(call);
     }
