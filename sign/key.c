@@ -3,7 +3,6 @@
 
 #include "base/check.h"
 #include "base/mem.h"
-#include "sign/backend.h"
 #include "sign/key_p.h"
 #include "sign/p11_pool_p.h"
 
@@ -161,11 +160,6 @@ const struct sm_public_key *sm_key_public(const sm_key *key)
 const char *sm_key_uri(const sm_key *key)
 {
     return key->uri;
-}
-
-bool sm_key_is_slow(const sm_key *key)
-{
-    return key->token != NULL || sm_backend_is_slow(SM_CRYPT_SIGN, key->type);
 }
 
 void sm_key_set_check(sm_key *key, bool on)

@@ -78,9 +78,6 @@ const char *sm_key_uri(const sm_key *key);
  * costs a verification; RSA signatures are always checked). Any thread; jobs that run already may
  * miss it. */
 void sm_key_set_check(sm_key *key, bool on);
-/* Whether its signatures are too slow for a loop thread (RSA-4096, tokens, ...), and go to a pool.
- */
-bool sm_key_is_slow(const sm_key *key);
 
 /* What signs with it ("multi-buffer", "openssl", "pkcs11"), and why in words; static. */
 const char *sm_key_backend(const sm_key *key, const char **why);

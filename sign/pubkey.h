@@ -33,5 +33,3 @@ sm_slice sm_public_key_algorithm(enum sm_key_type type);
 SM_FALLIBLE sm_public_key_parse(sm_slice spki, struct sm_public_key *out, sm_diag *diag);
 /* SHA-1 of `bits` (RFC 5280 4.2.1.2 method 1). */
 SM_FALLIBLE sm_public_key_id(const struct sm_public_key *key, uint8_t out[20]);
-/* SHA-256 of the whole SPKI. */
-SM_FALLIBLE sm_public_key_sha256(const struct sm_public_key *key, uint8_t out[32]);
