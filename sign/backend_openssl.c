@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/mem.h"
 #include "sign/backend.h"
 #include "sign/backend_openssl_p.h"
 #include "sign/key_p.h"
@@ -112,6 +113,7 @@ static sm_err sign_one(sm_crypt_job *job)
     bool whole = sm_sig_alg_digest(job->alg) == SM_DIGEST_NONE;
     bool good = whole ? sign_whole(job, &len) : sign_digest(job, input, &len);
     if (!good) {
+        sm_wipe(job->out, job->out_room); /* whatever is in it */
         return SM_ERR(CRYPTO);
     }
     job->out_len = len;

@@ -144,6 +144,9 @@ static void begin_check(sm_batcher *b, sm_crypt_job *job)
 static void end_check(sm_batcher *b, sm_crypt_job *job)
 {
     job->op = SM_CRYPT_SIGN;
+    if (!sm_ok(job->err)) {
+        sm_wipe(job->out, job->out_len);
+    }
     if (sm_token_key_checked(job->key->token, job, job->err)) {
         job->done(job);
     } else {

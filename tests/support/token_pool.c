@@ -236,7 +236,9 @@ static void count_in(struct pool_tally *t, const struct pool_job *j)
     } else if (sm_err_is(job->err, SM_E_TOKEN)) {
         t->token++;
     } else {
+        static const uint8_t nothing[SM_SIGNATURE_MAX];
         assert_sm_err(job->err, UNAVAILABLE);
+        assert_memory_equal(j->out, nothing, sizeof(nothing));
         t->unavailable++;
     }
 }
