@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/text.h"
 #include "gen/sealmill/v1/signing.pb-c.h"
+#include "sign/rsa_pad.h"
 
 #define DATA_MAX (1U << 20)
 
@@ -107,6 +108,18 @@ static sm_err check_algorithm(sm_call *call, const Sealmill__V1__SigningKey *key
                                  "the key's policy does not allow %s", sm_sig_alg_name(alg));
 }
 
+static sm_err check_padding(sm_call *call, const Sealmill__V1__SigningKey *key, enum sm_sig_alg alg)
+{
+    Sealmill__V1__RsaPadding padding = sm_sig_alg_is_pss(alg)
+                                           ? SEALMILL__V1__RSA_PADDING__RSA_PADDING_PSS
+                                           : SEALMILL__V1__RSA_PADDING__RSA_PADDING_PKCS1;
+    return !sm_sig_alg_is_rsa(alg) || key->rsa_padding == padding ||
+                   key->rsa_padding == SEALMILL__V1__RSA_PADDING__RSA_PADDING_UNSPECIFIED
+               ? SM_NO_ERR
+               : sm_diag_set(&call->diag, SM_ERR(POLICY), "rsa_pss",
+                             "the key's policy does not allow %s", sm_sig_alg_name(alg));
+}
+
 static sm_err check_rate(sm_call *call, const Sealmill__V1__SigningKey *key, sm_rate *rate)
 {
     return key->rate_per_second == 0 || sm_rate_take(rate, key->rate_per_second, sm_clock_mono_ns())
@@ -131,44 +144,47 @@ static sm_err set_message(struct signing *s, enum sm_sig_alg alg, sm_slice input
     return SM_NO_ERR;
 }
 
-static sm_err prepare(struct signing *s, const Sealmill__V1__SignRequest *r)
+/* Where the key's handle and its policy are in the world. */
+static sm_err find_key(sm_call *call, const char *name, size_t *out)
 {
-    sm_call *call = s->call;
-    size_t at = 0;
-    call->target = r->key;
-    while (at < call->world->signing_key_count &&
-           strcmp(call->world->signing_keys[at]->name, r->key) != 0) {
-        at++;
+    for (size_t i = 0; i < call->world->signing_key_count; i++) {
+        if (strcmp(call->world->signing_keys[i]->name, name) == 0) {
+            *out = i;
+            return SM_NO_ERR;
+        }
     }
-    if (at == call->world->signing_key_count) {
-        return sm_diag_set(&call->diag, SM_ERR(NOT_FOUND), "key", "there is no signing key %.60s",
-                           r->key);
-    }
-    const Sealmill__V1__SigningKey *key = call->world->signing_keys[at];
-    sm_key *handle = call->world->signing_key_handles[at];
-    SM_TRY(check_caller(call, key));
-    if (handle == NULL) {
-        return sm_diag_set(&call->diag, SM_ERR(UNAVAILABLE), "key", "%.60s is not at hand", r->key);
-    }
-    enum sm_sig_alg alg = sm_sig_alg_for(sm_key_get_type(handle),
-                                         (enum sm_digest)r->digest_algorithm, r->rsa_pss);
-    if (alg == SM_SIG_NONE) {
+    return sm_diag_set(&call->diag, SM_ERR(NOT_FOUND), "key", "there is no signing key %.60s",
+                       name);
+}
+
+/* Which algorithm, and that the input is one for it. */
+static sm_err read_request(sm_call *call, const Sealmill__V1__SignRequest *r, enum sm_key_type type,
+                           enum sm_sig_alg *alg, sm_slice *input)
+{
+    *alg = sm_sig_alg_for(type, (enum sm_digest)r->digest_algorithm, r->rsa_pss);
+    if (*alg == SM_SIG_NONE) {
         return sm_diag_set(&call->diag, SM_ERR(INVALID), "digest_algorithm",
-                           "it does not fit a %s key", sm_key_type_name(sm_key_get_type(handle)));
+                           "it does not fit a %s key", sm_key_type_name(type));
     }
-    SM_TRY(check_algorithm(call, key, sm_key_get_type(handle), alg));
-    SM_TRY(check_rate(call, key, call->world->signing_key_rates[at]));
     bool digest = r->input_case == SEALMILL__V1__SIGN_REQUEST__INPUT_DIGEST;
-    ProtobufCBinaryData input = digest ? r->digest : r->data;
-    if (r->input_case == SEALMILL__V1__SIGN_REQUEST__INPUT__NOT_SET || input.len > DATA_MAX) {
+    ProtobufCBinaryData given = digest ? r->digest : r->data;
+    if (r->input_case == SEALMILL__V1__SIGN_REQUEST__INPUT__NOT_SET || given.len > DATA_MAX) {
         return sm_diag_set(&call->diag, SM_ERR(INVALID), "digest",
                            "a digest, or at most 1 MiB of data, is wanted");
     }
-    size_t want = sm_digest_size(sm_sig_alg_digest(alg));
-    if (digest && input.len != want) {
+    size_t want = sm_digest_size(sm_sig_alg_digest(*alg));
+    if (digest && given.len != want) {
         return sm_diag_set(&call->diag, SM_ERR(INVALID), "digest",
                            "%zu octets are wanted (0: send data instead)", want);
     }
+    *input = sm_slice_of(given.data, given.len);
+    return SM_NO_ERR;
+}
+
+static sm_err submit(struct signing *s, const Sealmill__V1__SignRequest *r, sm_key *handle,
+                     enum sm_sig_alg alg, sm_slice input)
+{
+    sm_call *call = s->call;
     size_t room = sm_sig_size_max(alg, sm_key_get_type(handle));
     s->job = (sm_crypt_job){.op = SM_CRYPT_SIGN,
                             .alg = alg,
@@ -177,9 +193,33 @@ static sm_err prepare(struct signing *s, const Sealmill__V1__SignRequest *r)
                             .out_room = room,
                             .caller = call->caller.number,
                             .done = on_signed};
-    SM_TRY(set_message(s, alg, sm_slice_of(input.data, input.len), digest));
-    return s->job.out == NULL ? SM_ERR(NO_MEMORY)
-                              : sm_batcher_submit(sm_api_loop_batcher(call->loop), &s->job);
+    if (s->job.out == NULL) {
+        return SM_ERR(NO_MEMORY);
+    }
+    SM_TRY(set_message(s, alg, input, r->input_case == SEALMILL__V1__SIGN_REQUEST__INPUT_DIGEST));
+    return sm_batcher_submit(sm_api_loop_batcher(call->loop), &s->job);
+}
+
+/* The rate comes last: what is refused uses none of it up. */
+static sm_err prepare(struct signing *s, const Sealmill__V1__SignRequest *r)
+{
+    sm_call *call = s->call;
+    size_t at = 0;
+    enum sm_sig_alg alg = SM_SIG_NONE;
+    sm_slice input = SM_SLICE_NONE;
+    call->target = r->key;
+    SM_TRY(find_key(call, r->key, &at));
+    const Sealmill__V1__SigningKey *key = call->world->signing_keys[at];
+    sm_key *handle = call->world->signing_key_handles[at];
+    SM_TRY(check_caller(call, key));
+    if (handle == NULL) {
+        return sm_diag_set(&call->diag, SM_ERR(UNAVAILABLE), "key", "%.60s is not at hand", r->key);
+    }
+    SM_TRY(read_request(call, r, sm_key_get_type(handle), &alg, &input));
+    SM_TRY(check_algorithm(call, key, sm_key_get_type(handle), alg));
+    SM_TRY(check_padding(call, key, alg));
+    SM_TRY(check_rate(call, key, call->world->signing_key_rates[at]));
+    return submit(s, r, handle, alg, input);
 }
 
 static void start_sign(sm_call *call, const ProtobufCMessage *request)

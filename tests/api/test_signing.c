@@ -44,6 +44,9 @@ static int set_up(void **state)
         "{\"name\":\"ed\",\"keyType\":\"ed25519\"}",
         "{\"name\":\"rsa\",\"keyType\":\"rsa-2048\"}",
         "{\"name\":\"slow\",\"keyType\":\"ec-p256\",\"ratePerSecond\":2}",
+        "{\"name\":\"once\",\"keyType\":\"ec-p256\",\"ratePerSecond\":1}",
+        "{\"name\":\"pss\",\"keyType\":\"rsa-2048\",\"rsaPadding\":\"pss\"}",
+        "{\"name\":\"pkcs1\",\"keyType\":\"rsa-2048\",\"rsaPadding\":\"pkcs1\"}",
     };
     for (size_t i = 0; i < SM_ARRAY_LEN(keys); i++) {
         if (create(admin, keys[i], NULL, 0) != 200) {
@@ -239,6 +242,29 @@ static void signing__rate_is_kept(void **state)
     assert_true(good >= 1 && busy >= 1);
 }
 
+static void signing__padding_keeps_the_policy(void **state)
+{
+    (void)state;
+    static const char v15[] = "{\"data\":\"aA==\"}";
+    static const char pss[] = "{\"data\":\"aA==\",\"rsaPss\":true}";
+    assert_int_equal(sign(admin, "pss", pss, NULL, NULL, 0), 200);
+    refused(admin, "pss", v15, 400, "rsa_pss");
+    assert_int_equal(sign(admin, "pkcs1", v15, NULL, NULL, 0), 200);
+    refused(admin, "pkcs1", pss, 400, "rsa_pss");
+}
+
+/* Neither what is malformed nor what the policy refuses. */
+static void signing__refused_requests_use_up_no_rate(void **state)
+{
+    (void)state;
+    refused(admin, "once", "{}", 400, "digest");
+    refused(admin, "once", "{\"digest\":\"aA==\",\"digestAlgorithm\":\"sha256\"}", 400, "digest");
+    refused(admin, "once", "{\"data\":\"aA==\",\"digestAlgorithm\":\"sha512\"}", 400,
+            "digest_algorithm");
+    refused(reader, "once", "{\"data\":\"aA==\"}", 403, "");
+    assert_int_equal(sign(admin, "once", "{\"data\":\"aA==\"}", NULL, NULL, 0), 200);
+}
+
 static void signing__bad_keys_name_the_field(void **state)
 {
     (void)state;
@@ -249,6 +275,7 @@ static void signing__bad_keys_name_the_field(void **state)
         {"{\"name\":\"0123456789012345678901234567890123456789012345678901234567890123\"}",
          "key.name"},
         {"{\"name\":\"a\",\"keyType\":\"dsa\"}", "key.key_type"},
+        {"{\"name\":\"a\",\"rsaPadding\":\"none\"}", "key.rsa_padding"},
     };
     for (size_t i = 0; i < SM_ARRAY_LEN(bad); i++) {
         char field[64];
@@ -300,6 +327,8 @@ int main(void)
         cmocka_unit_test(signing__default_algorithm_keeps_the_policy),
         cmocka_unit_test(signing__input_must_fit),
         cmocka_unit_test(signing__rate_is_kept),
+        cmocka_unit_test(signing__padding_keeps_the_policy),
+        cmocka_unit_test(signing__refused_requests_use_up_no_rate),
         cmocka_unit_test(signing__bad_keys_name_the_field),
         cmocka_unit_test(signing__names_from_outside_stay_in_the_key_folder),
         cmocka_unit_test(signing__key_that_is_away_is_waited_for),
