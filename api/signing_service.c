@@ -21,21 +21,28 @@ struct signing {
     uint8_t digest[SM_DIGEST_MAX];
     enum sm_digest digest_kind; /* what the record names it by; of a whole message, SHA-256 */
     sm_slice signed_digest;
+    const struct sm_signing_metrics *metrics; /* NULL: there is no such key */
 };
 
 /* ---- Sign ---- */
 
+static void end(struct signing *s, sm_err err)
+{
+    if (s->metrics != NULL) {
+        sm_signing_metrics_count(s->metrics, err);
+    }
+    if (sm_ok(err)) {
+        sm_call_reply(s->call, &s->response.base);
+    } else {
+        sm_call_finish(s->call, err);
+    }
+    sm_call_release(s->call);
+}
+
 static void on_logged(sm_store_write *op)
 {
     struct signing *s = SM_CONTAINER_OF(op, struct signing, write);
-    if (sm_ok(op->err)) {
-        sm_call_reply(
-            s->call,
-            &s->response.base); /* the audit record is durable: now the signature may leave */
-    } else {
-        sm_call_finish(s->call, op->err);
-    }
-    sm_call_release(s->call);
+    end(s, op->err); /* the audit record is durable: now the signature may leave */
 }
 
 /* "ecdsa-sha256 sha256:2cf2...": what can be held against the thing that was signed. */
@@ -78,8 +85,7 @@ static void on_signed(sm_crypt_job *job)
         err = write_audit(s);
     }
     if (!sm_ok(err)) {
-        sm_call_finish(s->call, err);
-        sm_call_release(s->call);
+        end(s, err);
     }
 }
 
@@ -209,6 +215,7 @@ static sm_err prepare(struct signing *s, const Sealmill__V1__SignRequest *r)
     sm_slice input = SM_SLICE_NONE;
     call->target = r->key;
     SM_TRY(find_key(call, r->key, &at));
+    s->metrics = &call->world->signing_key_metrics[at];
     const Sealmill__V1__SigningKey *key = call->world->signing_keys[at];
     sm_key *handle = call->world->signing_key_handles[at];
     SM_TRY(check_caller(call, key));
@@ -237,8 +244,7 @@ static void start_sign(sm_call *call, const ProtobufCMessage *request)
         if (sm_err_is(err, SM_E_POLICY) || sm_err_is(err, SM_E_RATE_LIMITED)) {
             sm_refusal_record(call, call->correlation_id, err, &call->diag);
         }
-        sm_call_finish(call, err);
-        sm_call_release(call);
+        end(s, err);
     }
 }
 

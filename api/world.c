@@ -340,6 +340,7 @@ static sm_err add_signing_key(struct builder *b, Sealmill__V1__SigningKey *key)
         return err;
     }
     w->signing_keys[w->signing_key_count] = key;
+    sm_signing_metrics_of(key->name, &w->signing_key_metrics[w->signing_key_count]);
     w->signing_key_handles[w->signing_key_count++] = handle;
     return SM_NO_ERR;
 }
@@ -432,9 +433,12 @@ static sm_err fill(struct builder *b)
     w->signing_keys = sm_arena_zalloc(&w->arena, SM_SIGNING_KEYS_MAX * sizeof(*w->signing_keys));
     w->signing_key_handles = sm_arena_zalloc(&w->arena, SM_SIGNING_KEYS_MAX * sizeof(sm_key *));
     w->signing_key_rates = sm_arena_zalloc(&w->arena, SM_SIGNING_KEYS_MAX * sizeof(sm_rate *));
+    w->signing_key_metrics = sm_arena_zalloc(&w->arena,
+                                             SM_SIGNING_KEYS_MAX * sizeof(*w->signing_key_metrics));
     w->dead = sm_arena_zalloc(&w->arena, SM_WORLD_DEAD_MAX * sizeof(*w->dead));
     if (w->cas == NULL || w->profiles == NULL || w->signing_keys == NULL ||
-        w->signing_key_handles == NULL || w->signing_key_rates == NULL || w->dead == NULL) {
+        w->signing_key_handles == NULL || w->signing_key_rates == NULL ||
+        w->signing_key_metrics == NULL || w->dead == NULL) {
         return SM_ERR(NO_MEMORY);
     }
     SM_TRY(sm_map_new(SM_BEARER_TOKENS_MAX, &w->tokens));

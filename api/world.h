@@ -16,6 +16,7 @@
 #include "api/api.h"
 #include "api/denied.h"
 #include "api/profile.h"
+#include "api/signing_metrics.h"
 #include "base/arena.h"
 #include "base/map.h"
 #include "base/rate.h"
@@ -107,7 +108,8 @@ struct sm_world {
     const Sealmill__Config__V1__Config *config;
     Sealmill__V1__SigningKey **signing_keys;
     sm_key **signing_key_handles; /* NULL: not at hand */
-    sm_rate **signing_key_rates; /* of the api: they outlive the snapshot */
+    sm_rate **signing_key_rates;  /* of the api: they outlive the snapshot */
+    struct sm_signing_metrics *signing_key_metrics;
     size_t signing_key_count;
     struct sm_denied_keys denied;
     struct sm_label *labels;       /* of enrolment */
