@@ -8,7 +8,8 @@
  * Threads:   templates are constant after birth; everything else is values.
  * Limits:    SM_CERT_MAX octets.
  * Security:  builder input was checked by api; the writer never emits what its own parser would
- * refuse. Standards: RFC 5280 4.1, 4.2.
+ *            refuse.
+ * Standards: RFC 5280 4.1, 4.2.
  */
 #pragma once
 

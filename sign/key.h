@@ -6,11 +6,12 @@
  * PBKDF2-HMAC-SHA-256, AES-256-CBC/GCM as OpenSSL offers) in one file each, mode 0600. Token keys
  * come by RFC 7512 URIs.
  *
- * Threads:   a sm_key is shared (atomic count) and immutable; keystore calls block: not from a
- * loop. Limits:    file size SM_KEY_FILE_MAX. Security:  passphrases come from a file, an
- * environment variable or a systemd credential; all copies are wiped. RSA results are checked with
- * the public exponent before they leave (Bellcore attack). Standards: RFC 5958, RFC 8018, RFC 7914,
- * RFC 7512.
+ * Threads:   a sm_key is shared (atomic count) and immutable; keystore calls block: not from a loop.
+ * Limits:    file size SM_KEY_FILE_MAX.
+ * Security:  passphrases come from a file, an environment variable or a systemd credential; all
+ *            copies are wiped. RSA results are checked with the public exponent before they leave
+ *            (Bellcore attack).
+ * Standards: RFC 5958, RFC 8018, RFC 7914, RFC 7512.
  */
 #pragma once
 

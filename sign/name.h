@@ -4,9 +4,11 @@
  *
  * Threads:   no state.
  * Limits:    SM_NAME_ATTRIBUTES_MAX attributes, upper bounds of RFC 5280 appendix A, SM_SANS_MAX
- * names. Security:  every value from outside is checked for its string type's alphabet and for
- * embedded NULs before it is used. Standards: RFC 5280 4.1.2.4, 4.2.1.6, 7; RFC 4514 (text); RFC
- * 5891 (A-labels); RFC 1034/1123 (host names).
+ *            names.
+ * Security:  every value from outside is checked for its string type's alphabet and for embedded
+ *            NULs before it is used.
+ * Standards: RFC 5280 4.1.2.4, 4.2.1.6, 7; RFC 4514 (text); RFC 5891 (A-labels); RFC 1034/1123 (host
+ *            names).
  */
 #pragma once
 
