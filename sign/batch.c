@@ -137,6 +137,7 @@ static void begin_check(sm_batcher *b, sm_crypt_job *job)
     job->op = SM_CRYPT_VERIFY;
     job->public_key = sm_key_public(job->key);
     job->signature = sm_slice_of(job->out, job->out_len);
+    job->queued_ns = stamp(b, job);
     SM_CHECK(sm_ok(start(b, job))); /* verifications only wait, in a lane or with the workers */
     sm_metric_add(b->metrics.waiting, 1);
 }
@@ -176,7 +177,7 @@ sm_err sm_batcher_submit(sm_batcher *b, sm_crypt_job *job)
     }
     job->batcher = b;
     job->type = type;
-    job->submitted_ns = stamp(b, job);
+    job->submitted_ns = job->queued_ns = stamp(b, job);
     job->cancelled = false;
     job->err = SM_NO_ERR;
     job->out_len = 0;

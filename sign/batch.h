@@ -41,6 +41,7 @@ struct sm_crypt_job {
     sm_batcher *batcher;                  /* private */
     enum sm_key_type type;                /* private: of the key */
     uint64_t submitted_ns;                /* private */
+    uint64_t queued_ns;                   /* private: when it came to where it waits now */
     unsigned tries;                       /* private: on tokens */
     bool checking;                        /* private: a token made it, and it is to be verified */
     struct sm_token *token;               /* private: which, */
