@@ -70,10 +70,11 @@ struct sm_call {
     uint64_t seen_changes;
     sm_diag diag;
     sm_slice correlation_id;
-    void *user;    /* the handler's */
-    bool finished; /* an answer was given */
-    bool gone;     /* nobody waits for one */
-    bool paused;   /* no message is wanted: set inside on_message, ended by sm_call_resume */
+    const char *target; /* what it is about, for the audit; NULL: not known */
+    void *user;         /* the handler's */
+    bool finished;      /* an answer was given */
+    bool gone;          /* nobody waits for one */
+    bool paused;        /* no message is wanted: set inside on_message, ended by sm_call_resume */
     /* work handlers */
     sm_errand errand;
     const ProtobufCMessage *request;

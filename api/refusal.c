@@ -52,6 +52,7 @@ static sm_err pack(struct refusal *r, const sm_call *call, sm_slice correlation_
         .caller = call->caller.name,
         .action = action,
         .outcome = sm_err_name(err),
+        .target = call->target,
         .detail = diag->reason,
         .correlation_id = correlation_id,
     };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Audit records of calls that were refused for want of a right.
+ * Audit records of calls that were refused for want of a right, or by a signing key's policy.
  *
  * Who came with good credentials and asked for what it may not do belongs into the audit; but a
  * refusal must cost nothing that lasts, so at most SM_REFUSALS_PER_SECOND are written. The rest

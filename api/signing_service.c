@@ -4,8 +4,11 @@
 #include "api/key_facts.h"
 #include "api/method.h"
 #include "api/record.h"
+#include "api/refusal.h"
 #include "base/check.h"
+#include "base/text.h"
 #include "gen/sealmill/v1/signing.pb-c.h"
+#include "sign/rsa_pad.h"
 
 #define DATA_MAX (1U << 20)
 
@@ -15,32 +18,54 @@ struct signing {
     Sealmill__V1__SignResponse response;
     sm_slice log;
     sm_store_write write;
-    const char *key;
+    uint8_t digest[SM_DIGEST_MAX];
+    enum sm_digest digest_kind; /* what the record names it by; of a whole message, SHA-256 */
+    sm_slice signed_digest;
+    const struct sm_signing_metrics *metrics; /* NULL: there is no such key */
 };
 
 /* ---- Sign ---- */
 
+static void end(struct signing *s, sm_err err)
+{
+    if (s->metrics != NULL) {
+        sm_signing_metrics_count(s->metrics, err);
+    }
+    if (sm_ok(err)) {
+        sm_call_reply(s->call, &s->response.base);
+    } else {
+        sm_call_finish(s->call, err);
+    }
+    sm_call_release(s->call);
+}
+
 static void on_logged(sm_store_write *op)
 {
     struct signing *s = SM_CONTAINER_OF(op, struct signing, write);
-    if (sm_ok(op->err)) {
-        sm_call_reply(
-            s->call,
-            &s->response.base); /* the audit record is durable: now the signature may leave */
-    } else {
-        sm_call_finish(s->call, op->err);
-    }
-    sm_call_release(s->call);
+    end(s, op->err); /* the audit record is durable: now the signature may leave */
+}
+
+/* "ecdsa-sha256 sha256:2cf2...": what can be held against the thing that was signed. */
+static const char *describe(const struct signing *s)
+{
+    static const char *const names[SM_DIGEST_COUNT] = {"", "sha256", "sha384", "sha512"};
+    char hex[2 * SM_DIGEST_MAX + 1];
+    return sm_arena_printf(&s->call->arena, "%s %s:%s", sm_sig_alg_name(s->job.alg),
+                           names[s->digest_kind], sm_hex_format(s->signed_digest, hex));
 }
 
 static sm_err write_audit(struct signing *s)
 {
     sm_call *call = s->call;
+    const char *detail = describe(s);
+    if (detail == NULL) {
+        return SM_ERR(NO_MEMORY);
+    }
     const struct sm_audit audit = {.caller = call->caller.name,
                                    .action = "key.sign",
                                    .outcome = "ok",
-                                   .target = s->key,
-                                   .detail = sm_sig_alg_name(s->job.alg),
+                                   .target = call->target,
+                                   .detail = detail,
                                    .correlation_id = call->correlation_id};
     SM_TRY(sm_audit_pack(&audit, &call->arena, &s->log));
     s->write = (sm_store_write){
@@ -60,8 +85,7 @@ static void on_signed(sm_crypt_job *job)
         err = write_audit(s);
     }
     if (!sm_ok(err)) {
-        sm_call_finish(s->call, err);
-        sm_call_release(s->call);
+        end(s, err);
     }
 }
 
@@ -90,6 +114,18 @@ static sm_err check_algorithm(sm_call *call, const Sealmill__V1__SigningKey *key
                                  "the key's policy does not allow %s", sm_sig_alg_name(alg));
 }
 
+static sm_err check_padding(sm_call *call, const Sealmill__V1__SigningKey *key, enum sm_sig_alg alg)
+{
+    Sealmill__V1__RsaPadding padding = sm_sig_alg_is_pss(alg)
+                                           ? SEALMILL__V1__RSA_PADDING__RSA_PADDING_PSS
+                                           : SEALMILL__V1__RSA_PADDING__RSA_PADDING_PKCS1;
+    return !sm_sig_alg_is_rsa(alg) || key->rsa_padding == padding ||
+                   key->rsa_padding == SEALMILL__V1__RSA_PADDING__RSA_PADDING_UNSPECIFIED
+               ? SM_NO_ERR
+               : sm_diag_set(&call->diag, SM_ERR(POLICY), "rsa_pss",
+                             "the key's policy does not allow %s", sm_sig_alg_name(alg));
+}
+
 static sm_err check_rate(sm_call *call, const Sealmill__V1__SigningKey *key, sm_rate *rate)
 {
     return key->rate_per_second == 0 || sm_rate_take(rate, key->rate_per_second, sm_clock_mono_ns())
@@ -99,53 +135,98 @@ static sm_err check_rate(sm_call *call, const Sealmill__V1__SigningKey *key, sm_
                              key->rate_per_second);
 }
 
-static sm_err prepare(struct signing *s, const Sealmill__V1__SignRequest *r)
+/* Hashed here, since the record tells the digest too. */
+static sm_err set_message(struct signing *s, enum sm_sig_alg alg, sm_slice input, bool is_digest)
 {
-    sm_call *call = s->call;
-    size_t at = 0;
-    while (at < call->world->signing_key_count &&
-           strcmp(call->world->signing_keys[at]->name, r->key) != 0) {
-        at++;
+    enum sm_digest kind = sm_sig_alg_digest(alg);
+    s->digest_kind = kind == SM_DIGEST_NONE ? SM_SHA256 : kind;
+    s->signed_digest = input;
+    if (!is_digest) {
+        SM_TRY(sm_digest_compute(s->digest_kind, input, s->digest));
+        s->signed_digest = sm_slice_of(s->digest, sm_digest_size(s->digest_kind));
     }
-    if (at == call->world->signing_key_count) {
-        return sm_diag_set(&call->diag, SM_ERR(NOT_FOUND), "key", "there is no signing key %.60s",
-                           r->key);
+    s->job.is_digest = kind != SM_DIGEST_NONE;
+    s->job.message = s->job.is_digest ? s->signed_digest : input;
+    return SM_NO_ERR;
+}
+
+/* Where the key's handle and its policy are in the world. */
+static sm_err find_key(sm_call *call, const char *name, size_t *out)
+{
+    for (size_t i = 0; i < call->world->signing_key_count; i++) {
+        if (strcmp(call->world->signing_keys[i]->name, name) == 0) {
+            *out = i;
+            return SM_NO_ERR;
+        }
     }
-    const Sealmill__V1__SigningKey *key = call->world->signing_keys[at];
-    sm_key *handle = call->world->signing_key_handles[at];
-    SM_TRY(check_caller(call, key));
-    enum sm_sig_alg alg = sm_sig_alg_for(sm_key_get_type(handle),
-                                         (enum sm_digest)r->digest_algorithm, r->rsa_pss);
-    if (alg == SM_SIG_NONE) {
+    return sm_diag_set(&call->diag, SM_ERR(NOT_FOUND), "key", "there is no signing key %.60s",
+                       name);
+}
+
+/* Which algorithm, and that the input is one for it. */
+static sm_err read_request(sm_call *call, const Sealmill__V1__SignRequest *r, enum sm_key_type type,
+                           enum sm_sig_alg *alg, sm_slice *input)
+{
+    *alg = sm_sig_alg_for(type, (enum sm_digest)r->digest_algorithm, r->rsa_pss);
+    if (*alg == SM_SIG_NONE) {
         return sm_diag_set(&call->diag, SM_ERR(INVALID), "digest_algorithm",
-                           "it does not fit a %s key", sm_key_type_name(sm_key_get_type(handle)));
+                           "it does not fit a %s key", sm_key_type_name(type));
     }
-    SM_TRY(check_algorithm(call, key, sm_key_get_type(handle), alg));
-    SM_TRY(check_rate(call, key, call->world->signing_key_rates[at]));
     bool digest = r->input_case == SEALMILL__V1__SIGN_REQUEST__INPUT_DIGEST;
-    ProtobufCBinaryData input = digest ? r->digest : r->data;
-    if (r->input_case == SEALMILL__V1__SIGN_REQUEST__INPUT__NOT_SET || input.len > DATA_MAX) {
+    ProtobufCBinaryData given = digest ? r->digest : r->data;
+    if (r->input_case == SEALMILL__V1__SIGN_REQUEST__INPUT__NOT_SET || given.len > DATA_MAX) {
         return sm_diag_set(&call->diag, SM_ERR(INVALID), "digest",
                            "a digest, or at most 1 MiB of data, is wanted");
     }
-    size_t want = sm_digest_size(sm_sig_alg_digest(alg));
-    if (digest && input.len != want) {
+    size_t want = sm_digest_size(sm_sig_alg_digest(*alg));
+    if (digest && given.len != want) {
         return sm_diag_set(&call->diag, SM_ERR(INVALID), "digest",
                            "%zu octets are wanted (0: send data instead)", want);
     }
+    *input = sm_slice_of(given.data, given.len);
+    return SM_NO_ERR;
+}
+
+static sm_err submit(struct signing *s, const Sealmill__V1__SignRequest *r, sm_key *handle,
+                     enum sm_sig_alg alg, sm_slice input)
+{
+    sm_call *call = s->call;
     size_t room = sm_sig_size_max(alg, sm_key_get_type(handle));
-    s->key = r->key;
     s->job = (sm_crypt_job){.op = SM_CRYPT_SIGN,
                             .alg = alg,
-                            .message = sm_slice_of(input.data, input.len),
-                            .is_digest = digest,
                             .key = handle,
                             .out = sm_arena_alloc(&call->arena, room),
                             .out_room = room,
                             .caller = call->caller.number,
                             .done = on_signed};
-    return s->job.out == NULL ? SM_ERR(NO_MEMORY)
-                              : sm_batcher_submit(sm_api_loop_batcher(call->loop), &s->job);
+    if (s->job.out == NULL) {
+        return SM_ERR(NO_MEMORY);
+    }
+    SM_TRY(set_message(s, alg, input, r->input_case == SEALMILL__V1__SIGN_REQUEST__INPUT_DIGEST));
+    return sm_batcher_submit(sm_api_loop_batcher(call->loop), &s->job);
+}
+
+/* The rate comes last: what is refused uses none of it up. */
+static sm_err prepare(struct signing *s, const Sealmill__V1__SignRequest *r)
+{
+    sm_call *call = s->call;
+    size_t at = 0;
+    enum sm_sig_alg alg = SM_SIG_NONE;
+    sm_slice input = SM_SLICE_NONE;
+    call->target = r->key;
+    SM_TRY(find_key(call, r->key, &at));
+    s->metrics = &call->world->signing_key_metrics[at];
+    const Sealmill__V1__SigningKey *key = call->world->signing_keys[at];
+    sm_key *handle = call->world->signing_key_handles[at];
+    SM_TRY(check_caller(call, key));
+    if (handle == NULL) {
+        return sm_diag_set(&call->diag, SM_ERR(UNAVAILABLE), "key", "%.60s is not at hand", r->key);
+    }
+    SM_TRY(read_request(call, r, sm_key_get_type(handle), &alg, &input));
+    SM_TRY(check_algorithm(call, key, sm_key_get_type(handle), alg));
+    SM_TRY(check_padding(call, key, alg));
+    SM_TRY(check_rate(call, key, call->world->signing_key_rates[at]));
+    return submit(s, r, handle, alg, input);
 }
 
 static void start_sign(sm_call *call, const ProtobufCMessage *request)
@@ -156,11 +237,23 @@ static void start_sign(sm_call *call, const ProtobufCMessage *request)
         return;
     }
     s->call = call;
+    call->user = s;
     sm_call_hold(call);
     sm_err err = prepare(s, (const Sealmill__V1__SignRequest *)(const void *)request);
     if (!sm_ok(err)) {
-        sm_call_finish(call, err);
-        sm_call_release(call);
+        if (sm_err_is(err, SM_E_POLICY) || sm_err_is(err, SM_E_RATE_LIMITED)) {
+            sm_refusal_record(call, call->correlation_id, err, &call->diag);
+        }
+        end(s, err);
+    }
+}
+
+/* What is signed already is still recorded. */
+static void sign_gone(sm_call *call)
+{
+    struct signing *s = call->user;
+    if (s != NULL) { /* the request was complete */
+        sm_batcher_cancel(sm_api_loop_batcher(call->loop), &s->job);
     }
 }
 
@@ -267,7 +360,8 @@ const struct sm_method sm_signing_methods[] = {
      .http_method = "POST",
      .http_path = "/v1/keys/{key}:sign",
      .body = true,
-     .start = start_sign},
+     .start = start_sign,
+     .on_gone = sign_gone},
     {.service = "sealmill.v1.SigningService",
      .name = "ListKeys",
      .request = &sealmill__v1__list_keys_request__descriptor,

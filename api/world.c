@@ -117,7 +117,7 @@ static sm_key *try_key(struct builder *b, const char *uri, const char *ca, bool 
 }
 
 static sm_err add_further(struct builder *b, const struct sm_ca *ca, struct sm_ca_generation *g,
-                          const Sealmill__Record__V1__CaGeneration *from)
+                          const Sealmill__Record__V1__CaGeneration *from, bool check)
 {
     size_t n = from->n_further_responders;
     n = n > SM_OCSP_FURTHER_MAX ? SM_OCSP_FURTHER_MAX : n;
@@ -131,7 +131,7 @@ static sm_err add_further(struct builder *b, const struct sm_ca *ca, struct sm_c
         SM_TRY(sm_cert_parse(sm_slice_of(f->certificate.data, f->certificate.len), &out->cert,
                              b->diag));
         out->type = (enum sm_key_type)f->key_type;
-        out->key = try_key(b, f->key_uri, ca->name, false);
+        out->key = try_key(b, f->key_uri, ca->name, check);
         g->further_count++;
     }
     return SM_NO_ERR;
@@ -155,7 +155,7 @@ static sm_err add_generation(struct builder *b, struct sm_ca *ca,
         SM_TRY(sm_cert_parse(sm_slice_of(from->ocsp_certificate.data, from->ocsp_certificate.len),
                              &g->ocsp_cert, b->diag));
     }
-    SM_TRY(add_further(b, ca, g, from));
+    SM_TRY(add_further(b, ca, g, from, check));
     g->new_with_old = sm_slice_of(from->new_with_old.data, from->new_with_old.len);
     g->old_with_new = sm_slice_of(from->old_with_new.data, from->old_with_new.len);
     g->chain = sm_arena_alloc(&b->world->arena, (from->n_chain + 1) * sizeof(*g->chain));
@@ -334,15 +334,13 @@ static sm_err add_signing_key(struct builder *b, Sealmill__V1__SigningKey *key)
         return over_limit(b, "signing keys", key->name, SM_SIGNING_KEYS_MAX);
     }
     sm_key *handle = try_key(b, key->key_uri, key->name, key->verify_after_sign);
-    if (handle == NULL) {
-        return SM_NO_ERR;
-    }
     sm_err err = sm_api_rate(b->api, key->name, &w->signing_key_rates[w->signing_key_count]);
     if (!sm_ok(err)) {
         sm_key_detach(&handle);
         return err;
     }
     w->signing_keys[w->signing_key_count] = key;
+    sm_signing_metrics_of(key->name, &w->signing_key_metrics[w->signing_key_count]);
     w->signing_key_handles[w->signing_key_count++] = handle;
     return SM_NO_ERR;
 }
@@ -435,9 +433,12 @@ static sm_err fill(struct builder *b)
     w->signing_keys = sm_arena_zalloc(&w->arena, SM_SIGNING_KEYS_MAX * sizeof(*w->signing_keys));
     w->signing_key_handles = sm_arena_zalloc(&w->arena, SM_SIGNING_KEYS_MAX * sizeof(sm_key *));
     w->signing_key_rates = sm_arena_zalloc(&w->arena, SM_SIGNING_KEYS_MAX * sizeof(sm_rate *));
+    w->signing_key_metrics = sm_arena_zalloc(&w->arena,
+                                             SM_SIGNING_KEYS_MAX * sizeof(*w->signing_key_metrics));
     w->dead = sm_arena_zalloc(&w->arena, SM_WORLD_DEAD_MAX * sizeof(*w->dead));
     if (w->cas == NULL || w->profiles == NULL || w->signing_keys == NULL ||
-        w->signing_key_handles == NULL || w->signing_key_rates == NULL || w->dead == NULL) {
+        w->signing_key_handles == NULL || w->signing_key_rates == NULL ||
+        w->signing_key_metrics == NULL || w->dead == NULL) {
         return SM_ERR(NO_MEMORY);
     }
     SM_TRY(sm_map_new(SM_BEARER_TOKENS_MAX, &w->tokens));

@@ -16,6 +16,7 @@
 #include "api/api.h"
 #include "api/denied.h"
 #include "api/profile.h"
+#include "api/signing_metrics.h"
 #include "base/arena.h"
 #include "base/map.h"
 #include "base/rate.h"
@@ -106,8 +107,9 @@ struct sm_world {
     size_t dead_count;
     const Sealmill__Config__V1__Config *config;
     Sealmill__V1__SigningKey **signing_keys;
-    sm_key **signing_key_handles;
-    sm_rate **signing_key_rates; /* of the api: they outlive the snapshot */
+    sm_key **signing_key_handles; /* NULL: not at hand */
+    sm_rate **signing_key_rates;  /* of the api: they outlive the snapshot */
+    struct sm_signing_metrics *signing_key_metrics;
     size_t signing_key_count;
     struct sm_denied_keys denied;
     struct sm_label *labels;       /* of enrolment */

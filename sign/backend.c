@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "base/metrics.h"
 #include "sign/der.h"
 #include "sign/key_p.h"
@@ -91,6 +92,7 @@ static void check_results(sm_crypt_job *const *jobs, size_t count)
     for (size_t i = 0; i < n; i++) {
         if (!sm_ok(checks[i].err)) {
             sm_backend_fault(of[i]->alg);
+            sm_wipe(of[i]->out, of[i]->out_len); /* it may give the key away */
             of[i]->err = SM_ERR(CRYPTO);
             of[i]->out_len = 0;
         }

@@ -6,7 +6,8 @@
  * Threads:   any number at once; what a backend keeps is per thread, until its `forget`.
  * Limits:    SM_BACKEND_LANES jobs a call.
  * Security:  each job gets a result of its own; a backend runs an operation only after its
- * known-answer test. Standards: none.
+ *            known-answer test.
+ * Standards: none.
  */
 #pragma once
 

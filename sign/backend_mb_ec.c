@@ -194,6 +194,8 @@ void sm_mb_ecdsa_sign(sm_crypt_job *const *jobs, size_t count, enum sm_mb_nonce 
             jobs[i]->out_len = sm_ecdsa_join(l.r[i], l.s[i], curve->octets, jobs[i]->out);
         }
     }
+    sm_wipe(l.r, sizeof(l.r)); /* a check may find that they should not exist */
+    sm_wipe(l.s, sizeof(l.s));
 }
 
 #endif

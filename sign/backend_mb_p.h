@@ -9,9 +9,10 @@
  * Threads:   any number at once; no state but curve.h's.
  * Limits:    SM_BACKEND_LANES jobs a call.
  * Security:  what the library does not promise is done here: points are checked to be on their
- * curves, RSA results are checked with the public exponent, numbers' lengths are checked before
- * they are read. A lane that the library refuses goes to OpenSSL for signing, and is a bad
- * signature for verifying. Standards: FIPS 186-5 6.4, RFC 8017 5.2, RFC 8032 5.1.
+ *            curves, RSA results are checked with the public exponent, numbers' lengths are checked
+ *            before they are read. A lane that the library refuses goes to OpenSSL for signing, and
+ *            is a bad signature for verifying.
+ * Standards: FIPS 186-5 6.4, RFC 8017 5.2, RFC 8032 5.1.
  */
 #pragma once
 

@@ -135,6 +135,7 @@ static void check(sm_crypt_job *const *jobs, size_t count, const struct private_
         } else {
             sm_backend_fault(jobs[i]->alg);
             sm_wipe(jobs[i]->out, len);
+            sm_wipe(back.to[i], len); /* a factor of the modulus is in it, too */
             sm_mb_fall_back(jobs[i]);
         }
     }

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/mem.h"
 #include "sign/backend.h"
 #include "sign/backend_openssl_p.h"
 #include "sign/key_p.h"
@@ -33,18 +34,6 @@ static bool set_rsa_params(EVP_PKEY_CTX *ctx, enum sm_sig_alg alg)
              EVP_PKEY_CTX_set_rsa_mgf1_md(ctx, digest_of(alg)) > 0));
 }
 
-/* Signing contexts are kept per thread: making one costs 1.5 us of look-ups, a tenth of a P-256
- * signature. The context holds a reference to its EVP_PKEY, so that an entry's key cannot be
- * another at the same address. */
-#define CONTEXTS 8
-
-static _Thread_local struct {
-    EVP_PKEY *pkey;
-    enum sm_sig_alg alg;
-    EVP_PKEY_CTX *ctx;
-} contexts[CONTEXTS];
-static _Thread_local unsigned next_context;
-
 static EVP_PKEY_CTX *make_context(EVP_PKEY *pkey, enum sm_sig_alg alg)
 {
     EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(pkey, NULL);
@@ -56,33 +45,53 @@ static EVP_PKEY_CTX *make_context(EVP_PKEY *pkey, enum sm_sig_alg alg)
     return ctx;
 }
 
-static EVP_PKEY_CTX *sign_context(EVP_PKEY *pkey, enum sm_sig_alg alg)
+/* Signing contexts are kept with their key: making one costs 1.5 us of look-ups, a tenth of a P-256
+ * signature. A context holds a reference to its EVP_PKEY, so that one that outlived the key would
+ * keep the private number in memory. ECDSA's are the same for every digest. */
+static _Atomic(EVP_PKEY_CTX *) *contexts_of(sm_key *key, enum sm_sig_alg alg)
 {
-    for (unsigned i = 0; i < CONTEXTS; i++) {
-        if (contexts[i].pkey == pkey && contexts[i].alg == alg) {
-            return contexts[i].ctx;
-        }
-    }
-    EVP_PKEY_CTX *ctx = make_context(pkey, alg);
-    if (ctx == NULL) {
-        return NULL;
-    }
-    unsigned at = next_context++ % CONTEXTS;
-    EVP_PKEY_CTX_free(contexts[at].ctx);
-    contexts[at].pkey = pkey;
-    contexts[at].alg = alg;
-    contexts[at].ctx = ctx;
-    return ctx;
+    return key->contexts[sm_sig_alg_is_rsa(alg) ? alg - SM_SIG_RSA_SHA256 : 0];
 }
 
-static void forget(void)
+/* Nobody else has it until it is put back. */
+static EVP_PKEY_CTX *take_context(sm_key *key, enum sm_sig_alg alg)
 {
-    for (unsigned i = 0; i < CONTEXTS; i++) {
-        EVP_PKEY_CTX_free(contexts[i].ctx);
-        contexts[i].ctx = NULL;
-        contexts[i].pkey = NULL;
+    _Atomic(EVP_PKEY_CTX *) *kept = contexts_of(key, alg);
+    EVP_PKEY_CTX *ctx = NULL;
+    for (unsigned i = 0; i < SM_KEY_CONTEXTS && ctx == NULL; i++) {
+        ctx = atomic_exchange_explicit(&kept[i], NULL, memory_order_acq_rel);
     }
-    sm_ecdsa_verify_forget();
+    return ctx == NULL ? make_context(key->pkey, alg) : ctx;
+}
+
+static void put_context(sm_key *key, enum sm_sig_alg alg, EVP_PKEY_CTX *ctx)
+{
+    _Atomic(EVP_PKEY_CTX *) *kept = contexts_of(key, alg);
+    for (unsigned i = 0; i < SM_KEY_CONTEXTS && ctx != NULL; i++) {
+        EVP_PKEY_CTX *none = NULL;
+        if (atomic_compare_exchange_strong_explicit(&kept[i], &none, ctx, memory_order_acq_rel,
+                                                    memory_order_relaxed)) {
+            return;
+        }
+    }
+    EVP_PKEY_CTX_free(ctx);
+}
+
+void sm_key_contexts_free(sm_key *key)
+{
+    for (unsigned i = 0; i < SM_KEY_ALGS_MAX * SM_KEY_CONTEXTS; i++) {
+        EVP_PKEY_CTX_free(key->contexts[i / SM_KEY_CONTEXTS][i % SM_KEY_CONTEXTS]);
+    }
+}
+
+static bool sign_digest(const sm_crypt_job *job, sm_slice digest, size_t *len)
+{
+    EVP_PKEY_CTX *ctx = take_context(job->key, job->alg);
+    /* OpenSSL checks RSA-CRT results with the public exponent itself, and falls back to the plain
+     * exponent. */
+    bool good = ctx != NULL && EVP_PKEY_sign(ctx, job->out, len, digest.ptr, digest.len) > 0;
+    put_context(job->key, job->alg, ctx);
+    return good;
 }
 
 static bool sign_whole(const sm_crypt_job *job, size_t *len)
@@ -101,16 +110,10 @@ static sm_err sign_one(sm_crypt_job *job)
     sm_slice input;
     SM_TRY(sm_backend_input(job, digest, &input));
     size_t len = job->out_room;
-    bool good;
-    if (sm_sig_alg_digest(job->alg) == SM_DIGEST_NONE) {
-        good = sign_whole(job, &len);
-    } else {
-        EVP_PKEY_CTX *ctx = sign_context(job->key->pkey, job->alg);
-        /* OpenSSL checks RSA-CRT results with the public exponent itself, and falls back to the
-         * plain exponent. */
-        good = ctx != NULL && EVP_PKEY_sign(ctx, job->out, &len, input.ptr, input.len) > 0;
-    }
+    bool whole = sm_sig_alg_digest(job->alg) == SM_DIGEST_NONE;
+    bool good = whole ? sign_whole(job, &len) : sign_digest(job, input, &len);
     if (!good) {
+        sm_wipe(job->out, job->out_room); /* whatever is in it */
         return SM_ERR(CRYPTO);
     }
     job->out_len = len;
@@ -166,4 +169,4 @@ static bool applicable(enum sm_crypt_op op, enum sm_key_type type)
 }
 
 const struct sm_backend sm_backend_openssl = {SM_BACKEND_OPENSSL, "openssl", applicable, run,
-                                              forget};
+                                              sm_ecdsa_verify_forget};

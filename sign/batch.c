@@ -88,9 +88,20 @@ void sm_batcher_return(sm_crypt_job *job)
     sm_mailbox_post(job->batcher->config.home, &job->msg);
 }
 
-/* The clock is asked for the first of a few jobs that come together. */
-static uint64_t stamp(sm_batcher *b)
+/* Whether tokens or the pool make it, and not this loop at the turn's end. */
+static bool goes_elsewhere(const sm_batcher *b, const sm_crypt_job *job)
 {
+    return (job->op == SM_CRYPT_SIGN && job->key->token != NULL) ||
+           (b->config.pool != NULL && sm_backend_is_slow(job->op, job->type));
+}
+
+/* The clock is asked for the first of a few jobs that come together: the turn's end is theirs. What
+ * goes elsewhere has no such end, and tokens count its time-out from here. */
+static uint64_t stamp(sm_batcher *b, const sm_crypt_job *job)
+{
+    if (goes_elsewhere(b, job)) {
+        return sm_clock_mono_ns();
+    }
     if (b->stamp_left == 0) {
         b->stamp_ns = sm_clock_mono_ns();
         b->stamp_left = SM_BACKEND_LANES;
@@ -107,7 +118,7 @@ static sm_err start(sm_batcher *b, sm_crypt_job *job)
         b->in_pool++;
         return SM_NO_ERR;
     }
-    if (b->config.pool != NULL && sm_backend_is_slow(job->op, job->type)) {
+    if (goes_elsewhere(b, job)) {
         b->in_pool++;
         sm_sign_pool_submit(b->config.pool, job);
         return SM_NO_ERR;
@@ -126,6 +137,7 @@ static void begin_check(sm_batcher *b, sm_crypt_job *job)
     job->op = SM_CRYPT_VERIFY;
     job->public_key = sm_key_public(job->key);
     job->signature = sm_slice_of(job->out, job->out_len);
+    job->queued_ns = stamp(b, job);
     SM_CHECK(sm_ok(start(b, job))); /* verifications only wait, in a lane or with the workers */
     sm_metric_add(b->metrics.waiting, 1);
 }
@@ -133,6 +145,9 @@ static void begin_check(sm_batcher *b, sm_crypt_job *job)
 static void end_check(sm_batcher *b, sm_crypt_job *job)
 {
     job->op = SM_CRYPT_SIGN;
+    if (!sm_ok(job->err)) {
+        sm_wipe(job->out, job->out_len);
+    }
     if (sm_token_key_checked(job->key->token, job, job->err)) {
         job->done(job);
     } else {
@@ -162,7 +177,7 @@ sm_err sm_batcher_submit(sm_batcher *b, sm_crypt_job *job)
     }
     job->batcher = b;
     job->type = type;
-    job->submitted_ns = stamp(b);
+    job->submitted_ns = job->queued_ns = stamp(b, job);
     job->cancelled = false;
     job->err = SM_NO_ERR;
     job->out_len = 0;

@@ -6,15 +6,16 @@
  * operation and type of key) and run together at the turn's end, without a timer: a lone request
  * goes at once, and under load batches form by themselves. What full batches leave over waits for one
  * more look at the connections: it is never the lone request, and a batch costs the same with one job
- * as with eight. Cheap software jobs run on the loop's
- * own thread; slow ones go to the pool's workers, and come back through the loop's mailbox. Lanes
- * share the time of a turn evenly, callers the places in a lane.
+ * as with eight. Cheap software jobs run on the loop's own thread; slow ones go to the pool's workers,
+ * and come back through the loop's mailbox. Lanes share the time of a turn evenly, callers the places
+ * in a lane.
  *
  * Threads:   submit, cancel and run on the loop's thread; the pool is shared by all loops.
- * Limits:    SM_BATCH_QUEUE_MAX jobs waiting in a batcher, SM_BATCH_RUN_MAX jobs and
- * SM_BATCH_RUN_NS in one turn. Security:  each lane's result is checked on its own; signatures of
- * RSA keys are verified before they leave. Standards: FIPS 186-5, RFC 8017, RFC 8032, FIPS 204, RFC
- * 6979.
+ * Limits:    SM_BATCH_QUEUE_MAX jobs waiting in a batcher, SM_BATCH_RUN_MAX jobs and SM_BATCH_RUN_NS
+ *            in one turn.
+ * Security:  each lane's result is checked on its own; signatures of RSA keys are verified before
+ *            they leave.
+ * Standards: FIPS 186-5, RFC 8017, RFC 8032, FIPS 204, RFC 6979.
  */
 #pragma once
 
@@ -24,9 +25,8 @@
 
 #define SM_BATCH_QUEUE_MAX 16384
 #define SM_BATCH_RUN_MAX 256
-#define SM_BATCH_RUN_NS \
-    3000000 /* then a turn of signing ends even with jobs left: the loop has connections to serve \
-             */
+/* Then a turn of signing ends even with jobs left: the loop has connections to serve. */
+#define SM_BATCH_RUN_NS 3000000
 
 typedef struct sm_batcher sm_batcher;
 typedef struct sm_sign_pool sm_sign_pool;
@@ -41,6 +41,7 @@ struct sm_crypt_job {
     sm_batcher *batcher;                  /* private */
     enum sm_key_type type;                /* private: of the key */
     uint64_t submitted_ns;                /* private */
+    uint64_t queued_ns;                   /* private: when it came to where it waits now */
     unsigned tries;                       /* private: on tokens */
     bool checking;                        /* private: a token made it, and it is to be verified */
     struct sm_token *token;               /* private: which, */

@@ -92,7 +92,7 @@ void sm_batch_metrics_ran(struct sm_batch_metrics *m, sm_crypt_job *const *jobs,
     sm_metric_observe_ns(m->run[op], end_ns - start_ns);
     sm_metric_observe_count(size_series(m, jobs[0]), count);
     for (size_t i = 0; i < count; i++) {
-        sm_metric_observe_ns(m->wait[op], start_ns - jobs[i]->submitted_ns);
+        sm_metric_observe_ns(m->wait[op], start_ns - jobs[i]->queued_ns);
         sm_metric_inc(jobs_series(m, jobs[i], backend->id));
         if (!sm_ok(jobs[i]->err)) {
             sm_metric_inc(failed_series(m, jobs[i]));

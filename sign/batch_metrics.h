@@ -3,8 +3,10 @@
  * What /metrics says of batches. Series are registered when they are first used, so that the page
  * lists what this server does.
  *
- * Threads:   each owner (a batcher, a worker of the pool) has one of its own; the series are
- * shared. Limits:    none. Security:  none. Standards: none.
+ * Threads:   each owner (a batcher, a worker of the pool) has one of its own; the series are shared.
+ * Limits:    none.
+ * Security:  none.
+ * Standards: none.
  */
 #pragma once
 

@@ -8,7 +8,8 @@
  * Threads:   templates are constant after birth; everything else is values.
  * Limits:    SM_CERT_MAX octets.
  * Security:  builder input was checked by api; the writer never emits what its own parser would
- * refuse. Standards: RFC 5280 4.1, 4.2.
+ *            refuse.
+ * Standards: RFC 5280 4.1, 4.2.
  */
 #pragma once
 
@@ -74,7 +75,6 @@ SM_FALLIBLE sm_cert_write_tbs(const sm_cert_template *t, const struct sm_cert_pa
 /* Appends SEQUENCE { tbs, algorithm, BIT STRING signature }: for certificates, CSRs, CRLs and OCSP
  * alike. */
 SM_FALLIBLE sm_signed_write(sm_buf *out, sm_slice tbs, enum sm_sig_alg alg, sm_slice signature);
-sm_slice sm_cert_template_issuer(const sm_cert_template *t);
 enum sm_sig_alg sm_cert_template_sig_alg(const sm_cert_template *t);
 /* The slot's own text; empty: there is none, or it stands nowhere in the extensions. */
 sm_slice sm_cert_template_slot(const sm_cert_template *t);

@@ -13,7 +13,6 @@ struct sm_cert_template {
     bool subject_key_id;
     sm_buf middle;
     sm_buf fixed;
-    size_t algorithm_len;                  /* of the AlgorithmIdentifier at the start of `middle` */
     sm_slice oids[SM_CERT_EXTENSIONS_MAX]; /* of all extensions that the template brings; they point
                                               into `fixed` or are ours */
     size_t oid_count;
@@ -104,7 +103,6 @@ static sm_err note_slots(sm_cert_template *t, sm_slice slot)
 static sm_err fill(sm_cert_template *t, const struct sm_cert_template_config *config)
 {
     sm_slice identifier = sm_sig_alg_identifier(config->sig_alg);
-    t->algorithm_len = identifier.len;
     sm_buf_put(&t->middle, identifier);
     sm_buf_put(&t->middle, config->issuer);
     SM_TRY(sm_buf_err(&t->middle));
@@ -150,11 +148,6 @@ void sm_cert_template_free(sm_cert_template **t)
     sm_buf_deinit(&(*t)->fixed);
     sm_free(*t);
     *t = NULL;
-}
-
-sm_slice sm_cert_template_issuer(const sm_cert_template *t)
-{
-    return sm_slice_from(sm_buf_slice(&t->middle), t->algorithm_len);
 }
 
 enum sm_sig_alg sm_cert_template_sig_alg(const sm_cert_template *t)

@@ -4,9 +4,10 @@
  *
  * Threads:   values; slices borrow from the request's octets.
  * Limits:    SM_CSR_MAX octets, SM_CSR_ATTRIBUTES_MAX attributes, SM_CSR_EXTENSIONS_MAX requested
- * extensions. Security:  well-formed DER with no trailing octets; the signature is NOT checked
- * here: submit `verify` to a batcher. Standards: RFC 2986, RFC 2985 5.4 (challengePassword,
- * extensionRequest), RFC 5967.
+ *            extensions.
+ * Security:  well-formed DER with no trailing octets; the signature is NOT checked here: submit
+ *            `verify` to a batcher.
+ * Standards: RFC 2986, RFC 2985 5.4 (challengePassword, extensionRequest), RFC 5967.
  */
 #pragma once
 

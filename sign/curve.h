@@ -3,8 +3,10 @@
  * The NIST curves as the multi-buffer backend and the nonces need them.
  *
  * Threads:   constants; sm_curve_holds keeps big numbers for each thread (sm_curve_forget frees
- * them). Limits:    SM_CURVE_OCTETS. Security:  sm_curve_holds is for public points: its time
- * depends on them. Standards: SP 800-186 3.2.1, SEC 1 2.3.4 and 3.2.2.1.
+ *            them).
+ * Limits:    SM_CURVE_OCTETS.
+ * Security:  sm_curve_holds is for public points: its time depends on them.
+ * Standards: SP 800-186 3.2.1, SEC 1 2.3.4 and 3.2.2.1.
  */
 #pragma once
 

@@ -8,9 +8,11 @@
  * appended to the sm_buf in between.
  *
  * Threads:   values.
- * Limits:    SM_DER_DEPTH_MAX nested constructions; lengths up to 2^31-1; tags of one octet; arcs
- * of OIDs under 2^128. Security:  refuses indefinite and non-minimal lengths, high tag numbers,
- * non-minimal integers, booleans but 00/FF. Standards: X.690 (DER), clauses 8 and 10.
+ * Limits:    SM_DER_DEPTH_MAX nested constructions; lengths up to 2^31-1; tags of one octet; arcs of
+ *            OIDs under 2^128.
+ * Security:  refuses indefinite and non-minimal lengths, high tag numbers, non-minimal integers,
+ *            booleans but 00/FF.
+ * Standards: X.690 (DER), clauses 8 and 10.
  */
 #pragma once
 

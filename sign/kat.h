@@ -6,7 +6,8 @@
  * Threads:   at start, before others.
  * Limits:    about 25 ms in all.
  * Security:  an operation that gave one wrong answer is never used; the key pairs are for the tests
- * alone. Standards: FIPS 140-3 IG 10.3 has the idea.
+ *            alone.
+ * Standards: FIPS 140-3 IG 10.3 has the idea.
  */
 #pragma once
 

@@ -3,7 +3,6 @@
 
 #include "base/check.h"
 #include "base/mem.h"
-#include "sign/backend.h"
 #include "sign/key_p.h"
 #include "sign/p11_pool_p.h"
 
@@ -139,6 +138,7 @@ void sm_key_detach(sm_key **key)
     if (k == NULL || atomic_fetch_sub_explicit(&k->refs, 1, memory_order_acq_rel) != 1) {
         return;
     }
+    sm_key_contexts_free(k);
     EVP_PKEY_free(k->pkey); /* wipes the private part */
     sm_token_key_free(&k->token);
     sm_key_numbers_free(&k->numbers);
@@ -160,11 +160,6 @@ const struct sm_public_key *sm_key_public(const sm_key *key)
 const char *sm_key_uri(const sm_key *key)
 {
     return key->uri;
-}
-
-bool sm_key_is_slow(const sm_key *key)
-{
-    return key->token != NULL || sm_backend_is_slow(SM_CRYPT_SIGN, key->type);
 }
 
 void sm_key_set_check(sm_key *key, bool on)

@@ -6,11 +6,12 @@
  * PBKDF2-HMAC-SHA-256, AES-256-CBC/GCM as OpenSSL offers) in one file each, mode 0600. Token keys
  * come by RFC 7512 URIs.
  *
- * Threads:   a sm_key is shared (atomic count) and immutable; keystore calls block: not from a
- * loop. Limits:    file size SM_KEY_FILE_MAX. Security:  passphrases come from a file, an
- * environment variable or a systemd credential; all copies are wiped. RSA results are checked with
- * the public exponent before they leave (Bellcore attack). Standards: RFC 5958, RFC 8018, RFC 7914,
- * RFC 7512.
+ * Threads:   a sm_key is shared (atomic count) and immutable; keystore calls block: not from a loop.
+ * Limits:    file size SM_KEY_FILE_MAX.
+ * Security:  passphrases come from a file, an environment variable or a systemd credential; all
+ *            copies are wiped. RSA results are checked with the public exponent before they leave
+ *            (Bellcore attack).
+ * Standards: RFC 5958, RFC 8018, RFC 7914, RFC 7512.
  */
 #pragma once
 
@@ -78,9 +79,6 @@ const char *sm_key_uri(const sm_key *key);
  * costs a verification; RSA signatures are always checked). Any thread; jobs that run already may
  * miss it. */
 void sm_key_set_check(sm_key *key, bool on);
-/* Whether its signatures are too slow for a loop thread (RSA-4096, tokens, ...), and go to a pool.
- */
-bool sm_key_is_slow(const sm_key *key);
 
 /* What signs with it ("multi-buffer", "openssl", "pkcs11"), and why in words; static. */
 const char *sm_key_backend(const sm_key *key, const char **why);

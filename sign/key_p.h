@@ -2,9 +2,10 @@
 /*
  * Inside sign: what a sm_key is.
  *
- * Threads:   immutable but for the count and `check`.
+ * Threads:   immutable but for the count, `check` and `contexts`.
  * Limits:    none.
- * Security:  the EVP_PKEY and the numbers stay in this folder; the numbers are wiped on free.
+ * Security:  the EVP_PKEY and the numbers stay in this folder; both are wiped when the last user
+ *            detaches the key: nothing else holds a reference.
  * Standards: none.
  */
 #pragma once
@@ -15,7 +16,9 @@
 #include <openssl/evp.h>
 #include <stdatomic.h>
 
-#define SM_RSA_WORDS 64 /* RSA-4096 */
+#define SM_RSA_WORDS 64   /* RSA-4096 */
+#define SM_KEY_ALGS_MAX 6 /* an RSA key's: two paddings, three digests */
+#define SM_KEY_CONTEXTS 4 /* threads that sign so at once; one more makes its own each time */
 
 /* The private numbers as the multi-buffer backend reads them: little-endian words. */
 struct sm_key_numbers {
@@ -40,8 +43,10 @@ struct sm_key {
     _Atomic uint32_t refs;
     _Atomic bool check;
     enum sm_key_type type;
-    EVP_PKEY *pkey;                 /* NULL for a token's key */
-    struct sm_token_key *token;     /* NULL for a software key */
+    EVP_PKEY *pkey; /* NULL for a token's key */
+    _Atomic(EVP_PKEY_CTX *) contexts[SM_KEY_ALGS_MAX]
+                                    [SM_KEY_CONTEXTS]; /* no thread uses them now */
+    struct sm_token_key *token;                        /* NULL for a software key */
     struct sm_key_numbers *numbers; /* NULL when multi-buffer cannot run this key */
     uint8_t *spki;
     struct sm_public_key public_key; /* borrows spki */
@@ -67,6 +72,9 @@ SM_FALLIBLE sm_key_wrap_token(sm_slice spki, const char *uri, struct sm_token_ke
  * CRYPTO. */
 SM_FALLIBLE sm_key_numbers_new(EVP_PKEY *pkey, enum sm_key_type type, struct sm_key_numbers **out);
 void sm_key_numbers_free(struct sm_key_numbers **numbers);
+
+/* At the key's end: those that the OpenSSL backend keeps with it. */
+void sm_key_contexts_free(sm_key *key);
 
 bool sm_key_checks_results(const sm_key *key);
 

@@ -4,9 +4,11 @@
  *
  * Threads:   no state.
  * Limits:    SM_NAME_ATTRIBUTES_MAX attributes, upper bounds of RFC 5280 appendix A, SM_SANS_MAX
- * names. Security:  every value from outside is checked for its string type's alphabet and for
- * embedded NULs before it is used. Standards: RFC 5280 4.1.2.4, 4.2.1.6, 7; RFC 4514 (text); RFC
- * 5891 (A-labels); RFC 1034/1123 (host names).
+ *            names.
+ * Security:  every value from outside is checked for its string type's alphabet and for embedded
+ *            NULs before it is used.
+ * Standards: RFC 5280 4.1.2.4, 4.2.1.6, 7; RFC 4514 (text); RFC 5891 (A-labels); RFC 1034/1123 (host
+ *            names).
  */
 #pragma once
 
@@ -35,10 +37,6 @@ struct sm_name {
  * attributes come in DER's order. `*out` is undefined after an error. Errors: MALFORMED, TRUNCATED,
  * TOO_LARGE. */
 SM_FALLIBLE sm_name_parse(sm_slice der, struct sm_name *out, sm_diag *diag);
-/* Whether a CA may issue it: known types have the string type and length of RFC 5280 A.1 (C two
- * letters, CN 1 to 64 characters, ...), others UTF8String, PrintableString or IA5String. Errors:
- * INVALID, MALFORMED, TOO_LARGE. */
-SM_FALLIBLE sm_name_check(const struct sm_name *name, sm_diag *diag);
 /* Makes UTF8Strings of what is TeletexString, BMPString or UniversalString (and IA5String where
  * that must not be): old clients still send these, RFC 5280 4.1.2.4 wants none issued. For a parsed
  * name; new values in `arena`. Errors: NO_MEMORY. */
@@ -54,8 +52,10 @@ SM_FALLIBLE sm_name_to_text(sm_slice der, sm_buf *out);
  * and emailAddress, else UTF8String. `*out` is undefined after an error. Errors: MALFORMED, INVALID
  * (unknown type), TOO_LARGE, NO_MEMORY. */
 SM_FALLIBLE sm_name_from_text(sm_slice text, sm_arena *arena, struct sm_name *out, sm_diag *diag);
-/* Fills one attribute from a type ("CN", "commonName" or dotted OID) and UTF-8 value: checks as
- * sm_name_check. Leaves with_previous false. */
+/* Fills one attribute from a type ("CN", "commonName" or dotted OID) and UTF-8 value: known types
+ * have the string type and length of RFC 5280 A.1 (C two letters, CN 1 to 64 characters, ...),
+ * others are UTF8Strings. Leaves with_previous false. Errors: INVALID, MALFORMED, TOO_LARGE,
+ * NO_MEMORY. */
 SM_FALLIBLE sm_name_attribute_make(sm_slice type, sm_slice value, sm_arena *arena,
                                    struct sm_name_attribute *out, sm_diag *diag);
 /* Short name of an attribute type ("CN"), or NULL; and back (content octets). Errors: MALFORMED

@@ -139,14 +139,6 @@ sm_err sm_name_attribute_check(const struct sm_name_attribute *a, sm_diag *diag)
     return SM_NO_ERR;
 }
 
-sm_err sm_name_check(const struct sm_name *name, sm_diag *diag)
-{
-    for (size_t i = 0; i < name->count; i++) {
-        SM_TRY(sm_name_attribute_check(&name->at[i], diag));
-    }
-    return SM_NO_ERR;
-}
-
 sm_err sm_name_use_utf8(struct sm_name *name, sm_arena *arena)
 {
     for (size_t i = 0; i < name->count; i++) {

@@ -23,7 +23,8 @@ bool sm_host_is_good(sm_slice name);
  */
 bool sm_alabel_is_good(sm_slice label);
 
-/* One attribute against RFC 5280 appendix A.1; as sm_name_check. */
+/* Whether a CA may make it up: known types have the string type and length of RFC 5280 A.1, others
+ * are UTF8String, PrintableString or IA5String. Errors: INVALID, MALFORMED, TOO_LARGE. */
 SM_FALLIBLE sm_name_attribute_check(const struct sm_name_attribute *a, sm_diag *diag);
 
 /* A string's characters in UTF-8, appended; TeletexString is read as Latin-1, as everybody does.

@@ -10,15 +10,15 @@
  * Threads:   values.
  * Limits:    none.
  * Security:  in [1, n-1] without bias (rejection); the comparison's time does not depend on the
- * nonce; all state is wiped. Standards: RFC 6979 3.2 and 3.6, SP 800-90A 10.1.2.
+ *            nonce; all state is wiped.
+ * Standards: RFC 6979 3.2 and 3.6, SP 800-90A 10.1.2.
  */
 #pragma once
 
 #include "sign/curve.h"
 
-#define SM_NONCE_ENTROPY \
-    22 /* octets of randomness in each nonce: V, x and h of P-256 then fill two blocks of SHA-256 \
-        */
+/* Octets of randomness in each nonce: V, x and h of P-256 then fill two blocks of SHA-256. */
+#define SM_NONCE_ENTROPY 22
 
 /* Writes curve->octets octets, big-endian. `secret` is the private number in as many octets.
  * `extra` is the additional input; empty gives RFC 6979's deterministic nonce. */

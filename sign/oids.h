@@ -5,8 +5,8 @@
  * Threads:   constants.
  * Limits:    none.
  * Security:  none.
- * Standards: RFC 5280 appendix A, RFC 2985, RFC 6402, RFC 6960, RFC 7633,
- * RFC 7894 and those of alg.h and cms.h.
+ * Standards: RFC 5280 appendix A, RFC 2985, RFC 6402, RFC 6960, RFC 7633, RFC 7894 and those of
+ *            alg.h and cms.h.
  */
 #pragma once
 

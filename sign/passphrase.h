@@ -5,7 +5,8 @@
  * Threads:   any; the environment is read at start only.
  * Limits:    SM_PASSPHRASE_MAX octets.
  * Security:  the buffer is secret (wiped); a file that others may read is refused; the variable is
- * unset after it was read. Standards: systemd.exec(5), Credentials.
+ *            unset after it was read.
+ * Standards: systemd.exec(5), Credentials.
  */
 #pragma once
 

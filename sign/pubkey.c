@@ -151,11 +151,3 @@ sm_err sm_public_key_id(const struct sm_public_key *key, uint8_t out[20])
 {
     return sm_sha1(key->bits, out);
 }
-
-sm_err sm_public_key_sha256(const struct sm_public_key *key, uint8_t out[32])
-{
-    uint8_t digest[SM_DIGEST_MAX];
-    SM_TRY(sm_digest_compute(SM_SHA256, key->spki, digest));
-    memcpy(out, digest, 32);
-    return SM_NO_ERR;
-}

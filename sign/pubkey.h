@@ -5,11 +5,12 @@
  * Threads:   values; slices borrow from the SPKI.
  * Limits:    RSA 2048, 3072, 4096 bits; the curves and types of alg.h.
  * Security:  points must be uncompressed; that they are in range and on the curve is checked by the
- * verifier of the proof of possession, which imports the point before it uses it (checking twice
- * would cost more than the parsing). RSA: exact size, odd modulus without small factor, not of the
- * ROCA form, exponent odd, 65537 to 2^256 (BR 6.1.6). Ed25519, Ed448: y reduced, no point of small
- * order (that it is on the curve is the verifier's, too). Standards: RFC 5280 4.1.2.7, RFC 5480,
- * RFC 8410, RFC 9881, SP 800-89 5.3.3.
+ *            verifier of the proof of possession, which imports the point before it uses it
+ *            (checking twice would cost more than the parsing). RSA: exact size, odd modulus without
+ *            small factor, not of the ROCA form, exponent odd, 65537 to 2^256 (BR 6.1.6). Ed25519,
+ *            Ed448: y reduced, no point of small order (that it is on the curve is the verifier's,
+ *            too).
+ * Standards: RFC 5280 4.1.2.7, RFC 5480, RFC 8410, RFC 9881, SP 800-89 5.3.3.
  */
 #pragma once
 
@@ -33,5 +34,3 @@ sm_slice sm_public_key_algorithm(enum sm_key_type type);
 SM_FALLIBLE sm_public_key_parse(sm_slice spki, struct sm_public_key *out, sm_diag *diag);
 /* SHA-1 of `bits` (RFC 5280 4.2.1.2 method 1). */
 SM_FALLIBLE sm_public_key_id(const struct sm_public_key *key, uint8_t out[20]);
-/* SHA-256 of the whole SPKI. */
-SM_FALLIBLE sm_public_key_sha256(const struct sm_public_key *key, uint8_t out[32]);

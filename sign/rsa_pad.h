@@ -5,7 +5,8 @@
  * Threads:   values.
  * Limits:    moduli whose length in bits is a multiple of eight (alg.h has no others).
  * Security:  PKCS#1 v1.5 is checked by making the one right encoding and comparing whole (no
- * parsing, so no Bleichenbacher forgeries); PSS with a salt exactly as long as the digest.
+ *            parsing, so no Bleichenbacher forgeries); PSS with a salt exactly as long as the
+ *            digest.
  * Standards: RFC 8017 9.1 and 9.2, B.2.1 (MGF1), RFC 4055 3.1.
  */
 #pragma once

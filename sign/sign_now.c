@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/clock.h"
+#include "base/mem.h"
 #include "sign/backend.h"
 #include "sign/key_p.h"
 #include "sign/p11_pool_p.h"
@@ -42,6 +43,9 @@ static sm_err verify_result(const sm_crypt_job *job)
                           .signature = sm_slice_of(job->out, job->out_len)};
     sm_crypt_job *jobs[] = {&check};
     (void)sm_backend_run(jobs, 1);
+    if (!sm_ok(check.err)) {
+        sm_wipe(job->out, job->out_len);
+    }
     return check.err;
 }
 

@@ -319,6 +319,7 @@ static const struct setter key_create_setters[] = {
     {"key-uri", "key.key_uri", AS_TEXT},
     {"signer", "key.signers", AS_TEXT},
     {"digest", "key.digest_algorithms", AS_TEXT},
+    {"padding", "key.rsa_padding", AS_TEXT},
     {"rate", "key.rate_per_second", AS_TEXT},
     {NULL, NULL, AS_TEXT},
 };
@@ -329,6 +330,7 @@ static const struct cli_option key_create_options[] = OPTIONS(
     {"key-uri", "URI", "Where the key is made (default file:key-NAME)"},
     {"signer", "NAME", "A caller that may sign with it; may be repeated"},
     {"digest", "ALGORITHM", "DIGEST_ALGORITHM_SHA256, ...: those allowed; may be repeated"},
+    {"padding", "PADDING", "RSA_PADDING_PKCS1 or RSA_PADDING_PSS: an RSA key's only one"},
     {"rate", "N", "Signatures a second (default: no limit)"});
 const struct cli_command command_key_create = {
     "key create",

@@ -56,8 +56,9 @@ static const char *text_of(const json_t *record, const char *member)
     return text == NULL ? "" : text;
 }
 
-/* The newest record with this action or NULL; to be freed with the page in *all. */
-static json_t *look_for(const char *action, json_t **all)
+/* The newest record with this action and outcome (NULL: any) or NULL; to be freed with the page in
+ * *all. */
+static json_t *look_for(const char *action, const char *outcome, json_t **all)
 {
     unsigned status;
     json_t *found = NULL;
@@ -66,19 +67,21 @@ static json_t *look_for(const char *action, json_t **all)
     json_t *records = json_object_get(*all, "records");
     for (size_t i = 0; i < json_array_size(records); i++) {
         json_t *r = json_array_get(records, i);
-        found = strcmp(text_of(r, "action"), action) == 0 ? r : found;
+        bool fits = strcmp(text_of(r, "action"), action) == 0 &&
+                    (outcome == NULL || strcmp(text_of(r, "outcome"), outcome) == 0);
+        found = fits ? r : found;
     }
     return found;
 }
 
 /* A refusal's record is written behind its answer (api/refusal.h): it may come a little later. */
-static json_t *comes(const char *action, json_t **all)
+static json_t *comes_with(const char *action, const char *outcome, json_t **all)
 {
-    json_t *found = look_for(action, all);
+    json_t *found = look_for(action, outcome, all);
     for (int tries = 0; found == NULL && tries < 500; tries++) {
         json_decref(*all);
         (void)usleep(10000);
-        found = look_for(action, all);
+        found = look_for(action, outcome, all);
     }
     assert_non_null(found);
     return found;
@@ -86,7 +89,7 @@ static json_t *comes(const char *action, json_t **all)
 
 static json_t *newest(const char *action, json_t **all)
 {
-    json_t *found = look_for(action, all);
+    json_t *found = look_for(action, NULL, all);
     if (found == NULL) {
         print_error("no record of %s\n", action);
     }
@@ -145,6 +148,69 @@ static void audit__every_change_leaves_a_record(void **state)
     leaves("ca.enable", "issuing");
 }
 
+#define HELLO_SHA256 "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
+#define HELLO_SHA384                                   \
+    "59e1748777448c69de6b800d7a33bbfb9ff1b463e44354c3" \
+    "553bcdb9c666fa90125a3c79f90397bdf5f6a13de828684f"
+
+/* The algorithm, and the digest of what was signed: given, of the data, or (where the algorithm has
+ * none) SHA-256. */
+static void audit__signatures_say_of_what(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *key;
+        const char *body;
+        const char *detail;
+    } cases[] = {
+        {"{\"key\":{\"name\":\"p256\"}}", "{\"data\":\"aGVsbG8=\"}",
+         "ecdsa-sha256 sha256:" HELLO_SHA256},
+        {NULL, "{\"digest\":\"LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=\"}",
+         "ecdsa-sha256 sha256:" HELLO_SHA256},
+        {"{\"key\":{\"name\":\"p384\",\"keyType\":\"ec-p384\"}}", "{\"data\":\"aGVsbG8=\"}",
+         "ecdsa-sha384 sha384:" HELLO_SHA384},
+        {"{\"key\":{\"name\":\"ed\",\"keyType\":\"ed25519\"}}", "{\"data\":\"aGVsbG8=\"}",
+         "ed25519 sha256:" HELLO_SHA256},
+    };
+    static const char *const paths[] = {"/v1/keys/p256:sign", "/v1/keys/p256:sign",
+                                        "/v1/keys/p384:sign", "/v1/keys/ed:sign"};
+    for (size_t i = 0; i < SM_ARRAY_LEN(cases); i++) {
+        json_t *all;
+        if (cases[i].key != NULL) {
+            act("POST", "/v1/keys", cases[i].key, 200);
+        }
+        act("POST", paths[i], cases[i].body, 200);
+        assert_string_equal(text_of(newest("key.sign", &all), "detail"), cases[i].detail);
+        json_decref(all);
+    }
+}
+
+static unsigned sign_slowly(const char *body)
+{
+    unsigned status;
+    json_decref(sm_api_server_json(&server, "POST", "/v1/keys/slow:sign", admin, body, &status));
+    return status;
+}
+
+/* Refused by the key's policy: who, which key, and why. */
+static void audit__refused_signatures_leave_one_too(void **state)
+{
+    (void)state;
+    static const char *const outcomes[] = {"policy", "rate_limited"};
+    act("POST", "/v1/keys", "{\"key\":{\"name\":\"slow\",\"ratePerSecond\":1}}", 200);
+    assert_int_equal(sign_slowly("{\"data\":\"aA==\",\"digestAlgorithm\":\"sha512\"}"), 400);
+    while (sign_slowly("{\"data\":\"aA==\"}") == 200) { /* on a slow machine more than once */
+    }
+    for (size_t i = 0; i < 2; i++) {
+        json_t *all;
+        json_t *r = comes_with("sealmill.v1.SigningService/Sign", outcomes[i], &all);
+        assert_string_equal(text_of(r, "caller"), "the admin");
+        assert_string_equal(text_of(r, "target"), "slow");
+        assert_non_null(strstr(text_of(r, "detail"), "policy"));
+        json_decref(all);
+    }
+}
+
 static void audit__tokens_are_named_by_their_id_and_never_by_their_secret(void **state)
 {
     (void)state;
@@ -172,9 +238,8 @@ static void audit__refusals_of_known_callers_leave_one_too(void **state)
     json_t *all;
     json_decref(sm_api_server_json(&server, "POST", "/v1/cas", reader, "{}", &status));
     assert_int_equal(status, 403);
-    json_t *r = comes("sealmill.v1.CaService/Create", &all);
+    json_t *r = comes_with("sealmill.v1.CaService/Create", "forbidden", &all);
     assert_string_equal(text_of(r, "caller"), "the reader");
-    assert_string_equal(text_of(r, "outcome"), "forbidden");
     assert_non_null(strstr(text_of(r, "detail"), "admin"));
     json_decref(all);
 }
@@ -250,6 +315,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(audit__every_change_leaves_a_record),
+        cmocka_unit_test(audit__signatures_say_of_what),
+        cmocka_unit_test(audit__refused_signatures_leave_one_too),
         cmocka_unit_test(audit__tokens_are_named_by_their_id_and_never_by_their_secret),
         cmocka_unit_test(audit__refusals_of_known_callers_leave_one_too),
         cmocka_unit_test(audit__strangers_leave_none),

@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "base/text.h"
 #include "gen/sealmill/v1/certificate.pb-c.h"
+#include "gen/sealmill/v1/signing.pb-c.h"
 #include "tests/support/api_server.h"
 #include "tests/support/grpc_raw.h"
 
@@ -13,6 +14,7 @@
 #define ISSUE "/sealmill.v1.CertificateService/Issue"
 #define ISSUE_STREAM "/sealmill.v1.CertificateService/IssueStream"
 #define RENEW "/sealmill.v1.CertificateService/Renew"
+#define SIGN "/sealmill.v1.SigningService/Sign"
 
 static struct sm_api_server server;
 static const char *admin;
@@ -148,12 +150,58 @@ static void cancel__a_reset_renewal_renews_nothing(void **state)
     sm_buf_deinit(&der);
 }
 
+static size_t signatures(void)
+{
+    unsigned status;
+    size_t n = 0;
+    json_t *audit = sm_api_server_json(&server, "GET", "/v1/audit?pageSize=1000", admin, NULL,
+                                       &status);
+    json_t *records = json_object_get(audit, "records");
+    assert_int_equal(status, 200);
+    for (size_t i = 0; i < json_array_size(records); i++) {
+        json_t *r = json_array_get(records, i);
+        n += strcmp(json_string_value(json_object_get(r, "action")), "key.sign") == 0;
+    }
+    json_decref(audit);
+    return n;
+}
+
+static void cancel__a_reset_raw_signature_is_not_made(void **state)
+{
+    (void)state;
+    unsigned status;
+    static char key[] = "k";
+    static uint8_t data[] = "hello";
+    Sealmill__V1__SignRequest request;
+    json_decref(sm_api_server_json(&server, "POST", "/v1/keys", admin, "{\"key\":{\"name\":\"k\"}}",
+                                   &status));
+    assert_int_equal(status, 200);
+    sealmill__v1__sign_request__init(&request);
+    request.key = key;
+    request.input_case = SEALMILL__V1__SIGN_REQUEST__INPUT_DATA;
+    request.data = (ProtobufCBinaryData){sizeof(data), data};
+    int fd = h2_raw_open(server.port);
+    hold_together(fd, true);
+    for (uint32_t stream = 1; stream < 20; stream += 2) {
+        grpc_raw_call(fd, stream, "POST", SIGN, admin, NULL);
+        grpc_raw_message(fd, stream, H2_END_STREAM, &request.base);
+        h2_raw_reset(fd, stream, H2_CANCEL);
+    }
+    hold_together(fd, false);
+    grpc_raw_call(fd, 21, "POST", SIGN, admin, NULL);
+    grpc_raw_message(fd, 21, H2_END_STREAM, &request.base);
+    assert_int_equal(grpc_raw_status(fd, 21, NULL), 0);
+    assert_int_equal(signatures(), 1);
+    (void)close(fd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(cancel__a_reset_call_is_not_signed),
         cmocka_unit_test(cancel__a_reset_stream_takes_its_items_along),
         cmocka_unit_test(cancel__a_reset_renewal_renews_nothing),
+        cmocka_unit_test(cancel__a_reset_raw_signature_is_not_made),
     };
     return cmocka_run_group_tests_name("cancel", tests, set_up, tear_down);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* SigningService: the policy of each key, and signatures that OpenSSL verifies. */
+#include "api/signing_metrics.h"
 #include "base/check.h"
 #include "base/text.h"
 #include "tests/support/api_server.h"
@@ -30,7 +31,9 @@ static unsigned create(const char *token, const char *key, char *field, size_t r
 static int set_up(void **state)
 {
     (void)state;
-    sm_api_server_start(&server, "profiles:\n- name: device\n");
+    sm_api_server_start(&server, "profiles:\n- name: device\n"
+                                 "signing_keys:\n"
+                                 "- {name: late, key_uri: 'file:late'}\n");
     admin = sm_api_server_token(&server, "admin", "[{\"role\":\"admin\"}]", 0);
     op = sm_api_server_token(&server, "operator", "[{\"role\":\"operator\"}]", 0);
     signer = sm_api_server_token(&server, "signer", "[{\"role\":\"reader\"}]", 0);
@@ -42,6 +45,9 @@ static int set_up(void **state)
         "{\"name\":\"ed\",\"keyType\":\"ed25519\"}",
         "{\"name\":\"rsa\",\"keyType\":\"rsa-2048\"}",
         "{\"name\":\"slow\",\"keyType\":\"ec-p256\",\"ratePerSecond\":2}",
+        "{\"name\":\"once\",\"keyType\":\"ec-p256\",\"ratePerSecond\":1}",
+        "{\"name\":\"pss\",\"keyType\":\"rsa-2048\",\"rsaPadding\":\"pss\"}",
+        "{\"name\":\"pkcs1\",\"keyType\":\"rsa-2048\",\"rsaPadding\":\"pkcs1\"}",
     };
     for (size_t i = 0; i < SM_ARRAY_LEN(keys); i++) {
         if (create(admin, keys[i], NULL, 0) != 200) {
@@ -237,6 +243,91 @@ static void signing__rate_is_kept(void **state)
     assert_true(good >= 1 && busy >= 1);
 }
 
+static void signing__padding_keeps_the_policy(void **state)
+{
+    (void)state;
+    static const char v15[] = "{\"data\":\"aA==\"}";
+    static const char pss[] = "{\"data\":\"aA==\",\"rsaPss\":true}";
+    assert_int_equal(sign(admin, "pss", pss, NULL, NULL, 0), 200);
+    refused(admin, "pss", v15, 400, "rsa_pss");
+    assert_int_equal(sign(admin, "pkcs1", v15, NULL, NULL, 0), 200);
+    refused(admin, "pkcs1", pss, 400, "rsa_pss");
+}
+
+/* Neither what is malformed nor what the policy refuses. */
+static void signing__refused_requests_use_up_no_rate(void **state)
+{
+    (void)state;
+    refused(admin, "once", "{}", 400, "digest");
+    refused(admin, "once", "{\"digest\":\"aA==\",\"digestAlgorithm\":\"sha256\"}", 400, "digest");
+    refused(admin, "once", "{\"data\":\"aA==\",\"digestAlgorithm\":\"sha512\"}", 400,
+            "digest_algorithm");
+    refused(reader, "once", "{\"data\":\"aA==\"}", 403, "");
+    assert_int_equal(sign(admin, "once", "{\"data\":\"aA==\"}", NULL, NULL, 0), 200);
+}
+
+struct tally {
+    int64_t ok, refused, failed;
+};
+
+static struct tally tally_of(const char *key)
+{
+    struct sm_signing_metrics m;
+    sm_signing_metrics_of(key, &m);
+    return (struct tally){sm_metric_value(m.ok), sm_metric_value(m.refused),
+                          sm_metric_value(m.failed)};
+}
+
+static void signing__calls_are_counted_by_key(void **state)
+{
+    (void)state;
+    static const char good[] = "{\"data\":\"aA==\"}";
+    const struct tally before = tally_of("strict");
+    const struct tally other = tally_of("ed");
+    assert_int_equal(sign(admin, "strict", good, NULL, NULL, 0), 200);
+    assert_int_equal(sign(admin, "strict", good, NULL, NULL, 0), 200);
+    refused(reader, "strict", good, 403, "");
+    refused(admin, "strict", "{\"data\":\"aA==\",\"digestAlgorithm\":\"sha256\"}", 400,
+            "digest_algorithm");
+    refused(admin, "strict", "{}", 400, "digest");
+    refused(admin, "nobody", good, 404, "key");
+    const struct tally after = tally_of("strict");
+    assert_int_equal(after.ok - before.ok, 2);
+    assert_int_equal(after.refused - before.refused, 2);
+    assert_int_equal(after.failed - before.failed, 1);
+    const struct tally still = tally_of("ed");
+    assert_memory_equal(&still, &other, sizeof(other));
+    /* names from outside make no series */
+    sm_buf page = sm_buf_init(1U << 20);
+    sm_metrics_render(&page);
+    sm_buf_put_byte(&page, 0);
+    assert_sm_ok(sm_buf_err(&page));
+    assert_non_null(strstr((const char *)page.ptr, "key=\"strict\",outcome=\"ok\""));
+    assert_null(strstr((const char *)page.ptr, "key=\"nobody\""));
+    sm_buf_deinit(&page);
+}
+
+/* Last: the series that it makes stay. */
+static void signing__counts_of_many_keys_are_bounded(void **state)
+{
+    (void)state;
+    struct sm_signing_metrics early;
+    struct sm_signing_metrics late[3 * SM_SIGNING_SERIES_KEYS];
+    sm_signing_metrics_of("strict", &early);
+    for (unsigned i = 0; i < SM_ARRAY_LEN(late); i++) {
+        char name[20];
+        (void)snprintf(name, sizeof(name), "one-of-many-%u", i);
+        sm_signing_metrics_of(name, &late[i]);
+        assert_int_not_equal(late[i].ok.index, early.ok.index);
+    }
+    const struct sm_signing_metrics *last = &late[SM_ARRAY_LEN(late) - 1];
+    assert_int_not_equal(late[0].ok.index, last->ok.index);
+    for (unsigned i = SM_SIGNING_SERIES_KEYS; i < SM_ARRAY_LEN(late); i++) {
+        assert_int_equal(late[i].ok.index, last->ok.index);
+    }
+    assert_int_not_equal(last->ok.index, 0);
+}
+
 static void signing__bad_keys_name_the_field(void **state)
 {
     (void)state;
@@ -247,6 +338,7 @@ static void signing__bad_keys_name_the_field(void **state)
         {"{\"name\":\"0123456789012345678901234567890123456789012345678901234567890123\"}",
          "key.name"},
         {"{\"name\":\"a\",\"keyType\":\"dsa\"}", "key.key_type"},
+        {"{\"name\":\"a\",\"rsaPadding\":\"none\"}", "key.rsa_padding"},
     };
     for (size_t i = 0; i < SM_ARRAY_LEN(bad); i++) {
         char field[64];
@@ -274,6 +366,21 @@ static void signing__names_from_outside_stay_in_the_key_folder(void **state)
     }
 }
 
+/* As a key whose token is not there at the start. */
+static void signing__key_that_is_away_is_waited_for(void **state)
+{
+    (void)state;
+    static const char body[] = "{\"data\":\"aGVsbG8=\"}";
+    sm_diag diag = {.reason = ""};
+    sm_key *key;
+    refused(admin, "late", body, 503, "key");
+    refused(reader, "late", body, 403, "");
+    assert_sm_ok(sm_keystore_create(server.keystore, "late", "", SM_KEY_P256, &key, &diag));
+    sm_key_detach(&key);
+    assert_sm_ok(sm_api_reload(server.api, server.config, &diag));
+    assert_int_equal(sign(admin, "late", body, NULL, NULL, 0), 200);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -283,8 +390,13 @@ int main(void)
         cmocka_unit_test(signing__default_algorithm_keeps_the_policy),
         cmocka_unit_test(signing__input_must_fit),
         cmocka_unit_test(signing__rate_is_kept),
+        cmocka_unit_test(signing__padding_keeps_the_policy),
+        cmocka_unit_test(signing__refused_requests_use_up_no_rate),
+        cmocka_unit_test(signing__calls_are_counted_by_key),
         cmocka_unit_test(signing__bad_keys_name_the_field),
         cmocka_unit_test(signing__names_from_outside_stay_in_the_key_folder),
+        cmocka_unit_test(signing__key_that_is_away_is_waited_for),
+        cmocka_unit_test(signing__counts_of_many_keys_are_bounded),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -71,6 +71,8 @@ mkdir "$dir/tokens"
 start
 contains "$(curl -s "$SEALMILL_OPERATIONS_URL/readyz")" "token hsm does not sign: CKR_TOKEN_NOT_PRESENT"
 contains "$(issue_at hsm-p256)" "not at hand"
+sign_raw() { admin "$SEALMILL_URL/v1/keys/release:sign" -d '{"data":"aGVsbG8="}'; }
+contains "$(sign_raw)" '"UNAVAILABLE"'
 contains "$(admin "$SEALMILL_URL/v1/certificates" -d "{\"ca\":\"issuing\",\"profile\":\"device\",\"csr\":\"$der\"}")" '"certificate"' # others go on
 contains "$(curl -s "$SEALMILL_OPERATIONS_URL/metrics")" 'sealmill_token_up{token="hsm"} 0'
 rmdir "$dir/tokens"
@@ -78,6 +80,7 @@ mv "$dir/away" "$dir/tokens"
 back=
 for _ in $(seq 200); do case $(issue_at hsm-p256) in *'"certificate"'*) back=1; break ;; esac; sleep 0.1; done
 check [ -n "$back" ]
+contains "$(sign_raw)" '"signature"'
 contains "$(curl -s "$SEALMILL_OPERATIONS_URL/metrics")" 'sealmill_token_up{token="hsm"} 1'
 check [ "$(curl -s "$SEALMILL_OPERATIONS_URL/readyz")" = ready ]
 stop

@@ -5,7 +5,8 @@
  * Threads:   a test's own.
  * Limits:    none.
  * Security:  RSA keys are the known-answer tests' own, because to find primes takes seconds under a
- * sanitizer. Standards: none.
+ *            sanitizer.
+ * Standards: none.
  */
 #pragma once
 

@@ -355,6 +355,27 @@ static void cancel__in_the_pool(void **state)
     sm_sign_pool_free(&pool);
 }
 
+/* Its wait begins when it comes, however long ago the one before it came. */
+static void pool__counts_each_wait_from_its_submit(void **state)
+{
+    (void)state;
+    sm_sign_pool *pool;
+    struct home h;
+    struct item item;
+    assert_sm_ok(sm_sign_pool_new(1, &pool));
+    home_init(&h, pool);
+    for (unsigned i = 0; i < 3; i++) {
+        uint64_t before = sm_clock_mono_ns();
+        make_sign(&item, &h, SM_KEY_ML_DSA_44);
+        assert_sm_ok(submit(&item));
+        assert_true(item.job.submitted_ns >= before);
+        finish(&h);
+        check_signed(&item);
+    }
+    home_deinit(&h);
+    sm_sign_pool_free(&pool);
+}
+
 /* A lone job of another caller does not wait for a thousand of the first. */
 static void fairness__between_callers(void **state)
 {
@@ -568,6 +589,7 @@ int main(void)
         cmocka_unit_test(submit__refuses_when_full),
         cmocka_unit_test(cancel__completes_without_running),
         cmocka_unit_test(cancel__in_the_pool),
+        cmocka_unit_test(pool__counts_each_wait_from_its_submit),
         cmocka_unit_test(fairness__between_callers),
         cmocka_unit_test(fairness__between_lanes),
         cmocka_unit_test(run__stops_at_its_budget),

@@ -176,8 +176,6 @@ static void slow__is_what_may_not_run_on_a_loop(void **state)
         assert_true(sm_backend_is_slow(SM_CRYPT_SIGN, slow[i]));
     }
     assert_false(sm_backend_is_slow(SM_CRYPT_SIGN, SM_KEY_P256));
-    assert_true(sm_key_is_slow(key_of(SM_KEY_RSA_4096)));
-    assert_false(sm_key_is_slow(key_of(SM_KEY_P256)));
     /* Measured: a curve whose code is slow here goes to the pool. */
     struct sm_backend_choice saved = *sm_backend_get_choice(SM_CRYPT_VERIFY, SM_KEY_P384);
     struct sm_backend_choice choice = {SM_BACKEND_NEVER, "test", 430000, 0};

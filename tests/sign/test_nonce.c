@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* RFC 6979 appendix A.2.5 to A.2.7, hedging, and the hash under them. */
+/* RFC 6979 appendix A.1.2 and A.2.5 to A.2.7, hedging, and the hash under them. */
 #include "tests/sign/keys.h"
 
 #include "base/text.h"
@@ -198,6 +198,48 @@ static void sign__rfc6979_vectors(void **state)
 #endif
 }
 
+/* RFC 6979 A.1.2, on a curve of 163 bits: the first two candidates are not below the order. */
+static void nonce__rfc6979_vector_with_rejections(void **state)
+{
+    (void)state;
+    struct sm_curve k163 = {.octets = 21, .words = 3, .bits = 163};
+    uint8_t x[21];
+    uint8_t k[21];
+    uint8_t made[21];
+    uint8_t digest[SM_DIGEST_MAX];
+    unhex("04000000000000000000020108A2E0CC0D99F8A5EF", k163.order, 21);
+    unhex("009A4D6792295A7F730FC3F2B49CBC0F62E862272F", x, 21);
+    unhex("023AF4074C90A02B3FE61D286D5C87F425E6BDD81B", k, 21);
+    assert_sm_ok(sm_digest_compute(SM_SHA256, SM_LIT("sample"), digest));
+    sm_nonce_make(&k163, SM_SHA256, x, sm_slice_of(digest, 32), SM_SLICE_NONE, made);
+    assert_memory_equal(made, k, 21);
+}
+
+/* An order of eight bits: zero, the order and what is above come up in every second draw, and are
+ * never given out; what is given out is about equally frequent: 8256 draws put 64 of each, and one
+ * of them outside of +-48, 6 sigma, once in 4e6. */
+static void nonce__is_never_out_of_range(void **state)
+{
+    (void)state;
+    enum { ORDER = 130, DRAWS = 64 * (ORDER - 1) };
+    static const struct sm_curve tiny = {.octets = 1, .words = 1, .bits = 8, .order = {ORDER}};
+    unsigned count[256] = {0};
+    const uint8_t x = 7;
+    for (unsigned i = 0; i < DRAWS; i++) {
+        uint8_t made;
+        const uint8_t extra[2] = {(uint8_t)i, (uint8_t)(i >> 8)};
+        sm_nonce_make(&tiny, SM_SHA256, &x, SM_LIT("d"), sm_slice_of(extra, 2), &made);
+        count[made]++;
+    }
+    for (unsigned i = 0; i < 256; i++) {
+        if (i == 0 || i >= ORDER) {
+            assert_int_equal(count[i], 0);
+        } else {
+            assert_in_range(count[i], 64 - 48, 64 + 48);
+        }
+    }
+}
+
 static void nonce__hedged_differs_each_time(void **state)
 {
     (void)state;
@@ -320,6 +362,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nonce__rfc6979_vectors),
         cmocka_unit_test(sign__rfc6979_vectors),
+        cmocka_unit_test(nonce__rfc6979_vector_with_rejections),
+        cmocka_unit_test(nonce__is_never_out_of_range),
         cmocka_unit_test(nonce__hedged_differs_each_time),
         cmocka_unit_test(nonce__depends_on_every_input),
         cmocka_unit_test(nonce__has_no_biased_bit),

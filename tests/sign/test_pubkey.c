@@ -53,16 +53,13 @@ static void pubkey__takes_every_type_from_openssl(void **state)
     (void)state;
     for (int t = 1; t < SM_KEY_TYPE_COUNT; t++) {
         struct sm_public_key key;
-        uint8_t want[32];
-        uint8_t got[32];
+        uint8_t want[20];
+        uint8_t got[20];
         sm_diag diag = {.reason = ""};
         sm_buf spki = spki_of((enum sm_key_type)t);
         assert_sm_ok(sm_public_key_parse(sm_buf_slice(&spki), &key, &diag));
         assert_int_equal(key.type, t);
         assert_true(sm_slice_equal(key.spki, sm_buf_slice(&spki)));
-        assert_sm_ok(sm_public_key_sha256(&key, got));
-        assert_true(EVP_Q_digest(NULL, "SHA256", NULL, spki.ptr, spki.len, want, NULL));
-        assert_memory_equal(got, want, 32);
         assert_sm_ok(sm_public_key_id(&key, got));
         X509 *cert = X509_new(); /* OpenSSL hashes the bits of a certificate's key */
         assert_true(X509_set_pubkey(cert, sm_test_pkey((enum sm_key_type)t)));

@@ -3,6 +3,7 @@
  * before each other, a queue with an end. Times are only compared with others of the same run. */
 #include "tests/support/token_pool.h"
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "sign/p11_pool_p.h"
 
@@ -138,6 +139,24 @@ static void pace__grows_with_the_sessions(void **state)
         pool_close(&p);
     }
     assert_true(spent[0] > 2 * spent[1]);
+}
+
+/* What /metrics says that verifications wait for has not the token's time in it. */
+static void pace__of_the_token_is_not_counted_as_a_checks_wait(void **state)
+{
+    (void)state;
+    struct pool p;
+    pool_load(&p, sm_softhsm_slow_module(), FAR_HSM);
+    const struct sm_token_config config = token(&p, "alpha", SESSIONS);
+    pool_open(&p, &config, 1);
+    sm_key *key = pool_key(&p, ALPHA);
+    pool_sign_well(&p, key, SM_SIG_ECDSA_SHA256, 4);
+    for (unsigned i = 0; i < 4; i++) {
+        const sm_crypt_job *job = &p.jobs[i].job;
+        assert_true(job->queued_ns - job->submitted_ns >= 15 * SM_NS_PER_MS); /* FAR_HSM's */
+    }
+    sm_key_detach(&key);
+    pool_close(&p);
 }
 
 static void pace__uses_every_place_that_there_is(void **state)
@@ -337,6 +356,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pace__is_near_that_of_the_bare_module),
         cmocka_unit_test(pace__grows_with_the_sessions),
+        cmocka_unit_test(pace__of_the_token_is_not_counted_as_a_checks_wait),
         cmocka_unit_test(pace__uses_every_place_that_there_is),
         cmocka_unit_test(queue__of_one_key_does_not_stand_before_another),
         cmocka_unit_test(queue__of_one_caller_does_not_stand_before_another),

@@ -61,9 +61,9 @@ static void wake(void *ctx)
     (void)ctx; /* the test looks by itself */
 }
 
-static void no_schedule(void *ctx)
+static void schedule(void *ctx)
 {
-    (void)ctx;
+    ((struct pool *)ctx)->scheduled = true;
 }
 
 void pool_load(struct pool *p, const char *module, const char *settings)
@@ -77,7 +77,7 @@ void pool_load(struct pool *p, const char *module, const char *settings)
     assert_non_null(p->jobs);
     sm_mailbox_init(&p->box, wake, NULL);
     assert_sm_ok(sm_sign_pool_new(2, &p->workers));
-    const struct sm_batcher_config config = {&p->box, p->workers, no_schedule, NULL};
+    const struct sm_batcher_config config = {&p->box, p->workers, schedule, p};
     assert_sm_ok(sm_batcher_new(&config, &p->batcher));
 }
 
@@ -213,6 +213,7 @@ sm_err pool_try(struct pool *p, sm_key *key, enum sm_sig_alg alg)
                             .out_room = sizeof(j->out),
                             .caller = p->first_caller + p->asked % 5,
                             .done = on_done};
+    j->asked_us = pool_now_us();
     sm_err err = sm_batcher_submit(p->batcher, &j->job);
     p->asked += sm_ok(err);
     return err;
@@ -228,7 +229,9 @@ void pool_ask(struct pool *p, sm_key *key, enum sm_sig_alg alg, unsigned count)
 void pool_turn(struct pool *p)
 {
     (void)sm_mailbox_drain(&p->box);
-    while (sm_batcher_run(p->batcher)) {
+    while (p->scheduled) {
+        p->scheduled = false;
+        (void)sm_batcher_run(p->batcher);
     }
 }
 
@@ -253,7 +256,9 @@ static void count_in(struct pool_tally *t, const struct pool_job *j)
     } else if (sm_err_is(job->err, SM_E_TOKEN)) {
         t->token++;
     } else {
+        static const uint8_t nothing[SM_SIGNATURE_MAX];
         assert_sm_err(job->err, UNAVAILABLE);
+        assert_memory_equal(j->out, nothing, sizeof(nothing));
         t->unavailable++;
     }
 }

@@ -28,6 +28,7 @@ struct pool_job {
     uint8_t message[16];
     unsigned answers;
     unsigned place; /* in the order of the answers */
+    uint64_t asked_us;
     uint64_t answered_us;
     struct pool *pool;
 };
@@ -38,6 +39,7 @@ struct pool {
     sm_keystore *store;
     sm_mailbox box;
     sm_batcher *batcher;
+    bool scheduled;        /* the batcher asks to be run */
     sm_sign_pool *workers; /* for what is slow to verify */
     struct pool_job *jobs;
     unsigned asked;
