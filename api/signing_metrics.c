@@ -16,6 +16,7 @@ enum { OK, REFUSED, FAILED, OUTCOMES };
 struct row {
     char name[NAME_ROOM];
     char labels[OUTCOMES][LABELS_MAX];
+    struct sm_signing_metrics metrics;
 };
 
 static struct row rows[SM_SIGNING_SERIES_KEYS + 1]; /* the last: all others */
@@ -25,11 +26,16 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* covers the two above
 static void fill(struct row *row, const char *name)
 {
     static const char *const outcomes[OUTCOMES] = {"ok", "refused", "failed"};
+    sm_metric made[OUTCOMES];
     (void)snprintf(row->name, sizeof(row->name), "%s", name);
     for (int i = 0; i < OUTCOMES; i++) {
         (void)snprintf(row->labels[i], LABELS_MAX, "key=\"%.63s\",outcome=\"%s\"", name,
                        outcomes[i]);
+        made[i] = sm_metric_register(SM_COUNTER, "sealmill_key_sign_calls_total",
+                                     "Calls of SigningService.Sign by key and outcome",
+                                     row->labels[i]);
     }
+    row->metrics = (struct sm_signing_metrics){made[OK], made[REFUSED], made[FAILED]};
 }
 
 /* Under the lock. */
@@ -53,16 +59,9 @@ static const struct row *row_of(const char *key)
 
 void sm_signing_metrics_of(const char *key, struct sm_signing_metrics *out)
 {
-    sm_metric made[OUTCOMES];
     (void)pthread_mutex_lock(&lock);
-    const struct row *row = row_of(key);
+    *out = row_of(key)->metrics;
     (void)pthread_mutex_unlock(&lock);
-    for (int i = 0; i < OUTCOMES; i++) {
-        made[i] = sm_metric_register(SM_COUNTER, "sealmill_key_sign_calls_total",
-                                     "Calls of SigningService.Sign by key and outcome",
-                                     row->labels[i]);
-    }
-    *out = (struct sm_signing_metrics){made[OK], made[REFUSED], made[FAILED]};
 }
 
 void sm_signing_metrics_count(const struct sm_signing_metrics *m, sm_err err)
