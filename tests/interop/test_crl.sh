@@ -82,6 +82,8 @@ contains "$(field cache-control)" "max-age=3600"
 etag=$(field etag)
 code 304 -H "If-None-Match: $etag" "$crl/issuing.crl"
 code 304 -H "If-Modified-Since: $(field last-modified)" "$crl/issuing.crl"
+# A copy that was fetched since thisUpdate may be of the CRL before.
+code 200 -H "If-Modified-Since: $(LC_ALL=C date -u '+%a, %d %b %Y %T GMT')" "$crl/issuing.crl"
 code 200 -I "$crl/issuing.crl"
 check [ "$(field content-length)" -gt 100 ]
 code 200 --http1.0 "$crl/issuing.crl"

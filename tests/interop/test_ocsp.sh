@@ -62,6 +62,9 @@ code 200 -H "If-Modified-Since: Thu, 01 Jan 1970 00:00:00 GMT" "$url/$upper"
 "$SEALMILL" revoke "$(serial two)" --dir "$dir/ca" >/dev/null
 code 200 -H "If-None-Match: $etag" "$url/$upper"
 contains "$(status "$dir/body" two)" "two.pem: revoked"
+# Nor is it hidden from one that says when it fetched its copy: thisUpdate lies before that.
+code 200 -H "If-Modified-Since: $(LC_ALL=C date -u '+%a, %d %b %Y %T GMT')" "$url/$upper"
+contains "$(status "$dir/body" two)" "two.pem: revoked"
 # OCSP's errors are good HTTP that nobody keeps.
 printf x >"$dir/bad"
 for bad in "--data-binary @$dir/bad $url" "$url/x" "$url/%zz" "$url/$(printf 'MA==')"; do
