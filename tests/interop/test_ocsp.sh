@@ -33,6 +33,15 @@ answer=$(ask -cert "$dir/one.pem" -cert "$dir/two.pem" -serial 77)
 contains "$answer" "one.pem: revoked"
 contains "$answer" "two.pem: good"
 contains "$answer" "77: unknown"
+# It may be issued: what is said of it is good for ten minutes, in whatever kind of answer.
+next_update() { date -d "$(sed -n 's/.*Next Update: //p' <<<"$1" | tail -1)" +%s; }
+for how in -no_nonce -nonce "-cert $dir/two.pem -no_nonce"; do
+    # shellcheck disable=SC2086
+    answer=$(ask $how -serial 78)
+    contains "$answer" "78: unknown"
+    check [ $(($(next_update "$answer") - $(date +%s))) -le 600 ]
+done
+check [ $(($(next_update "$(ask -serial 79 -cert "$dir/two.pem" -no_nonce)") - $(date +%s))) -gt 3600 ]
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$dir/o.key" -subj /CN=other -days 9 -out "$dir/o.pem" 2>/dev/null
 contains "$(openssl ocsp -issuer "$dir/o.pem" -serial 1 -url "$url" -no_nonce 2>&1)" "unauthorized (6)"
 
@@ -117,6 +126,7 @@ contains "$answer" "revoked"
 answer=$(ask -serial 0x4321 -no_nonce -resp_text)
 contains "$answer" "certificateHold"
 contains "$answer" "Jan  1 00:00:00 1970"
+check [ $(($(next_update "$(ask -serial 0x4321 -no_nonce)") - $(date +%s))) -le 600 ]
 contains "$answer" "Response verify OK"
 sed -i 's/unknown: extended-revoked/unknown: unauthorized/' "$dir/ca/sealmill.yaml"
 kill -HUP "$server"
