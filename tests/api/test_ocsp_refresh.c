@@ -463,6 +463,25 @@ static void refresh__leaves_what_nobody_can_sign(void **state)
     assert_int_not_equal(row.kept.signer, before.kept.signer);
 }
 
+/* Between the look that chose a schedule and its step. */
+static void refresh__bears_a_responder_that_ends_meanwhile(void **state)
+{
+    (void)state;
+    struct sm_ocsp_row before;
+    struct sm_ocsp_row row;
+    add_certs(10);
+    (void)work_off();
+    assert_true(get_row(1, SM_OCSP_SHA1, &before));
+    struct schedule *s = sm_ocsp_schedule_of(server.api->ocsp_refresh, issuing->ca_id,
+                                             issuing->number);
+    assert_non_null(s);
+    sm_clock_set_offset_s(INT64_C(40) * DAY);
+    sm_ocsp_refresh_step(server.api->ocsp_refresh, s, false);
+    assert_true(get_row(1, SM_OCSP_SHA1, &row));
+    assert_int_equal(row.kept.said.produced_at, before.kept.said.produced_at);
+    assert_true(s->not_before_ns > sm_clock_mono_ns()); /* it is tried again */
+}
+
 /* With answers of twelve hours and responders of thirty days, looked after each hour. */
 static void refresh__no_responder_makes_an_answer_short(void **state)
 {
@@ -650,6 +669,7 @@ int main(void)
         TEST(refresh__the_state_decides_where_cache_and_database_disagree),
         TEST(refresh__removes_answers_of_the_expired),
         TEST(refresh__leaves_what_nobody_can_sign),
+        TEST(refresh__bears_a_responder_that_ends_meanwhile),
         TEST(refresh__no_responder_makes_an_answer_short),
         TEST(refresh__warms_memory_after_a_start),
         TEST(revocation__wins_wherever_it_comes),
