@@ -143,6 +143,7 @@ static void on_signed(sm_crypt_job *job)
                                     .revoked_at = live->singles[0].revoked_at,
                                     .this_update = live->singles[0].this_update,
                                     .next_update = live->singles[0].next_update};
+    sm_ocsp_query_count(q);
     finish(live);
 }
 

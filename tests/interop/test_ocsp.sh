@@ -87,6 +87,12 @@ openssl ocsp -issuer "$dir/ca/pki/issuing.pem" -cert "$dir/two.pem" -nonce -reqo
 code 200 --data-binary "@$dir/nonce" "$url"
 check [ "$(field cache-control)" = no-store ]
 
+# Whoever brings nonces is counted too.
+counted() { curl -sS "$SEALMILL_OPERATIONS_URL/metrics" | sed -n 's/^sealmill_ocsp_answers_total{status="unknown"} //p'; }
+before=$(counted)
+for i in 1 2 3; do contains "$(ask -nonce -serial "0x99$i")" "unknown"; done
+check [ "$(counted)" = $((before + 3)) ]
+
 # GnuTLS.
 ocsptool --ask="$url" --load-cert "$dir/one.pem" --load-issuer "$dir/ca/pki/issuing.pem" --load-trust "$dir/ca/pki/chain.pem" >"$dir/tool" 2>&1 || fail "$(cat "$dir/tool")"
 contains "$(cat "$dir/tool")" "Certificate Status: revoked"
