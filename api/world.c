@@ -210,18 +210,7 @@ static sm_err gather_denied_keys(struct builder *b)
         SM_TRY(sm_denied_keys_read(&w->denied, w->config->denied_keys_file, b->diag));
     }
     for (size_t i = 0; i < w->ca_count; i++) {
-        for (size_t j = 0; j < w->cas[i].generation_count; j++) {
-            const struct sm_ca_generation *g = &w->cas[i].generations[j];
-            if (g->cert.der.len > 0) {
-                SM_TRY(sm_denied_keys_add(&w->denied, g->cert.spki));
-            }
-            if (g->ocsp_cert.der.len > 0) {
-                SM_TRY(sm_denied_keys_add(&w->denied, g->ocsp_cert.spki));
-            }
-            for (size_t k = 0; k < g->further_count; k++) {
-                SM_TRY(sm_denied_keys_add(&w->denied, g->further[k].cert.spki));
-            }
-        }
+        SM_TRY(sm_world_deny_keys(&w->cas[i], &w->denied));
     }
     sm_denied_keys_sort(&w->denied);
     return SM_NO_ERR;

@@ -19,6 +19,8 @@ struct sm_ca_made {
     Sealmill__Record__V1__CaRecord *record;
     struct sm_ca_generation *generations;
     size_t generation_count;
+    uint8_t (*key_hashes)[32]; /* SHA-256 of its keys' and its responders' SubjectPublicKeyInfo */
+    size_t key_count;
     size_t opened; /* key files */
     bool complete; /* all of its keys are at hand: another world may share it */
 };
@@ -135,6 +137,45 @@ static sm_err add_generation(struct builder *b, struct sm_ca_made *made,
                                   &g->ocsp);
 }
 
+/* ---- keys that are never certified ---- */
+
+static sm_err hash_key(struct sm_ca_made *made, const struct sm_cert *cert)
+{
+    uint8_t digest[SM_DIGEST_MAX];
+    if (cert->der.len == 0) {
+        return SM_NO_ERR;
+    }
+    SM_TRY(sm_digest_compute(SM_SHA256, cert->spki, digest));
+    memcpy(made->key_hashes[made->key_count++], digest, 32);
+    return SM_NO_ERR;
+}
+
+static sm_err hash_keys(struct sm_ca_made *made)
+{
+    size_t most = made->generation_count * (2 + SM_OCSP_FURTHER_MAX);
+    made->key_hashes = sm_arena_alloc(&made->arena, (most + 1) * sizeof(*made->key_hashes));
+    if (made->key_hashes == NULL) {
+        return SM_ERR(NO_MEMORY);
+    }
+    for (size_t i = 0; i < made->generation_count; i++) {
+        const struct sm_ca_generation *g = &made->generations[i];
+        SM_TRY(hash_key(made, &g->cert));
+        SM_TRY(hash_key(made, &g->ocsp_cert));
+        for (size_t j = 0; j < g->further_count; j++) {
+            SM_TRY(hash_key(made, &g->further[j].cert));
+        }
+    }
+    return SM_NO_ERR;
+}
+
+sm_err sm_world_deny_keys(const struct sm_ca *ca, struct sm_denied_keys *out)
+{
+    for (size_t i = 0; i < ca->made->key_count; i++) {
+        SM_TRY(sm_denied_keys_add(out, ca->made->key_hashes[i]));
+    }
+    return SM_NO_ERR;
+}
+
 /* ---- the whole ---- */
 
 static void detach_made(struct sm_ca_made **made)
@@ -177,7 +218,7 @@ static sm_err fill_made(struct builder *b, sm_slice value, struct sm_ca_made *ma
     }
     made->opened = b->opened - opened;
     made->complete = !b->key_missed;
-    return SM_NO_ERR;
+    return hash_keys(made);
 }
 
 static sm_err make(struct builder *b, sm_slice value, struct sm_ca_made **out)

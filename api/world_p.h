@@ -47,4 +47,6 @@ sm_err sm_world_over_limit(struct builder *b, const char *what, const char *name
 sm_key *sm_world_try_key(struct builder *b, const char *uri, const char *ca, bool check);
 /* Adds the CA of a row of META: as it is in the world before, where its record is the same. */
 sm_err sm_world_add_ca(struct builder *b, sm_slice key, sm_slice value);
+/* Its keys and its responders', which are never certified. Errors: NO_MEMORY. */
+sm_err sm_world_deny_keys(const struct sm_ca *ca, struct sm_denied_keys *out);
 void sm_world_free_ca(struct sm_ca *ca);

@@ -35,6 +35,16 @@ static struct sm_ca_generation *current(const sm_world *w, const char *ca)
     return sm_ca_current(sm_world_ca(w, ca));
 }
 
+/* Keys of CAs, and of their responders, are never certified. */
+static void assert_denied(const sm_world *w, const char *ca)
+{
+    bool found;
+    assert_sm_ok(sm_denied_keys_find(&w->denied, current(w, ca)->cert.spki, &found));
+    assert_true(found);
+    assert_sm_ok(sm_denied_keys_find(&w->denied, current(w, ca)->ocsp_cert.spki, &found));
+    assert_true(found);
+}
+
 static void world__a_change_makes_one_ca_anew(void **state)
 {
     (void)state;
@@ -46,6 +56,8 @@ static void world__a_change_makes_one_ca_anew(void **state)
     assert_ptr_not_equal(current(before, "issuing"), current(after, "issuing"));
     assert_true(sm_world_ca(before, "issuing")->active);
     assert_false(sm_world_ca(after, "issuing")->active);
+    assert_denied(after, "root");
+    assert_denied(after, "issuing");
     sm_world_detach(&before);
     /* What the world before had is there as long as one of them is. */
     const sm_anchors *anchors;
