@@ -15,7 +15,8 @@
 struct sm_ca_made {
     _Atomic uint32_t refs;
     sm_arena arena;
-    sm_slice row; /* the record's octets */
+    uint8_t *row; /* the record's octets; not in the arena, whose blocks they would double */
+    size_t row_len;
     Sealmill__Record__V1__CaRecord *record;
     struct sm_ca_generation *generations;
     size_t generation_count;
@@ -196,6 +197,7 @@ static void detach_made(struct sm_ca_made **made)
         }
     }
     sm_arena_deinit(&m->arena);
+    sm_free(m->row);
     sm_free(m);
 }
 
@@ -203,12 +205,17 @@ static sm_err fill_made(struct builder *b, sm_slice value, struct sm_ca_made *ma
 {
     ProtobufCMessage *m;
     size_t opened = b->opened;
-    SM_TRY(sm_arena_copy(&made->arena, value, &made->row));
-    SM_TRY(sm_message_unpack(&sealmill__record__v1__ca_record__descriptor, made->row, &made->arena,
-                             &m));
+    made->row = sm_malloc(value.len);
+    if (made->row == NULL) {
+        return SM_ERR(NO_MEMORY);
+    }
+    memcpy(made->row, value.ptr, value.len);
+    made->row_len = value.len;
+    SM_TRY(
+        sm_message_unpack(&sealmill__record__v1__ca_record__descriptor, value, &made->arena, &m));
     made->record = (Sealmill__Record__V1__CaRecord *)(void *)m;
     size_t n = made->record->n_generations;
-    made->generations = sm_arena_zalloc(&made->arena, (n + 1) * sizeof(*made->generations));
+    made->generations = sm_arena_zalloc(&made->arena, n * sizeof(*made->generations));
     if (made->generations == NULL) {
         return SM_ERR(NO_MEMORY);
     }
@@ -243,12 +250,14 @@ static struct sm_ca_made *find_made(struct builder *b, sm_slice key, sm_slice va
 {
     sm_slice name = sm_slice_from(key, strlen("ca/"));
     const struct sm_ca *ca = b->before == NULL ? NULL : sm_world_ca_named(b->before, name);
-    if (ca == NULL || !ca->made->complete || !sm_slice_equal(ca->made->row, value)) {
+    struct sm_ca_made *made = ca == NULL ? NULL : ca->made;
+    if (made == NULL || !made->complete ||
+        !sm_slice_equal(sm_slice_of(made->row, made->row_len), value)) {
         return NULL;
     }
-    atomic_fetch_add(&ca->made->refs, 1);
-    b->opened += ca->made->opened;
-    return ca->made;
+    atomic_fetch_add(&made->refs, 1);
+    b->opened += made->opened;
+    return made;
 }
 
 sm_err sm_world_add_ca(struct builder *b, sm_slice key, sm_slice value)
