@@ -27,8 +27,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-/* Each change of the world reads them all again: see SM_CAS_MAX in docs/operations.md for what that takes. A fleet's
- * operators have a CA for each of their customers; above that it is another deployment. */
+/* Each change of the world reads their rows again, and indexes them. A fleet's operators have a CA for each of their customers;
+ * above that it is another deployment. */
 #define SM_CAS_MAX 16384
 #define SM_PROFILES_MAX 256
 /* Each change of the world reads them all again: 0.2 s and 65 MiB at the limit. */
