@@ -24,14 +24,14 @@ static sm_err read_certificate(const struct sm_admin *a, const ProtobufCBinaryDa
 static sm_err check_is_new(const struct sm_admin *a, const struct sm_cert *cert)
 {
     const sm_world *w = a->api->world;
-    const struct sm_ca_generation *g = sm_world_by_subject(w, cert->subject);
-    while (g != NULL && !sm_slice_equal(g->cert.spki, cert->spki)) {
-        g = g->same_subject;
+    const struct sm_same_subject *s = sm_world_by_subject(w, cert->subject);
+    while (s != NULL && !sm_slice_equal(s->g->cert.spki, cert->spki)) {
+        s = s->next;
     }
-    return g == NULL
+    return s == NULL
                ? SM_NO_ERR
                : sm_diag_set(a->diag, SM_ERR(EXISTS), "certificate", "CA %s has this name and key",
-                             sm_world_ca_by_id(w, g->ca_id)->name);
+                             sm_world_ca_by_id(w, s->g->ca_id)->name);
 }
 
 static sm_err check_request(const struct sm_admin *a, const Sealmill__V1__CreateResponderRequest *r)

@@ -191,12 +191,24 @@ static sm_err check_reason(sm_call *call, Sealmill__V1__RevocationReason reason)
     return SM_NO_ERR;
 }
 
+/* Who hears that it is so already may rely on it. Memory can still say what was so before: another's change is durable before
+ * it is there, and one whose write failed may be durable all the same. */
+static void forget_answers(const struct transition *t)
+{
+    for (int hash = 0; hash < SM_OCSP_HASHES; hash++) {
+        const struct sm_ocsp_key key = {t->ca_id, t->generation, (enum sm_ocsp_hash)hash,
+                                        t->serial};
+        sm_ocsp_cache_change(sm_api_of(t->call->loop)->ocsp_cache, NULL, &key, NULL);
+    }
+}
+
 static sm_err revoke_once(struct transition *t, const Sealmill__V1__RevokeRequest *r)
 {
     bool hold = r->reason == SEALMILL__V1__REVOCATION_REASON__REVOCATION_REASON_CERTIFICATE_HOLD;
     SM_TRY(load_state(t));
     if (t->old_state == SEALMILL__V1__CERTIFICATE_STATE__CERTIFICATE_STATE_REVOKED ||
         (hold && t->old_state == SEALMILL__V1__CERTIFICATE_STATE__CERTIFICATE_STATE_ON_HOLD)) {
+        forget_answers(t);
         return sm_diag_set(&t->call->diag, SM_ERR(PRECONDITION), "serial",
                            "the certificate is %s already", hold ? "on hold" : "revoked");
     }
@@ -234,6 +246,7 @@ static sm_err release_once(struct transition *t)
 {
     SM_TRY(load_state(t));
     if (t->old_state != SEALMILL__V1__CERTIFICATE_STATE__CERTIFICATE_STATE_ON_HOLD) {
+        forget_answers(t);
         return sm_diag_set(&t->call->diag, SM_ERR(PRECONDITION), "serial",
                            "the certificate is not on hold");
     }

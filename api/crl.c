@@ -35,6 +35,7 @@ struct turn {
     int64_t now;
     size_t made;
     size_t overdue;
+    struct sm_crl_facts *facts;
 };
 
 /* A copy of the database has no files of CRLs. */
@@ -77,12 +78,14 @@ static void make_if_due(struct turn *t, const struct sm_crl_name *name,
     bool due = name->g->key == NULL ? is_ending(p, interval, t->now)
                                     : was_interrupted(state) || is_due(p, interval, &scope, t->now);
     if (!due && is_there(t->crls, name)) {
+        sm_crl_facts_add(t->facts, name, p, false);
         return;
     }
     sm_err err = name->g->key == NULL ? SM_ERR(UNAVAILABLE)
                                       : sm_crls_make(t->crls, name, &made, &diag);
     t->made += sm_ok(err) ? 1 : 0;
     t->overdue += sm_ok(err) ? 0 : 1;
+    sm_crl_facts_add(t->facts, name, sm_ok(err) ? &made : p, !sm_ok(err));
     if (!sm_ok(err) && name->g->key != NULL) {
         sm_log(SM_LOG_ERROR, "crl_not_made", SM_KS("ca", name->ca->name),
                SM_KU("partition", name->partition), SM_KE("error", err),
@@ -141,8 +144,10 @@ static void look_at_loaded(struct turn *t, const struct sm_crl_name *name)
     if (!sm_ok(read_settled(t->crls, name, &state))) {
         return;
     }
-    bool ending = is_ending(&state.full, t->rules.interval_s, t->now);
-    t->overdue += state.full.number > 0 && (ending || !is_there(t->crls, name)) ? 1 : 0;
+    bool overdue = state.full.number > 0 && (is_ending(&state.full, t->rules.interval_s, t->now) ||
+                                             !is_there(t->crls, name));
+    t->overdue += overdue ? 1 : 0;
+    sm_crl_facts_add(t->facts, name, &state.full, overdue);
     sm_crl_state_deinit(&state);
 }
 
@@ -170,13 +175,15 @@ size_t sm_crls_turn(sm_crls *crls)
     struct turn t = {.crls = crls,
                      .world = world,
                      .rules = sm_crl_rules_of(world->config),
-                     .now = sm_clock_wall_s()};
+                     .now = sm_clock_wall_s(),
+                     .facts = sm_crl_facts_new()};
     for (size_t i = 0; i < world->ca_count && !t.rules.off; i++) {
         for (size_t j = 0; j < world->cas[i].generation_count; j++) {
             look_at_generation(&t, &world->cas[i], &world->cas[i].generations[j]);
         }
     }
     sm_metric_set(overdue_metric, (int64_t)t.overdue);
+    sm_crl_facts_show(crls, t.facts);
     sm_world_detach(&world);
     return t.made;
 }
@@ -215,6 +222,7 @@ sm_err sm_crls_new(sm_api *api, const char *folder, sm_crls **out, sm_diag *diag
     }
     crls->api = api;
     (void)pthread_mutex_init(&crls->lock, NULL);
+    (void)pthread_mutex_init(&crls->facts_lock, NULL);
     (void)pthread_mutex_init(&crls->stop_lock, NULL);
     (void)pthread_cond_init(&crls->stop, NULL);
     int n = snprintf(crls->folder, sizeof(crls->folder), "%s", folder);
@@ -250,6 +258,8 @@ void sm_crls_free(sm_crls **out)
         sm_thread_join(&crls->thread);
     }
     (void)pthread_cond_destroy(&crls->stop);
+    sm_crl_facts_show(crls, NULL);
+    (void)pthread_mutex_destroy(&crls->facts_lock);
     (void)pthread_mutex_destroy(&crls->stop_lock);
     (void)pthread_mutex_destroy(&crls->lock);
     sm_free(crls);

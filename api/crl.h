@@ -36,6 +36,9 @@ SM_FALLIBLE sm_crls_promise(sm_crls *crls, sm_store *store, const sm_world *worl
 
 /* Makes what is due; how many. Blocks. */
 size_t sm_crls_turn(sm_crls *crls);
+/* Appends metrics of each CRL, as the last turn found them; of a thousand at the most, those that end first. `crls` may be
+ * NULL. Any thread. */
+void sm_crls_tell(sm_crls *crls, sm_buf *text);
 /* A CRL: of a generation, or of one partition of it. */
 struct sm_crl_name {
     const struct sm_ca *ca;

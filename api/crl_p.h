@@ -3,7 +3,7 @@
  * Inside api's CRLs: the object that makes and publishes them.
  *
  * Threads:   `lock` covers every file and state that is being written; see crl.h.
- * Limits:    none.
+ * Limits:    SM_CRL_FACTS_MAX.
  * Security:  none.
  * Standards: none.
  */
@@ -13,6 +13,10 @@
 #include "base/thread.h"
 
 #define SM_CRL_BACKDATE_S 300 /* clocks of relying parties lag */
+/* CRLs that metrics tell of one by one, those that end first: more series than that nobody looks at. */
+#define SM_CRL_FACTS_MAX 1000
+
+struct sm_crl_facts;
 
 struct sm_crls {
     sm_api *api;
@@ -20,7 +24,9 @@ struct sm_crls {
     pthread_mutex_t lock; /* one CRL at a time */
     sm_thread thread;
     bool started;
-    pthread_mutex_t stop_lock; /* covers stopping */
+    pthread_mutex_t facts_lock; /* covers facts */
+    struct sm_crl_facts *facts; /* of the last turn; NULL: none yet */
+    pthread_mutex_t stop_lock;  /* covers stopping */
     pthread_cond_t stop;
     bool stopping;
 };
@@ -52,3 +58,11 @@ SM_FALLIBLE sm_crl_keep_partitions(sm_store *store, const sm_world *world, const
  * stay so. */
 void sm_crl_settle_loaded(sm_crls *crls, const struct sm_crl_name *name,
                           struct sm_crl_state *state);
+
+/* ---- crl_metrics.c ---- */
+/* NULL without memory: then there are none to tell. */
+struct sm_crl_facts *sm_crl_facts_new(void);
+void sm_crl_facts_add(struct sm_crl_facts *f, const struct sm_crl_name *name,
+                      const struct sm_crl_published *published, bool overdue);
+/* They are told from now on, instead of those before. Taken; may be NULL. */
+void sm_crl_facts_show(sm_crls *crls, struct sm_crl_facts *f);

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static sm_err add_hash(struct sm_denied_keys *keys, const uint8_t hash[32])
+sm_err sm_denied_keys_add(struct sm_denied_keys *keys, const uint8_t hash[32])
 {
     if (keys->count == keys->room) {
         size_t room = keys->room == 0 ? 64 : keys->room * 2;
@@ -32,7 +32,7 @@ static sm_err add_line(struct sm_denied_keys *keys, sm_slice line, sm_buf *scrat
     }
     sm_buf_reset(scratch);
     SM_TRY(sm_hex_decode(scratch, word, true));
-    return scratch->len == 32 ? add_hash(keys, scratch->ptr) : SM_ERR(MALFORMED);
+    return scratch->len == 32 ? sm_denied_keys_add(keys, scratch->ptr) : SM_ERR(MALFORMED);
 }
 
 sm_err sm_denied_keys_read(struct sm_denied_keys *keys, const char *path, sm_diag *diag)
@@ -51,13 +51,6 @@ sm_err sm_denied_keys_read(struct sm_denied_keys *keys, const char *path, sm_dia
     sm_buf_deinit(&scratch);
     sm_buf_deinit(&text);
     return err;
-}
-
-sm_err sm_denied_keys_add(struct sm_denied_keys *keys, sm_slice spki)
-{
-    uint8_t digest[SM_DIGEST_MAX];
-    SM_TRY(sm_digest_compute(SM_SHA256, spki, digest));
-    return add_hash(keys, digest);
 }
 
 static int compare(const void *a, const void *b)

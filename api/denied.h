@@ -26,8 +26,8 @@ struct sm_denied_keys {
 /* Adds the hashes of a file: 64 hex digits in a line; '#' begins a comment, empty lines are
  * skipped. Errors: those of reading, MALFORMED (diag says the line), TOO_LARGE, NO_MEMORY. */
 SM_FALLIBLE sm_denied_keys_read(struct sm_denied_keys *keys, const char *path, sm_diag *diag);
-/* Adds a SubjectPublicKeyInfo (DER). Errors: NO_MEMORY, CRYPTO. */
-SM_FALLIBLE sm_denied_keys_add(struct sm_denied_keys *keys, sm_slice spki);
+/* Adds a SubjectPublicKeyInfo by its SHA-256. Errors: NO_MEMORY. */
+SM_FALLIBLE sm_denied_keys_add(struct sm_denied_keys *keys, const uint8_t hash[32]);
 /* After the last addition. */
 void sm_denied_keys_sort(struct sm_denied_keys *keys);
 /* Errors: CRYPTO. */

@@ -151,5 +151,7 @@ bool sm_http_cache_is_known(const struct sm_http_cache *c, const sm_http_exchang
     if (tags.ptr != NULL) {
         return has_tag(tags, sm_slice_of(c->etag, 18));
     }
-    return since.ptr != NULL && sm_ok(sm_http_date_parse(since, &time)) && c->modified_at <= time;
+    /* The same time, not a later one: thisUpdate lies before the answer was made, and a client that sends the time of its own
+     * copy may have one from in between (RFC 9110 13.1.3 lets it ask so). */
+    return since.ptr != NULL && sm_ok(sm_http_date_parse(since, &time)) && c->modified_at == time;
 }

@@ -10,6 +10,7 @@ struct sm_issue_ocsp {
     void (*on_each)(sm_issue *issue);
     sm_ocsp_presign first; /* about the new certificate */
     bool has_first;
+    uint64_t epoch;            /* of the memory, before the write */
     struct sm_ocsp_change old; /* about the one that is revoked */
     bool has_old;
 };
@@ -111,6 +112,7 @@ sm_err sm_issue_ocsp_puts(sm_issue *issue)
         sm_ocsp_refresh_missing(sm_api_of(issue->loop)->ocsp_refresh);
     }
     if (o->has_first) {
+        o->epoch = sm_ocsp_cache_epoch(sm_api_of(issue->loop)->ocsp_cache, o->first.signer);
         SM_TRY(sm_ocsp_presign_put(&o->first, &issue->puts[issue->write.put_count++]));
     }
     if (o->has_old) {
@@ -140,9 +142,8 @@ void sm_issue_ocsp_written(sm_issue *issue)
     const struct sm_ca_generation *g = sm_ca_current(issue->ca);
     sm_ocsp_cache_issued(cache, g->ca_id, g->number, sm_slice_of(issue->serial, SM_SERIAL_LEN));
     if (o != NULL && o->has_first) {
-        /* Nobody knows the serial number yet: nothing can have changed. */
-        sm_ocsp_cache_put(cache, o->first.signer, &o->first.key, &o->first.kept,
-                          sm_ocsp_cache_epoch(cache, o->first.signer));
+        /* Who reads the log knows the serial number before this comes, and may have revoked it. */
+        sm_ocsp_cache_put(cache, o->first.signer, &o->first.key, &o->first.kept, o->epoch);
     }
     if (o != NULL && o->has_old) {
         sm_ocsp_change_apply(&o->old, cache);

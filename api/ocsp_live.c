@@ -94,10 +94,19 @@ static void on_presigned(sm_ocsp_presign *p)
     finish(live);
 }
 
+/* How long it is good: of a serial number of nobody it is said already, in every kind of answer. */
+static void set_times(struct sm_ocsp_single *s, const struct sm_ocsp_said *times)
+{
+    bool is_brief = s->next_update != 0 && s->status != SM_OCSP_GOOD &&
+                    s->next_update < times->next_update;
+    s->this_update = times->this_update;
+    s->next_update = is_brief ? s->next_update : times->next_update;
+}
+
 static sm_err sign_to_keep(struct sm_ocsp_live *live, int64_t now)
 {
     sm_ocsp_query *q = live->q;
-    const struct sm_ocsp_single *s = &live->singles[0];
+    struct sm_ocsp_single *s = &live->singles[0];
     live->presign = (sm_ocsp_presign){
         .responder = q->responder,
         .signer = q->signer,
@@ -109,10 +118,8 @@ static sm_err sign_to_keep(struct sm_ocsp_live *live, int64_t now)
         .ctx = live,
     };
     sm_ocsp_times(q->responder, q->signer, now, &live->presign.said);
-    if (live->of_nobody && s->status != SM_OCSP_GOOD &&
-        live->presign.said.next_update > now + SM_OCSP_UNKNOWN_VALIDITY_S) {
-        live->presign.said.next_update = now + SM_OCSP_UNKNOWN_VALIDITY_S;
-    }
+    set_times(s, &live->presign.said);
+    live->presign.said.next_update = s->next_update;
     return sm_ocsp_presign_start(&live->presign, sm_api_loop_batcher(q->loop), 0);
 }
 
@@ -136,6 +143,7 @@ static void on_signed(sm_crypt_job *job)
                                     .revoked_at = live->singles[0].revoked_at,
                                     .this_update = live->singles[0].this_update,
                                     .next_update = live->singles[0].next_update};
+    sm_ocsp_query_count(q);
     finish(live);
 }
 
@@ -145,8 +153,7 @@ static sm_err sign_for_one(struct sm_ocsp_live *live, int64_t now)
     struct sm_ocsp_said times;
     sm_ocsp_times(q->responder, q->signer, now, &times);
     for (size_t i = 0; i < q->request.count; i++) {
-        live->singles[i].this_update = times.this_update;
-        live->singles[i].next_update = times.next_update;
+        set_times(&live->singles[i], &times);
         live->singles[i].cert_id = q->request.certs[i].der;
     }
     const struct sm_ocsp_response_data data = {
@@ -173,10 +180,11 @@ static sm_err sign_for_one(struct sm_ocsp_live *live, int64_t now)
 /* ---- what is so ---- */
 
 /* Never issued by this issuer: serial numbers of others say nothing (RFC 6960 2.2). */
-static void say_of_nobody(struct sm_ocsp_live *live, struct sm_ocsp_single *s)
+static void say_of_nobody(struct sm_ocsp_live *live, struct sm_ocsp_single *s, int64_t now)
 {
     enum sm_ocsp_of_nobody how = live->q->responder->rules.of_nobody;
     live->of_nobody = true;
+    s->next_update = now + SM_OCSP_UNKNOWN_VALIDITY_S;
     s->status = how == SM_OCSP_SAY_GOOD ? SM_OCSP_GOOD : SM_OCSP_UNKNOWN;
     if (how == SM_OCSP_SAY_REVOKED) { /* RFC 6960 2.2 */
         s->status = SM_OCSP_REVOKED;
@@ -224,14 +232,14 @@ static bool fill_imported(struct sm_ocsp_live *live, size_t i, int64_t now)
     struct sm_ocsp_single *s = &live->singles[i];
     struct sm_ocsp_imported cert;
     if (live->cert_values[i].ptr == NULL) {
-        say_of_nobody(live, s);
+        say_of_nobody(live, s, now);
         return true;
     }
     if (!sm_ok(sm_ocsp_imported_unpack(live->cert_values[i], &cert))) {
         return false;
     }
     if (cert.not_after != 0 && cert.not_after + live->q->responder->rules.keep_expired_s <= now) {
-        say_of_nobody(live, s);
+        say_of_nobody(live, s, now);
         s->status = s->status == SM_OCSP_GOOD ? SM_OCSP_UNKNOWN : s->status;
         return true;
     }
@@ -250,7 +258,7 @@ static bool fill_issued(struct sm_ocsp_live *live, size_t i, int64_t now)
     struct sm_ocsp_single *s = &live->singles[i];
     struct sm_record_brief cert;
     if (live->cert_values[i].ptr == NULL) {
-        say_of_nobody(live, s);
+        say_of_nobody(live, s, now);
         return true;
     }
     if (!sm_record_read_brief(live->cert_values[i], &cert)) {
@@ -259,7 +267,7 @@ static bool fill_issued(struct sm_ocsp_live *live, size_t i, int64_t now)
     bool forgotten = cert.not_after + responder->rules.keep_expired_s <= now;
     if (cert.ca_id != responder->issuer.ca_id || cert.generation != responder->issuer.generation ||
         forgotten) {
-        say_of_nobody(live, s);
+        say_of_nobody(live, s, now);
         return true;
     }
     note_expiry(live, s, cert.not_after, now);

@@ -18,7 +18,7 @@ void sm_ocsp_query_done(sm_ocsp_query *q);
 /* Makes the response of a kept answer. Errors: those of sm_ocsp_single_response. */
 SM_FALLIBLE sm_ocsp_query_use(sm_ocsp_query *q, const struct sm_ocsp_signer *signer,
                               const struct sm_ocsp_kept *kept);
-/* Counts an answer by what it says. */
+/* Counts an answer by what it says, of the first certificate. */
 void sm_ocsp_query_count(const sm_ocsp_query *q);
 /* Looks for the answer of an offline CA that was loaded (ocsp_loaded.c). True: it is finished already. */
 bool sm_ocsp_loaded_start(sm_ocsp_query *q);

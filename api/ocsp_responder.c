@@ -359,9 +359,9 @@ static bool is_issuer(const struct sm_ca_generation *g, const struct sm_cert *ce
 
 const struct sm_ca_generation *sm_ocsp_issuer_of(const sm_world *w, const struct sm_cert *cert)
 {
-    const struct sm_ca_generation *g = sm_world_by_subject(w, cert->issuer);
-    while (g != NULL && !is_issuer(g, cert)) {
-        g = g->same_subject;
+    const struct sm_same_subject *s = sm_world_by_subject(w, cert->issuer);
+    while (s != NULL && !is_issuer(s->g, cert)) {
+        s = s->next;
     }
-    return g;
+    return s == NULL ? NULL : s->g;
 }

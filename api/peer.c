@@ -78,10 +78,10 @@ static sm_err describe_device(struct sm_peer *p, sm_arena *arena)
 static bool is_own(const struct sm_tls_info *tls, const struct sm_cert *cert, sm_world *world,
                    int64_t at)
 {
-    struct sm_ca_generation *g = sm_world_by_subject(world, cert->issuer);
-    for (; g != NULL; g = g->same_subject) {
+    const struct sm_same_subject *s = sm_world_by_subject(world, cert->issuer);
+    for (; s != NULL; s = s->next) {
         const sm_anchors *anchors;
-        if (sm_ok(sm_world_anchors(world, g, &anchors)) &&
+        if (sm_ok(sm_world_anchors(s->g, &anchors)) &&
             sm_ok(sm_chain_verify(anchors, tls->peer_certificate, tls->peer_chain,
                                   tls->peer_chain_count, at, NULL))) {
             return true;

@@ -68,6 +68,7 @@ static void serve_metrics(sm_api_loop *loop, sm_http_exchange *x)
     sm_buf text = sm_buf_init(METRICS_MAX);
     sm_ocsp_cache_measure(sm_api_of(loop)->ocsp_cache);
     sm_metrics_render(&text);
+    sm_crls_tell(sm_api_of(loop)->crls, &text);
     reply_text(x, 200, SM_LIT("text/plain; version=0.0.4; charset=utf-8"), sm_buf_slice(&text));
     sm_buf_deinit(&text);
 }

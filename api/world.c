@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "api/world.h"
+#include "api/world_p.h"
 
 #include "api/api_p.h"
 #include "api/label.h"
@@ -13,32 +13,7 @@
 #define LEFT_OUT_LOGGED 10               /* by name; the rest are counted */
 #define WORLD_MEMORY (UINT64_C(1) << 30) /* what the limits take with P-256, several times over */
 
-/* What is stored was accepted once: where it is over a limit now it is left out, so that one record
- * cannot keep the others from working. A change that is not stored yet is refused instead. */
-enum row_kind {
-    ROW_STORED,
-    ROW_REPLACED, /* the change, in the place of its stored record */
-    ROW_NEW,      /* the change, without one */
-};
-
-struct builder {
-    sm_api *api;
-    sm_world *world;
-    sm_diag *diag;
-    const struct sm_change *change; /* NULL: none */
-    bool expects_change;            /* it is among the rows in hand */
-    bool change_seen;
-    bool change_new;
-    enum row_kind kind; /* of the row in hand */
-    size_t left_out;    /* over a limit */
-    sm_err (*add)(struct builder *b, sm_slice key, sm_slice value);
-    sm_err err;
-    size_t opened;   /* key files */
-    sm_err refused;  /* the first key file that is there and cannot be used */
-    sm_diag refusal; /* and why */
-};
-
-static sm_err over_limit(struct builder *b, const char *what, const char *name, int limit)
+sm_err sm_world_over_limit(struct builder *b, const char *what, const char *name, int limit)
 {
     if (b->change_new) { /* it, or the one behind it that it drives out */
         return sm_diag_set(b->diag, SM_ERR(TOO_LARGE), "name", "there are %d %s already", limit,
@@ -73,137 +48,6 @@ const struct sm_profile *sm_world_profile(const sm_world *world, const char *nam
     return NULL;
 }
 
-/* ---- CAs ---- */
-
-static sm_err fill_hashes(struct sm_ca_generation *g)
-{
-    struct sm_public_key key;
-    uint8_t digest[SM_DIGEST_MAX];
-    SM_TRY(sm_public_key_parse(g->cert.spki, &key, NULL));
-    SM_TRY(sm_sha1(g->cert.subject, g->name_sha1));
-    SM_TRY(sm_public_key_id(&key, g->key_sha1));
-    SM_TRY(sm_digest_compute(SM_SHA256, g->cert.subject, digest));
-    memcpy(g->name_sha256, digest, 32);
-    SM_TRY(sm_digest_compute(SM_SHA256, key.bits, digest));
-    memcpy(g->key_sha256, digest, 32);
-    return SM_NO_ERR;
-}
-
-/* A key that is not there leaves the CA to its status service; it must not keep the others from
- * starting. */
-static sm_key *try_key(struct builder *b, const char *uri, const char *ca, bool check)
-{
-    sm_key *key = NULL;
-    sm_diag diag = {.reason = ""};
-    if (uri == NULL || uri[0] == '\0') {
-        return NULL;
-    }
-    sm_err err = sm_api_load_key(b->api, uri, &key, &diag);
-    bool file = strncmp(uri, "file:", 5) == 0;
-    b->opened += file && sm_ok(err) ? 1 : 0;
-    if (!sm_ok(err)) {
-        if (file && (sm_err_is(err, SM_E_FORBIDDEN) || sm_err_is(err, SM_E_INVALID))) {
-            b->refused = err;
-            err = sm_diag_set(&b->refusal, err, "keys", "%s", diag.reason);
-        }
-        sm_log(SM_LOG_ERROR, "ca_key_missing", SM_KS("ca", ca), SM_KS("key", uri),
-               SM_KE("error", err), SM_KS("reason", diag.reason), SM_KEND);
-        b->world->keys_missing = true;
-        return NULL;
-    }
-    const Sealmill__Config__V1__Crypto *crypto = b->world->config->crypto;
-    sm_key_set_check(key, check || (crypto != NULL && crypto->verify_after_sign));
-    return key;
-}
-
-static sm_err add_further(struct builder *b, const struct sm_ca *ca, struct sm_ca_generation *g,
-                          const Sealmill__Record__V1__CaGeneration *from, bool check)
-{
-    size_t n = from->n_further_responders;
-    n = n > SM_OCSP_FURTHER_MAX ? SM_OCSP_FURTHER_MAX : n;
-    g->further = sm_arena_zalloc(&b->world->arena, (n + 1) * sizeof(*g->further));
-    if (g->further == NULL) {
-        return SM_ERR(NO_MEMORY);
-    }
-    for (size_t i = 0; i < n; i++) {
-        const Sealmill__Record__V1__FurtherResponder *f = from->further_responders[i];
-        struct sm_further_responder *out = &g->further[g->further_count];
-        SM_TRY(sm_cert_parse(sm_slice_of(f->certificate.data, f->certificate.len), &out->cert,
-                             b->diag));
-        out->type = (enum sm_key_type)f->key_type;
-        out->key = try_key(b, f->key_uri, ca->name, check);
-        g->further_count++;
-    }
-    return SM_NO_ERR;
-}
-
-static sm_err add_generation(struct builder *b, struct sm_ca *ca,
-                             const Sealmill__Record__V1__CaGeneration *from)
-{
-    struct sm_ca_generation *g = &ca->generations[ca->generation_count++];
-    g->ca_id = ca->id;
-    g->number = from->number;
-    bool check = ca->record->request != NULL && ca->record->request->verify_after_sign;
-    g->key = try_key(b, from->key_uri, ca->name, check);
-    g->ocsp_key = try_key(b, from->ocsp_key_uri, ca->name, check);
-    if (from->certificate.len > 0) {
-        SM_TRY(sm_cert_parse(sm_slice_of(from->certificate.data, from->certificate.len), &g->cert,
-                             b->diag));
-        SM_TRY(fill_hashes(g));
-    }
-    if (from->ocsp_certificate.len > 0) {
-        SM_TRY(sm_cert_parse(sm_slice_of(from->ocsp_certificate.data, from->ocsp_certificate.len),
-                             &g->ocsp_cert, b->diag));
-    }
-    SM_TRY(add_further(b, ca, g, from, check));
-    g->new_with_old = sm_slice_of(from->new_with_old.data, from->new_with_old.len);
-    g->old_with_new = sm_slice_of(from->old_with_new.data, from->old_with_new.len);
-    g->chain = sm_arena_alloc(&b->world->arena, (from->n_chain + 1) * sizeof(*g->chain));
-    if (g->chain == NULL) {
-        return SM_ERR(NO_MEMORY);
-    }
-    for (size_t i = 0; i < from->n_chain; i++) {
-        g->chain[g->chain_count++] = sm_slice_of(from->chain[i].data, from->chain[i].len);
-    }
-    g->chain_sent = g->chain_count;
-    struct sm_cert last;
-    if (g->chain_count > 0 && sm_ok(sm_cert_parse(g->chain[g->chain_count - 1], &last, NULL)) &&
-        sm_slice_equal(last.subject, last.issuer)) {
-        g->chain_sent--; /* relying parties have their own (RFC 8446 4.4.2) */
-    }
-    return sm_ocsp_responder_make(b->world->config, ca->name, ca->record->foreign, from, g,
-                                  &b->world->arena, &g->ocsp);
-}
-
-static sm_err add_ca(struct builder *b, sm_slice key, sm_slice value)
-{
-    sm_world *w = b->world;
-    ProtobufCMessage *m;
-    sm_slice copy;
-    (void)key;
-    SM_TRY(sm_arena_copy(&w->arena, value, &copy));
-    SM_TRY(sm_message_unpack(&sealmill__record__v1__ca_record__descriptor, copy, &w->arena, &m));
-    Sealmill__Record__V1__CaRecord *record = (Sealmill__Record__V1__CaRecord *)(void *)m;
-    w->last_ca_id = record->id > w->last_ca_id ? record->id : w->last_ca_id;
-    if (w->ca_count == SM_CAS_MAX) {
-        return over_limit(b, "CAs", record->ca->name, SM_CAS_MAX);
-    }
-    struct sm_ca *ca = &w->cas[w->ca_count++];
-    ca->name = record->ca->name;
-    ca->id = record->id;
-    ca->record = record;
-    ca->active = record->ca->state == SEALMILL__V1__CA_STATE__CA_STATE_ACTIVE;
-    ca->generations = sm_arena_zalloc(&w->arena,
-                                      (record->n_generations + 1) * sizeof(*ca->generations));
-    if (ca->generations == NULL) {
-        return SM_ERR(NO_MEMORY);
-    }
-    for (size_t i = 0; i < record->n_generations; i++) {
-        SM_TRY(add_generation(b, ca, record->generations[i]));
-    }
-    return SM_NO_ERR;
-}
-
 /* ---- rows ---- */
 
 static sm_err add_profile(struct builder *b, Sealmill__V1__Profile *message, bool from_file)
@@ -230,7 +74,7 @@ static sm_err add_profile_row(struct builder *b, sm_slice key, sm_slice value)
         return SM_NO_ERR; /* the configuration file, which comes first, wins */
     }
     if (b->world->profile_count == SM_PROFILES_MAX) {
-        return over_limit(b, "profiles", profile->name, SM_PROFILES_MAX);
+        return sm_world_over_limit(b, "profiles", profile->name, SM_PROFILES_MAX);
     }
     if (b->kind != ROW_STORED) {
         return add_profile(b, profile, false);
@@ -271,7 +115,7 @@ static sm_err add_token(struct builder *b, sm_slice key, sm_slice value)
         return remember_dead(b, key);
     }
     if (sm_map_count(w->tokens) == SM_BEARER_TOKENS_MAX) {
-        return over_limit(b, "tokens", record->token->id, SM_BEARER_TOKENS_MAX);
+        return sm_world_over_limit(b, "tokens", record->token->id, SM_BEARER_TOKENS_MAX);
     }
     return sm_map_put(w->tokens, sm_slice_of(record->secret_sha256.data, record->secret_sha256.len),
                       record, NULL);
@@ -331,9 +175,9 @@ static sm_err add_signing_key(struct builder *b, Sealmill__V1__SigningKey *key)
 {
     sm_world *w = b->world;
     if (w->signing_key_count == SM_SIGNING_KEYS_MAX) {
-        return over_limit(b, "signing keys", key->name, SM_SIGNING_KEYS_MAX);
+        return sm_world_over_limit(b, "signing keys", key->name, SM_SIGNING_KEYS_MAX);
     }
-    sm_key *handle = try_key(b, key->key_uri, key->name, key->verify_after_sign);
+    sm_key *handle = sm_world_try_key(b, key->key_uri, key->name, key->verify_after_sign);
     sm_err err = sm_api_rate(b->api, key->name, &w->signing_key_rates[w->signing_key_count]);
     if (!sm_ok(err)) {
         sm_key_detach(&handle);
@@ -364,18 +208,7 @@ static sm_err gather_denied_keys(struct builder *b)
         SM_TRY(sm_denied_keys_read(&w->denied, w->config->denied_keys_file, b->diag));
     }
     for (size_t i = 0; i < w->ca_count; i++) {
-        for (size_t j = 0; j < w->cas[i].generation_count; j++) {
-            const struct sm_ca_generation *g = &w->cas[i].generations[j];
-            if (g->cert.der.len > 0) {
-                SM_TRY(sm_denied_keys_add(&w->denied, g->cert.spki));
-            }
-            if (g->ocsp_cert.der.len > 0) {
-                SM_TRY(sm_denied_keys_add(&w->denied, g->ocsp_cert.spki));
-            }
-            for (size_t k = 0; k < g->further_count; k++) {
-                SM_TRY(sm_denied_keys_add(&w->denied, g->further[k].cert.spki));
-            }
-        }
+        SM_TRY(sm_world_deny_keys(&w->cas[i], &w->denied));
     }
     sm_denied_keys_sort(&w->denied);
     return SM_NO_ERR;
@@ -451,7 +284,7 @@ static sm_err fill(struct builder *b)
     for (size_t i = 0; i < w->config->n_signing_keys; i++) {
         SM_TRY(add_signing_key(b, w->config->signing_keys[i]));
     }
-    SM_TRY(each_row(b, "ca/", add_ca));
+    SM_TRY(each_row(b, "ca/", sm_world_add_ca));
     SM_TRY(each_row(b, "profile/", add_profile_row));
     SM_TRY(each_row(b, "token/", add_token));
     SM_TRY(each_row(b, "key/", add_key_row));
@@ -480,7 +313,9 @@ sm_err sm_world_build(sm_api *api, const struct sm_change *change, sm_world **ou
     w->pending_max = pending_max(w->config);
     read_rates(w);
     w->crl_partitions = w->config->crl == NULL ? 0 : w->config->crl->partitions;
-    struct builder b = {.api = api, .world = w, .diag = diag, .change = change};
+    /* A change is made to the world that there is, and its configuration stays: without one anything may be another. */
+    const sm_world *before = change == NULL ? NULL : api->world;
+    struct builder b = {.api = api, .world = w, .diag = diag, .change = change, .before = before};
     sm_err err = fill(&b);
     if (!sm_ok(err)) {
         sm_world_detach(&w);
@@ -488,17 +323,6 @@ sm_err sm_world_build(sm_api *api, const struct sm_change *change, sm_world **ou
     }
     *out = w;
     return SM_NO_ERR;
-}
-
-static void free_ca(struct sm_ca *ca)
-{
-    for (size_t i = 0; i < ca->generation_count; i++) {
-        sm_key_detach(&ca->generations[i].key);
-        sm_key_detach(&ca->generations[i].ocsp_key);
-        for (size_t j = 0; j < ca->generations[i].further_count; j++) {
-            sm_key_detach(&ca->generations[i].further[j].key);
-        }
-    }
 }
 
 void sm_world_detach(sm_world **world)
@@ -511,7 +335,7 @@ void sm_world_detach(sm_world **world)
     sm_world_free_lazy(w);
     sm_world_index_free(w);
     for (size_t i = 0; i < w->ca_count; i++) {
-        free_ca(&w->cas[i]);
+        sm_world_free_ca(&w->cas[i]);
     }
     for (size_t i = 0; i < w->profile_count; i++) {
         sm_profile_deinit(&w->profiles[i]);

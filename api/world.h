@@ -4,7 +4,7 @@
  * snapshot.
  *
  * Threads:   constant after it was built, but for templates and anchors, which are made when they are first asked for;
- *            shared by count.
+ *            shared by count, and its CAs by a count of their own.
  * Limits:    SM_CAS_MAX, SM_PROFILES_MAX, SM_BEARER_TOKENS_MAX, SM_SIGNING_KEYS_MAX. A change over
  *            a limit is refused; what is stored over one (by a release with other limits) is left
  *            out with a line in the log, and the rest works.
@@ -28,8 +28,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-/* Each change of the world reads them all again: see SM_CAS_MAX in docs/operations.md for what that takes. A fleet's
- * operators have a CA for each of their customers; above that it is another deployment. */
+/* Each change of the world reads their rows again, and indexes them. A fleet's operators have a CA for each of their customers;
+ * above that it is another deployment. */
 #define SM_CAS_MAX 16384
 #define SM_PROFILES_MAX 256
 /* Each change of the world reads them all again: 0.2 s and 65 MiB at the limit. */
@@ -44,6 +44,7 @@ struct sm_change;
 struct sm_ocsp_responder;
 struct sm_label;
 struct sm_ca_group;
+struct sm_ca_made;
 
 #define SM_OCSP_FURTHER_MAX 4
 
@@ -73,9 +74,8 @@ struct sm_ca_generation {
     uint8_t key_sha1[20];
     uint8_t name_sha256[32];
     uint8_t key_sha256[32];
-    struct sm_ocsp_responder *ocsp;        /* NULL while pending */
-    struct sm_ca_generation *same_subject; /* the next of this subject, newer ones of a CA first */
-    _Atomic(sm_anchors *) anchors; /* its certificate, for clients' chains; NULL: not made yet */
+    struct sm_ocsp_responder *ocsp; /* NULL while pending */
+    _Atomic(sm_anchors *) anchors;  /* its certificate, for clients' chains; NULL: not made yet */
 };
 
 struct sm_ca {
@@ -86,6 +86,14 @@ struct sm_ca {
     size_t generation_count;
     bool active;
     _Atomic(sm_cert_template *) *templates; /* by profile's index; NULL: not made yet */
+    struct sm_ca_made
+        *made; /* what holds the record and the generations, shared with other worlds */
+};
+
+/* Generations of one subject, in one world. */
+struct sm_same_subject {
+    struct sm_ca_generation *g;
+    struct sm_same_subject *next; /* newer ones of a CA first; NULL: none */
 };
 
 struct sm_world_index;
@@ -98,7 +106,7 @@ struct sm_world {
     size_t ca_count;
     struct sm_world_index *index;
     pthread_mutex_t
-        lazy_lock; /* what is made when it is first asked for: one at a time; covers the arena once the world is built */
+        lazy_lock; /* templates are made when they are first asked for: one at a time; covers the arena once the world is built */
     struct sm_profile *profiles;
     size_t profile_count;
     uint32_t last_ca_id; /* the highest, of those left out too */
@@ -124,6 +132,7 @@ struct sm_world {
 };
 
 struct sm_ca *sm_world_ca(const sm_world *world, const char *name);
+struct sm_ca *sm_world_ca_named(const sm_world *world, sm_slice name);
 struct sm_ca *sm_world_ca_by_id(const sm_world *world, uint32_t id);
 const struct sm_profile *sm_world_profile(const sm_world *world, const char *name);
 /* The CA of ours at the top of its chain: itself, or what its parents lead to. */
@@ -149,11 +158,11 @@ static inline struct sm_ca_generation *sm_ca_generation(const struct sm_ca *ca, 
  * NULL: none of ours. Any thread. */
 const struct sm_ca_generation *sm_world_by_cert_id(const sm_world *world, sm_slice name_hash,
                                                    sm_slice key_hash);
-/* The first generation with this subject, the others by same_subject; NULL: none. Any thread. */
-struct sm_ca_generation *sm_world_by_subject(const sm_world *world, sm_slice subject);
-/* This generation as a trust anchor, made when it is first asked for; borrowed from the world. Any thread. Errors:
+/* The generations with this subject; NULL: none. Any thread. */
+const struct sm_same_subject *sm_world_by_subject(const sm_world *world, sm_slice subject);
+/* This generation as a trust anchor, made when it is first asked for; borrowed from its world. Any thread. Errors:
  * NO_MEMORY, MALFORMED. */
-SM_FALLIBLE sm_world_anchors(sm_world *world, struct sm_ca_generation *g, const sm_anchors **out);
+SM_FALLIBLE sm_world_anchors(struct sm_ca_generation *g, const sm_anchors **out);
 /* The only CA that issues this profile: active, no root, its key at hand. NULL: none, or (`*several`) more than one. */
 struct sm_ca *sm_world_sole_ca(const sm_world *world, const struct sm_profile *profile,
                                bool *several);

@@ -31,12 +31,17 @@ struct sm_ca *sm_world_ca(const sm_world *world, const char *name)
     return sm_map_get(world->index->by_name, sm_slice_str(name));
 }
 
+struct sm_ca *sm_world_ca_named(const sm_world *world, sm_slice name)
+{
+    return sm_map_get(world->index->by_name, name);
+}
+
 struct sm_ca *sm_world_ca_by_id(const sm_world *world, uint32_t id)
 {
     return sm_map_get(world->index->by_id, id_key(&id));
 }
 
-struct sm_ca_generation *sm_world_by_subject(const sm_world *world, sm_slice subject)
+const struct sm_same_subject *sm_world_by_subject(const sm_world *world, sm_slice subject)
 {
     return sm_map_get(world->index->by_subject, subject);
 }
@@ -77,25 +82,31 @@ static sm_err add_cert_id(struct sm_world_index *x, sm_slice name_hash, sm_slice
                                                   : sm_map_put(x->by_cert_id, key, g, NULL);
 }
 
-static sm_err add_subject(struct sm_world_index *x, struct sm_ca_generation *g)
+static sm_err add_subject(sm_world *w, struct sm_ca_generation *g)
 {
-    struct sm_ca_generation *at = sm_map_get(x->by_subject, g->cert.subject);
+    struct sm_same_subject *own = SM_ARENA_NEW(&w->arena, struct sm_same_subject);
+    struct sm_same_subject *at = sm_map_get(w->index->by_subject, g->cert.subject);
+    if (own == NULL) {
+        return SM_ERR(NO_MEMORY);
+    }
+    own->g = g;
     if (at == NULL) {
-        return sm_map_put(x->by_subject, g->cert.subject, g, NULL);
+        return sm_map_put(w->index->by_subject, g->cert.subject, own, NULL);
     }
-    while (at->same_subject != NULL) {
-        at = at->same_subject;
+    while (at->next != NULL) {
+        at = at->next;
     }
-    at->same_subject = g;
+    at->next = own;
     return SM_NO_ERR;
 }
 
-static sm_err add_generation(struct sm_world_index *x, struct sm_ca_generation *g)
+static sm_err add_generation(sm_world *w, struct sm_ca_generation *g)
 {
+    struct sm_world_index *x = w->index;
     if (g->cert.der.len == 0) {
         return SM_NO_ERR; /* pending: nobody can mean it */
     }
-    SM_TRY(add_subject(x, g));
+    SM_TRY(add_subject(w, g));
     if (g->ocsp == NULL) {
         return SM_NO_ERR;
     }
@@ -105,12 +116,13 @@ static sm_err add_generation(struct sm_world_index *x, struct sm_ca_generation *
                        sm_slice_of(g->key_sha256, sizeof(g->key_sha256)), g);
 }
 
-static sm_err add_ca(struct sm_world_index *x, struct sm_ca *ca)
+static sm_err add_ca(sm_world *w, struct sm_ca *ca)
 {
+    struct sm_world_index *x = w->index;
     SM_TRY(sm_map_put(x->by_name, sm_slice_str(ca->name), ca, NULL));
     SM_TRY(sm_map_put(x->by_id, id_key(&ca->id), ca, NULL));
     for (size_t i = ca->generation_count; i-- > 0;) {
-        SM_TRY(add_generation(x, &ca->generations[i]));
+        SM_TRY(add_generation(w, &ca->generations[i]));
     }
     return SM_NO_ERR;
 }
@@ -142,7 +154,7 @@ sm_err sm_world_index_make(sm_world *w)
     SM_TRY(sm_map_new(generations + 1, &x->by_subject));
     SM_TRY(sm_map_new(2 * generations + 1, &x->by_cert_id));
     for (size_t i = 0; i < w->ca_count; i++) {
-        SM_TRY(add_ca(x, &w->cas[i]));
+        SM_TRY(add_ca(w, &w->cas[i]));
     }
     for (size_t i = 0; i < w->profile_count; i++) {
         find_sole(w, &w->profiles[i], &x->sole[i]);

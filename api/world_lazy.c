@@ -176,13 +176,14 @@ static sm_err make_anchors_once(struct sm_ca_generation *g, sm_anchors **out)
     return SM_NO_ERR;
 }
 
-sm_err sm_world_anchors(sm_world *w, struct sm_ca_generation *g, const sm_anchors **out)
+sm_err sm_world_anchors(struct sm_ca_generation *g, const sm_anchors **out)
 {
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* worlds share generations */
     sm_anchors *a = atomic_load_explicit(&g->anchors, memory_order_acquire);
     if (a == NULL) {
-        (void)pthread_mutex_lock(&w->lazy_lock);
+        (void)pthread_mutex_lock(&lock);
         sm_err err = make_anchors_once(g, &a);
-        (void)pthread_mutex_unlock(&w->lazy_lock);
+        (void)pthread_mutex_unlock(&lock);
         SM_TRY(err);
     }
     *out = a;
@@ -196,10 +197,6 @@ static void free_ca(struct sm_ca *ca, size_t profiles)
     for (size_t i = 0; ca->templates != NULL && i < profiles; i++) {
         sm_cert_template *t = atomic_load_explicit(&ca->templates[i], memory_order_relaxed);
         sm_cert_template_free(&t);
-    }
-    for (size_t i = 0; i < ca->generation_count; i++) {
-        sm_anchors *a = atomic_load_explicit(&ca->generations[i].anchors, memory_order_relaxed);
-        sm_anchors_free(&a);
     }
 }
 

@@ -270,3 +270,95 @@ sm_err sm_crl_entries_forget(sm_store *store, const struct sm_crl_scope *scope, 
     sm_free(f);
     return err;
 }
+
+/* ---- numbers after a restore ---- */
+
+#define SKIP_MAX 500 /* records of one write */
+#define SKIP_BYTES (SM_STORE_COMMIT_BYTES / 2)
+
+struct skipping {
+    uint64_t gap;
+    sm_arena arena;
+    struct sm_store_put puts[SKIP_MAX];
+    size_t count;
+    size_t bytes;
+    uint8_t from[SM_CRL_PREFIX_MAX + 1]; /* the last key and a zero: where the next page begins */
+    size_t from_len;
+    bool more;
+    sm_err err;
+};
+
+static sm_err raise_number(struct skipping *s, sm_slice key, sm_slice value)
+{
+    Sealmill__Record__V1__CrlState *r = sealmill__record__v1__crl_state__unpack(NULL, value.len,
+                                                                                value.ptr);
+    struct sm_store_put *put = &s->puts[s->count];
+    sm_err err = SM_NO_ERR;
+    if (r != NULL && r->version == ROW_VERSION) {
+        r->last_number += s->gap;
+        *put = (struct sm_store_put){.kind = SM_PUT, .family = SM_FAMILY_OCSP};
+        err = pack(&r->base, &s->arena, &put->value);
+        err = sm_ok(err) ? sm_arena_copy(&s->arena, key, &put->key) : err;
+        s->bytes += put->value.len;
+        s->count += sm_ok(err) ? 1 : 0;
+    }
+    sealmill__record__v1__crl_state__free_unpacked(r, NULL);
+    return err;
+}
+
+static bool on_number(void *ctx, sm_slice key, sm_slice value)
+{
+    struct skipping *s = ctx;
+    if (key.len >= sizeof(s->from)) {
+        return true;
+    }
+    if (s->count == SKIP_MAX || s->bytes > SKIP_BYTES) {
+        s->more = true;
+        return false;
+    }
+    memcpy(s->from, key.ptr, key.len);
+    s->from[key.len] = 0;
+    s->from_len = key.len + 1;
+    s->err = raise_number(s, key, value);
+    return sm_ok(s->err);
+}
+
+static sm_err skip_page(sm_store *store, struct skipping *s, sm_slice end)
+{
+    s->count = 0;
+    s->bytes = 0;
+    s->more = false;
+    SM_TRY(sm_store_scan_sync(store, SM_FAMILY_OCSP, sm_slice_of(s->from, s->from_len), end,
+                              on_number, s));
+    SM_TRY(s->err);
+    sm_store_write op = {.puts = s->puts, .put_count = s->count};
+    return s->count == 0 ? SM_NO_ERR : sm_store_write_sync(store, &op);
+}
+
+static sm_err skip_kind(sm_store *store, struct skipping *s, char kind)
+{
+    const uint8_t end = (uint8_t)(kind + 1);
+    s->from[0] = (uint8_t)kind;
+    s->from_len = 1;
+    s->more = true;
+    sm_err err = SM_NO_ERR;
+    while (sm_ok(err) && s->more) {
+        sm_arena_init(&s->arena, 2 * SM_STORE_COMMIT_BYTES);
+        err = skip_page(store, s, sm_slice_of(&end, 1));
+        sm_arena_deinit(&s->arena);
+    }
+    return err;
+}
+
+sm_err sm_crl_numbers_skip(sm_store *store, uint64_t gap)
+{
+    struct skipping *s = sm_calloc(1, sizeof(*s));
+    if (s == NULL) {
+        return SM_ERR(NO_MEMORY);
+    }
+    s->gap = gap;
+    sm_err err = skip_kind(store, s, 'n');
+    err = sm_ok(err) ? skip_kind(store, s, 'N') : err;
+    sm_free(s);
+    return err;
+}

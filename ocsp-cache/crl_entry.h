@@ -90,3 +90,10 @@ SM_FALLIBLE sm_crl_state_write(sm_store *store, const struct sm_crl_scope *scope
 /* Removes the entries of certificates that had expired by `settled_at`: no CRL has them any more. Blocks. */
 SM_FALLIBLE sm_crl_entries_forget(sm_store *store, const struct sm_crl_scope *scope,
                                   int64_t settled_at);
+
+/* What numbers grow by after a copy of the database was put in place: more than anybody has made since it was taken, two
+ * years of a CRL each minute. */
+#define SM_CRL_NUMBERS_GAP (1U << 20)
+/* Makes every issuer's next number greater by `gap`. Blocks; whole pages of them may be done when it fails. Errors: DISK,
+ * QUEUE_FULL, DRAINING, NO_MEMORY. */
+SM_FALLIBLE sm_crl_numbers_skip(sm_store *store, uint64_t gap);

@@ -137,7 +137,7 @@ struct run {
     bool of_new;            /* fill's: rows are fresh */
 };
 
-/* Room for `rows` rows. Errors: NO_MEMORY. */
+/* Room for `rows` rows; to be ended whatever it says. Errors: NO_MEMORY, UNAVAILABLE (nobody can sign now). */
 SM_FALLIBLE sm_ocsp_run_begin(struct run *run, sm_ocsp_refresh *r,
                               const struct sm_ocsp_refresh_issuer *issuer, size_t rows);
 void sm_ocsp_run_end(struct run *run);

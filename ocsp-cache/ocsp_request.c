@@ -22,6 +22,37 @@ static enum sm_ocsp_hash parse_hash(sm_der *id)
                                                 : SM_OCSP_OTHER;
 }
 
+struct extension {
+    sm_slice oid;
+    bool critical;
+    sm_slice value;
+};
+
+static struct extension read_extension(sm_der *list)
+{
+    struct extension e;
+    sm_der ext = sm_der_enter(list, SM_DER_SEQUENCE);
+    e.oid = sm_der_read_oid(&ext);
+    e.critical = sm_der_peek(&ext) == SM_DER_BOOLEAN && sm_der_read_bool(&ext);
+    e.value = sm_der_read(&ext, SM_DER_OCTET_STRING);
+    sm_der_leave(list, &ext);
+    return e;
+}
+
+/* None of them is ours; one that is critical is not to be passed over (RFC 6960 4.4). */
+static void pass_extensions(sm_der *request)
+{
+    sm_der tagged = sm_der_enter(request, SM_DER_CTX_CONS(0));
+    sm_der list = sm_der_enter(&tagged, SM_DER_SEQUENCE);
+    while (!sm_der_at_end(&list)) {
+        if (read_extension(&list).critical) {
+            sm_der_fail(&list, SM_ERR(MALFORMED));
+        }
+    }
+    sm_der_leave(&tagged, &list);
+    sm_der_leave(request, &tagged);
+}
+
 /* Request ::= SEQUENCE { reqCert CertID, singleRequestExtensions [0] OPTIONAL } */
 static void parse_one(sm_der *list, struct sm_ocsp_cert_id *out)
 {
@@ -34,10 +65,11 @@ static void parse_one(sm_der *list, struct sm_ocsp_cert_id *out)
     out->key_hash = sm_der_read(&id, SM_DER_OCTET_STRING);
     out->serial = sm_der_read_unsigned(&id);
     sm_der_leave(&raw, &id);
-    sm_slice ignored;
-    (void)sm_der_read_if(&request, SM_DER_CTX_CONS(0), &ignored);
     if (!sm_ok(sm_der_finish(&raw))) {
         sm_der_fail(&request, SM_ERR(MALFORMED));
+    }
+    if (!sm_der_at_end(&request)) {
+        pass_extensions(&request);
     }
     sm_der_leave(list, &request);
 }
@@ -84,18 +116,14 @@ static void parse_extensions(sm_der *tbs, struct sm_ocsp_request *out)
     sm_der tagged = sm_der_enter(tbs, SM_DER_CTX_CONS(2));
     sm_der list = sm_der_enter(&tagged, SM_DER_SEQUENCE);
     while (!sm_der_at_end(&list)) {
-        sm_der ext = sm_der_enter(&list, SM_DER_SEQUENCE);
-        sm_slice oid = sm_der_read_oid(&ext);
-        bool critical = sm_der_peek(&ext) == SM_DER_BOOLEAN && sm_der_read_bool(&ext);
-        sm_slice value = sm_der_read(&ext, SM_DER_OCTET_STRING);
-        if (sm_slice_equal(oid, SM_OID_OCSP_NONCE)) {
-            parse_nonce(&ext, value, out);
-        } else if (sm_slice_equal(oid, SM_OID_OCSP_PREFERRED)) {
-            parse_preferred(&ext, value, out);
-        } else if (critical) {
-            sm_der_fail(&ext, SM_ERR(MALFORMED)); /* RFC 6960 4.1.2: one that we do not know */
+        struct extension e = read_extension(&list);
+        if (sm_slice_equal(e.oid, SM_OID_OCSP_NONCE)) {
+            parse_nonce(&list, e.value, out);
+        } else if (sm_slice_equal(e.oid, SM_OID_OCSP_PREFERRED)) {
+            parse_preferred(&list, e.value, out);
+        } else if (e.critical) {
+            sm_der_fail(&list, SM_ERR(MALFORMED)); /* RFC 6960 4.1.2: one that we do not know */
         }
-        sm_der_leave(&list, &ext);
     }
     sm_der_leave(&tagged, &list);
     sm_der_leave(tbs, &tagged);

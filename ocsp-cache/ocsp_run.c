@@ -22,6 +22,9 @@ sm_err sm_ocsp_run_begin(struct run *run, sm_ocsp_refresh *r,
                         .now = now,
                         .room = rows};
     sm_arena_init(&run->arena, RUN_BYTES + RUN_BLOCK_BYTES + rows * sizeof(*run->rows));
+    if (run->signer == NULL) { /* its certificate has ended since it was looked for */
+        return SM_ERR(UNAVAILABLE);
+    }
     run->rows = sm_arena_alloc(&run->arena, rows * sizeof(*run->rows));
     return run->rows == NULL ? SM_ERR(NO_MEMORY) : SM_NO_ERR;
 }

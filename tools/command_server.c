@@ -3,6 +3,7 @@
 #include "api/indexer.h"
 #include "base/file.h"
 #include "gen/sealmill/v1/maintenance.pb-c.h"
+#include "ocsp-cache/crl_entry.h"
 #include "store/store.h"
 #include "tools/client.h"
 #include "tools/commands.h"
@@ -145,6 +146,20 @@ const struct cli_command command_backup = {
     run_backup,
 };
 
+/* Of CRLs that were made since the copy the numbers are not in it: they must not come again (RFC 5280 5.2.3). */
+static sm_err skip_crl_numbers(const char *dir, sm_diag *diag)
+{
+    sm_store *store;
+    SM_TRY(open_store(dir, &store, diag));
+    sm_err err = sm_crl_numbers_skip(store, SM_CRL_NUMBERS_GAP);
+    sm_store_close(&store);
+    return sm_ok(err) ? err
+                      : sm_diag_set(diag, err, "crl",
+                                    "the CRLs' numbers could not be raised in %s: "
+                                    "remove it and restore again",
+                                    dir);
+}
+
 static int run_restore(struct cli_args *args)
 {
     sm_store *store;
@@ -158,6 +173,7 @@ static int run_restore(struct cli_args *args)
         err = sm_store_backup(store, to, &diag); /* a copy of a copy, opened and so checked */
         sm_store_close(&store);
     }
+    err = sm_ok(err) ? skip_crl_numbers(to, &diag) : err;
     if (!sm_ok(err)) {
         return cli_fail(err, &diag);
     }

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The schedule of CRLs beside who makes one at the same time, and after what broke in the middle. */
+/* The schedule of CRLs beside who makes one at the same time, and after what broke in the middle; what metrics say of them. */
 #include "api/api_p.h"
 #include "api/crl_p.h"
 #include "sign/batch.h"
 #include "tests/support/api_server.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #define FAR 1000 /* a number that nothing here counts up to */
@@ -186,6 +187,67 @@ static void crl__more_partitions_are_durable_with_the_world_that_has_them(void *
     sm_crl_state_deinit(&s);
 }
 
+/* ---- metrics ---- */
+
+static bool tells(const char *line)
+{
+    sm_buf text = sm_buf_init(4U << 20);
+    sm_crls_tell(crls, &text);
+    assert_sm_ok(sm_buf_err(&text));
+    bool found = text.len > 0 && memmem(text.ptr, text.len, line, strlen(line)) != NULL;
+    sm_buf_deinit(&text);
+    return found;
+}
+
+static void metrics__tell_of_each_partition(void **state)
+{
+    (void)state;
+    char line[200];
+    struct sm_crl_scope scope = scope_of("issuing");
+    struct sm_crl_state whole = state_of(&scope);
+    uint32_t count = whole.partitions;
+    sm_crl_state_deinit(&whole);
+    assert_true(count >= 2);
+    for (int turns = 0; turns < 2; turns++) { /* made; and found to be there */
+        (void)sm_crls_turn(crls);
+        for (scope.partition = 0; scope.partition <= count; scope.partition++) {
+            struct sm_crl_state s = state_of(&scope);
+            (void)snprintf(line, sizeof(line),
+                           "sealmill_crl_next_update_seconds{ca=\"issuing\",generation=\"1\","
+                           "partition=\"%u\",kind=\"full\"} %lld\n",
+                           scope.partition, (long long)s.full.next_update);
+            assert_true(tells(line));
+            sm_crl_state_deinit(&s);
+        }
+    }
+    assert_true(tells("sealmill_crl_is_overdue{ca=\"issuing\",generation=\"1\",partition=\"2\","
+                      "kind=\"full\"} 0\n"));
+    (void)snprintf(line, sizeof(line), "partition=\"%u\"", count + 1);
+    assert_false(tells(line));
+}
+
+/* Of too many those that end first, and whatever is overdue. */
+static void metrics__tell_of_the_most_urgent(void **state)
+{
+    (void)state;
+    sm_world *w = sm_world_attach(server.api);
+    struct sm_crl_name name = {.ca = sm_world_ca(w, "issuing")};
+    struct sm_crl_facts *facts = sm_crl_facts_new();
+    assert_non_null(facts);
+    name.g = sm_ca_current(name.ca);
+    for (name.partition = 5 * SM_CRL_FACTS_MAX; name.partition > 0; name.partition--) {
+        const struct sm_crl_published p = {.number = 1, .next_update = FAR + name.partition};
+        sm_crl_facts_add(facts, &name, &p, name.partition == 3 * SM_CRL_FACTS_MAX);
+    }
+    sm_crl_facts_show(crls, facts);
+    assert_true(tells("partition=\"1\""));
+    assert_true(tells("partition=\"999\""));
+    assert_false(tells("partition=\"1000\"")); /* its place has the overdue one */
+    assert_true(tells("partition=\"3000\""));
+    assert_false(tells("partition=\"3001\""));
+    sm_world_detach(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -194,6 +256,8 @@ int main(void)
         cmocka_unit_test(crl__an_interrupted_delta_is_made_anew),
         cmocka_unit_test(crl__a_load_that_was_interrupted_is_settled_by_the_file),
         cmocka_unit_test(crl__more_partitions_are_durable_with_the_world_that_has_them),
+        cmocka_unit_test(metrics__tell_of_each_partition),
+        cmocka_unit_test(metrics__tell_of_the_most_urgent),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -463,6 +463,25 @@ static void refresh__leaves_what_nobody_can_sign(void **state)
     assert_int_not_equal(row.kept.signer, before.kept.signer);
 }
 
+/* Between the look that chose a schedule and its step. */
+static void refresh__bears_a_responder_that_ends_meanwhile(void **state)
+{
+    (void)state;
+    struct sm_ocsp_row before;
+    struct sm_ocsp_row row;
+    add_certs(10);
+    (void)work_off();
+    assert_true(get_row(1, SM_OCSP_SHA1, &before));
+    struct schedule *s = sm_ocsp_schedule_of(server.api->ocsp_refresh, issuing->ca_id,
+                                             issuing->number);
+    assert_non_null(s);
+    sm_clock_set_offset_s(INT64_C(40) * DAY);
+    sm_ocsp_refresh_step(server.api->ocsp_refresh, s, false);
+    assert_true(get_row(1, SM_OCSP_SHA1, &row));
+    assert_int_equal(row.kept.said.produced_at, before.kept.said.produced_at);
+    assert_true(s->not_before_ns > sm_clock_mono_ns()); /* it is tried again */
+}
+
 /* With answers of twelve hours and responders of thirty days, looked after each hour. */
 static void refresh__no_responder_makes_an_answer_short(void **state)
 {
@@ -502,7 +521,7 @@ static void refresh__warms_memory_after_a_start(void **state)
 
 /* ---- revocations ---- */
 
-static void revoke(size_t n, const char *token)
+static unsigned try_revoke(size_t n, const char *token)
 {
     uint8_t serial[SM_SERIAL_LEN];
     char hex[2 * SM_SERIAL_LEN + 1];
@@ -511,12 +530,13 @@ static void revoke(size_t n, const char *token)
     serial_of(n, serial);
     (void)snprintf(path, sizeof(path), "/v1/certificates/%s:revoke",
                    sm_hex_format(sm_slice_of(serial, sizeof(serial)), hex));
-    unsigned status = sm_api_server_ask(
-        &server, "POST", path, token, "{\"reason\":\"REVOCATION_REASON_KEY_COMPROMISE\"}", &answer);
-    if (status != 200) {
-        print_error("%u %s\n", status, answer);
-    }
-    assert_int_equal(status, 200);
+    return sm_api_server_ask(&server, "POST", path, token,
+                             "{\"reason\":\"REVOCATION_REASON_KEY_COMPROMISE\"}", &answer);
+}
+
+static void revoke(size_t n, const char *token)
+{
+    assert_int_equal(try_revoke(n, token), 200);
 }
 
 static void assert_revoked(size_t n)
@@ -585,6 +605,20 @@ static void revocation__wins_wherever_it_comes(void **state)
     }
 }
 
+/* The first one's write is durable, and memory does not know it yet, or never will: the disk had said that it failed. */
+static void revocation__that_was_made_already_is_seen_by_whoever_hears_so(void **state)
+{
+    (void)state;
+    const char *token = sm_api_server_token(&server, "ra", "[{\"role\":\"ROLE_ADMIN\"}]", 0);
+    add_certs(2);
+    (void)work_off();
+    revoke(1, token);
+    say_in_memory(1, SM_OCSP_GOOD);
+    assert_string_equal(asked(1), "CERTIFICATE_STATUS_GOOD"); /* or this proves nothing */
+    assert_int_equal(try_revoke(1, token), 400);
+    assert_string_equal(asked(1), "CERTIFICATE_STATUS_REVOKED");
+}
+
 static _Atomic bool stop_revoking;
 static _Atomic size_t revoked;
 
@@ -635,9 +669,11 @@ int main(void)
         TEST(refresh__the_state_decides_where_cache_and_database_disagree),
         TEST(refresh__removes_answers_of_the_expired),
         TEST(refresh__leaves_what_nobody_can_sign),
+        TEST(refresh__bears_a_responder_that_ends_meanwhile),
         TEST(refresh__no_responder_makes_an_answer_short),
         TEST(refresh__warms_memory_after_a_start),
         TEST(revocation__wins_wherever_it_comes),
+        TEST(revocation__that_was_made_already_is_seen_by_whoever_hears_so),
         TEST(revocation__wins_beside_a_busy_refresh),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -33,6 +33,15 @@ answer=$(ask -cert "$dir/one.pem" -cert "$dir/two.pem" -serial 77)
 contains "$answer" "one.pem: revoked"
 contains "$answer" "two.pem: good"
 contains "$answer" "77: unknown"
+# It may be issued: what is said of it is good for ten minutes, in whatever kind of answer.
+next_update() { date -d "$(sed -n 's/.*Next Update: //p' <<<"$1" | tail -1)" +%s; }
+for how in -no_nonce -nonce "-cert $dir/two.pem -no_nonce"; do
+    # shellcheck disable=SC2086
+    answer=$(ask $how -serial 78)
+    contains "$answer" "78: unknown"
+    check [ $(($(next_update "$answer") - $(date +%s))) -le 600 ]
+done
+check [ $(($(next_update "$(ask -serial 79 -cert "$dir/two.pem" -no_nonce)") - $(date +%s))) -gt 3600 ]
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$dir/o.key" -subj /CN=other -days 9 -out "$dir/o.pem" 2>/dev/null
 contains "$(openssl ocsp -issuer "$dir/o.pem" -serial 1 -url "$url" -no_nonce 2>&1)" "unauthorized (6)"
 
@@ -62,6 +71,9 @@ code 200 -H "If-Modified-Since: Thu, 01 Jan 1970 00:00:00 GMT" "$url/$upper"
 "$SEALMILL" revoke "$(serial two)" --dir "$dir/ca" >/dev/null
 code 200 -H "If-None-Match: $etag" "$url/$upper"
 contains "$(status "$dir/body" two)" "two.pem: revoked"
+# Nor is it hidden from one that says when it fetched its copy: thisUpdate lies before that.
+code 200 -H "If-Modified-Since: $(LC_ALL=C date -u '+%a, %d %b %Y %T GMT')" "$url/$upper"
+contains "$(status "$dir/body" two)" "two.pem: revoked"
 # OCSP's errors are good HTTP that nobody keeps.
 printf x >"$dir/bad"
 for bad in "--data-binary @$dir/bad $url" "$url/x" "$url/%zz" "$url/$(printf 'MA==')"; do
@@ -74,6 +86,12 @@ code 405 -X DELETE "$url"
 openssl ocsp -issuer "$dir/ca/pki/issuing.pem" -cert "$dir/two.pem" -nonce -reqout "$dir/nonce" >/dev/null
 code 200 --data-binary "@$dir/nonce" "$url"
 check [ "$(field cache-control)" = no-store ]
+
+# Whoever brings nonces is counted too.
+counted() { curl -sS "$SEALMILL_OPERATIONS_URL/metrics" | sed -n 's/^sealmill_ocsp_answers_total{status="unknown"} //p'; }
+before=$(counted)
+for i in 1 2 3; do contains "$(ask -nonce -serial "0x99$i")" "unknown"; done
+check [ "$(counted)" = $((before + 3)) ]
 
 # GnuTLS.
 ocsptool --ask="$url" --load-cert "$dir/one.pem" --load-issuer "$dir/ca/pki/issuing.pem" --load-trust "$dir/ca/pki/chain.pem" >"$dir/tool" 2>&1 || fail "$(cat "$dir/tool")"
@@ -114,6 +132,7 @@ contains "$answer" "revoked"
 answer=$(ask -serial 0x4321 -no_nonce -resp_text)
 contains "$answer" "certificateHold"
 contains "$answer" "Jan  1 00:00:00 1970"
+check [ $(($(next_update "$(ask -serial 0x4321 -no_nonce)") - $(date +%s))) -le 600 ]
 contains "$answer" "Response verify OK"
 sed -i 's/unknown: extended-revoked/unknown: unauthorized/' "$dir/ca/sealmill.yaml"
 kill -HUP "$server"

@@ -343,6 +343,25 @@ static void crl_state__keeps_what_partitions_need(void **state)
     sm_crl_state_deinit(&got);
 }
 
+static void crl_state__numbers_of_all_issuers_are_raised(void **state)
+{
+    (void)state;
+    for (uint32_t ca = 100; ca < 1300; ca++) { /* several pages */
+        const struct sm_crl_scope scope = {ca, 1, ca % 2 * 7};
+        const struct sm_crl_state put = {.last_number = ca, .full = {.number = ca - 1}};
+        assert_sm_ok(sm_crl_state_write(store, &scope, &put));
+    }
+    assert_sm_ok(sm_crl_numbers_skip(store, SM_CRL_NUMBERS_GAP));
+    for (uint32_t ca = 100; ca < 1300; ca++) {
+        const struct sm_crl_scope scope = {ca, 1, ca % 2 * 7};
+        struct sm_crl_state got;
+        assert_sm_ok(sm_crl_state_read(store, &scope, &got));
+        assert_int_equal(got.last_number, ca + SM_CRL_NUMBERS_GAP);
+        assert_int_equal(got.full.number, ca - 1);
+        sm_crl_state_deinit(&got);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -352,6 +371,7 @@ int main(void)
         cmocka_unit_test(crl_build__expired_ones_leave_after_one_more),
         cmocka_unit_test(crl_build__partitions_have_what_is_theirs),
         cmocka_unit_test(crl_state__keeps_what_partitions_need),
+        cmocka_unit_test(crl_state__numbers_of_all_issuers_are_raised),
         cmocka_unit_test(crl_build__a_folder_that_is_not_there_leaves_nothing),
         cmocka_unit_test(crl_build__many_entries_take_no_more_memory),
     };

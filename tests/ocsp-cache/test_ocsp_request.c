@@ -166,6 +166,32 @@ static void request__signed_ones_are_read_without_the_signature(void **state)
     sm_test_keys_free();
 }
 
+/* RFC 6960 4.4: an extension of one certificate's question, too, is passed over unless it is critical. */
+static void request__extensions_of_one_certificate(void **state)
+{
+    (void)state;
+    for (int critical = 0; critical <= 1; critical++) {
+        OCSP_REQUEST *req = OCSP_REQUEST_new();
+        OCSP_ONEREQ *one = OCSP_request_add0_id(req, cert_id(EVP_sha1(), "05"));
+        ASN1_OCTET_STRING *value = ASN1_OCTET_STRING_new();
+        assert_non_null(one);
+        assert_int_equal(ASN1_OCTET_STRING_set(value, (const uint8_t *)"\x05", 2), 1);
+        X509_EXTENSION *ext = X509_EXTENSION_create_by_NID(NULL, NID_id_pkix_OCSP_serviceLocator,
+                                                           critical, value);
+        assert_int_equal(OCSP_ONEREQ_add_ext(one, ext, -1), 1);
+        sm_buf der = SM_TEST_DER(OCSP_REQUEST, req);
+        if (critical) {
+            assert_sm_err(parse(sm_buf_slice(&der)), MALFORMED);
+        } else {
+            assert_sm_ok(parse(sm_buf_slice(&der)));
+        }
+        sm_buf_deinit(&der);
+        X509_EXTENSION_free(ext);
+        ASN1_OCTET_STRING_free(value);
+        OCSP_REQUEST_free(req);
+    }
+}
+
 /* ---- what nobody writes ---- */
 
 static void request__cut_and_lengthened_ones_are_refused(void **state)
@@ -307,6 +333,7 @@ int main(void)
         cmocka_unit_test(request__at_most_so_many_certificates),
         cmocka_unit_test(request__nonce_of_1_to_128_octets),
         cmocka_unit_test(request__signed_ones_are_read_without_the_signature),
+        cmocka_unit_test(request__extensions_of_one_certificate),
         cmocka_unit_test(request__cut_and_lengthened_ones_are_refused),
         cmocka_unit_test(request__bent_ones_are_refused_or_openssl_takes_them),
         cmocka_unit_test(request__versions),
