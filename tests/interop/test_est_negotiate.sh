@@ -166,6 +166,10 @@ says "it is no token of Kerberos" # as long as it may be
 enrol 401 "$(head -c 16385 /dev/zero | base64 -w0)"
 says "the token is longer than 16384 octets"
 code 431 show "$(head -c 40000 /dev/zero | base64 -w0)" $(to tickets/simpleenroll any.b64)
+# Many at a time, by the same credential of ours.
+for i in $(seq 24); do negotiate -o /dev/null -w '%{http_code}\n' $(to tickets/simpleenroll any.b64) >"$dir/many.$i" & many[i]=$!; done
+for i in "${!many[@]}"; do wait "${many[i]}" || fail "one of many"; done
+check [ "$(cat "$dir"/many.* | sort | uniq -c | tr -s ' ')" = " 24 200" ]
 # A key that comes into the keytab later needs no reload.
 principals $realm "ktadd -k $dir/est.keytab $service"
 kdestroy
