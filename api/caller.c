@@ -33,8 +33,12 @@ void sm_token_make(char out[SM_TOKEN_SECRET_SIZE])
 static void set(struct sm_caller *out, const char *name, const char *method,
                 Sealmill__V1__Grant *const *grants, size_t count)
 {
-    *out = (struct sm_caller){
-        name, method, grants, count, (uint32_t)sm_hash(sm_slice_str(name)), INT64_MAX};
+    *out = (struct sm_caller){.name = name,
+                              .method = method,
+                              .grants = grants,
+                              .grant_count = count,
+                              .number = (uint32_t)sm_hash(sm_slice_str(name)),
+                              .expires_at = INT64_MAX};
 }
 
 static sm_err by_token(const sm_world *world, sm_slice authorization, struct sm_caller *out,

@@ -31,6 +31,7 @@ struct sm_caller {
     size_t grant_count;
     uint32_t number;    /* for fairness */
     int64_t expires_at; /* the last second that the credentials are good for, unix */
+    const char *detail; /* what the audit says of it besides; NULL: nothing */
 };
 
 /* What a connection and a request bring. */

@@ -204,10 +204,10 @@ static sm_err by_token(sm_enrolment *e, sm_slice authorization)
     return sm_caller_require_ra(&e->caller, m->ca, m->profile, &e->diag);
 }
 
-static bool is_basic(sm_slice authorization)
+bool sm_enrol_is_scheme(sm_slice authorization, sm_slice scheme)
 {
     return sm_slice_equal_nocase(sm_slice_first(authorization, sm_slice_find(authorization, ' ')),
-                                 SM_LIT("basic"));
+                                 scheme);
 }
 
 /* Sets `*later` when a service thread has to look. */
@@ -221,14 +221,19 @@ static sm_err authenticate_new(sm_enrolment *e, bool *later)
     if (peer_suffices(e)) {
         return SM_NO_ERR;
     }
-    e->scheme_helps = (e->label->auth & (SM_LABEL_OTP | SM_LABEL_USER | SM_LABEL_TOKEN)) != 0;
+    e->scheme_helps = (e->label->auth &
+                       (SM_LABEL_NEGOTIATE | SM_LABEL_OTP | SM_LABEL_USER | SM_LABEL_TOKEN)) != 0;
     if (authorization.len == 0) {
         return e->scheme_helps
                    ? sm_diag_set(&e->diag, SM_ERR(UNAUTHENTICATED), "authorization",
                                  "credentials are wanted")
                    : refuse_peer(e, "a client certificate with the right to enrol is wanted");
     }
-    if (is_basic(authorization)) {
+    if (sm_enrol_is_scheme(authorization, SM_LIT("negotiate"))) {
+        *later = true;
+        return sm_enrol_prepare_negotiate(e);
+    }
+    if (sm_enrol_is_scheme(authorization, SM_LIT("basic"))) {
         *later = true;
         return SM_NO_ERR;
     }
@@ -284,6 +289,7 @@ static void start(sm_enrolment *e)
     e->scheme_helps = false;
     e->retry_after_s = 0;
     e->response = NULL;
+    e->challenge = NULL;
     e->otp = (struct sm_otp_found){.record = NULL};
     e->approval_id = SM_SLICE_NONE;
     e->approval = (struct sm_approval){.record = NULL};

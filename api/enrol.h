@@ -8,13 +8,14 @@
  * Security:  nothing is issued before the label's authentication holds; a certificate of ours is looked up in
  *            the inventory for each request; a one-time password is used by the very write of its certificate.
  *            Where a label needs a person, its request is durable before anybody is told to wait.
- * Standards: RFC 7030 3.2.3, 3.3, 4.2.
+ * Standards: RFC 7030 3.2.3, 3.3, 4.2; RFC 4559.
  */
 #pragma once
 
 #include "api/approval.h"
 #include "api/issue.h"
 #include "api/label.h"
+#include "api/negotiate.h"
 #include "api/otp.h"
 #include "api/peer.h"
 #include "api/renewal_source.h"
@@ -41,9 +42,13 @@ struct sm_enrolment {
         scheme_helps; /* denied, and an HTTP scheme could help (401), not only another certificate (403) */
     unsigned retry_after_s;
     const Sealmill__V1__IssueResponse *response;
+    const char
+        *challenge; /* "Negotiate ..." by which the client knows us, in the answer; NULL: none */
     /* ---- private ---- */
     sm_slice authorization; /* copied: service threads read it */
     sm_slice address;
+    sm_slice end_point;              /* tls-server-end-point, for Negotiate; empty: none */
+    struct sm_negotiated negotiated; /* a token is good for one look, and a request may ask twice */
     struct sm_peer peer;
     struct sm_caller caller;
     sm_issue issue;

@@ -20,7 +20,7 @@ static sm_slice address_of(sm_slice peer)
     return at == 0 ? peer : sm_slice_first(peer, at - 1);
 }
 
-static sm_err name_caller(sm_enrolment *e, const char *kind, sm_slice name)
+sm_err sm_enrol_name_caller(sm_enrolment *e, const char *kind, sm_slice name)
 {
     char escaped[2 * SM_OTP_ENTITY_MAX];
     char *text = sm_arena_printf(e->arena, "%s:%s", kind,
@@ -68,8 +68,8 @@ sm_err sm_enrol_repeat(sm_enrolment *e, sm_slice serial)
     return SM_NO_ERR;
 }
 
-/* The password may be for one subject alone. */
-static sm_err check_subject(sm_enrolment *e, const char *wanted)
+/* What was shown may be for one subject alone. */
+sm_err sm_enrol_check_subject(sm_enrolment *e, const char *wanted, const char *reason)
 {
     struct sm_csr *csr = SM_ARENA_NEW(e->arena, struct sm_csr);
     sm_buf text = sm_buf_init(8192);
@@ -79,8 +79,7 @@ static sm_err check_subject(sm_enrolment *e, const char *wanted)
     SM_TRY(sm_csr_parse(e->csr, csr, &e->diag));
     sm_err err = sm_name_to_text(csr->subject, &text);
     if (sm_ok(err) && !sm_slice_equal(sm_buf_slice(&text), sm_slice_str(wanted))) {
-        err = sm_diag_set(&e->diag, SM_ERR(POLICY), "csr.subject",
-                          "the one-time password is for another subject");
+        err = sm_diag_set(&e->diag, SM_ERR(POLICY), "csr.subject", "%s", reason);
     }
     sm_buf_deinit(&text);
     return err;
@@ -98,14 +97,16 @@ static sm_err by_otp(sm_enrolment *e, sm_slice name, sm_slice password)
     e->by_otp = true;
     e->otp.repeats = SM_SLICE_NONE;
     e->otp.approval = SM_SLICE_NONE;
-    SM_TRY(name_caller(e, "otp", name));
+    SM_TRY(sm_enrol_name_caller(e, "otp", name));
     SM_TRY(
         sm_otp_check(sm_api_of(e->loop), &claim, e->arena, &e->otp, &e->retry_after_s, &e->diag));
     if (e->otp.repeats.len > 0) {
         return sm_enrol_repeat(e, e->otp.repeats); /* that this very request got before */
     }
     const char *subject = e->otp.record->otp->subject;
-    return subject[0] == '\0' ? SM_NO_ERR : check_subject(e, subject);
+    return subject[0] == '\0'
+               ? SM_NO_ERR
+               : sm_enrol_check_subject(e, subject, "the one-time password is for another subject");
 }
 
 static const Sealmill__Config__V1__EnrolmentUser *find_user(const sm_enrolment *e, sm_slice name)
@@ -140,7 +141,7 @@ static sm_err by_user(sm_enrolment *e, const Sealmill__Config__V1__EnrolmentUser
         return sm_diag_set(&e->diag, SM_ERR(UNAUTHENTICATED), "authorization",
                            "the name or the password is wrong, used up or expired");
     }
-    return name_caller(e, "user", name);
+    return sm_enrol_name_caller(e, "user", name);
 }
 
 static sm_err by_password(sm_enrolment *e, sm_slice name, sm_slice password)
@@ -208,7 +209,9 @@ static sm_err load_renewed(sm_enrolment *e)
 static void look_work(sm_errand *errand)
 {
     sm_enrolment *e = SM_CONTAINER_OF(errand, sm_enrolment, errand);
-    e->err = e->again ? load_renewed(e) : by_basic(e);
+    e->err = e->again                                                    ? load_renewed(e)
+             : sm_enrol_is_scheme(e->authorization, SM_LIT("negotiate")) ? sm_enrol_by_negotiate(e)
+                                                                         : by_basic(e);
 }
 
 static void look_done(sm_errand *errand)

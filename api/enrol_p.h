@@ -20,6 +20,16 @@ void sm_enrol_issue(sm_enrolment *e);
 void sm_enrol_submit(sm_enrolment *e, bool dry_run, void (*done)(sm_issue *issue));
 /* The certificate of this serial number once more, as the answer. Blocks. Errors: NOT_FOUND, CORRUPT, DISK, NO_MEMORY. */
 SM_FALLIBLE sm_enrol_repeat(sm_enrolment *e, sm_slice serial);
+/* Whether credentials are of this scheme ("basic"). */
+bool sm_enrol_is_scheme(sm_slice authorization, sm_slice scheme);
+/* The caller by its kind and name, with the label's rights. Errors: NO_MEMORY. */
+SM_FALLIBLE sm_enrol_name_caller(sm_enrolment *e, const char *kind, sm_slice name);
+/* The request is for this subject. Errors: POLICY with `reason`, those of reading it, NO_MEMORY. */
+SM_FALLIBLE sm_enrol_check_subject(sm_enrolment *e, const char *wanted, const char *reason);
+/* Negotiate: on the loop, what the service thread needs of the connection; and there, who it is. Errors: UNAUTHENTICATED,
+ * FORBIDDEN, POLICY, RATE_LIMITED, NO_MEMORY. */
+SM_FALLIBLE sm_enrol_prepare_negotiate(sm_enrolment *e);
+SM_FALLIBLE sm_enrol_by_negotiate(sm_enrolment *e);
 /* Where the request came from, without the port. */
 sm_slice sm_enrol_address(const sm_enrolment *e);
 

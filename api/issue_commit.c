@@ -198,6 +198,7 @@ static sm_err pack_log(sm_issue *issue, sm_slice *out)
         .ca_id = issue->ca->id,
         .kind = SEALMILL__V1__INVENTORY_EVENT__KIND__KIND_ISSUED,
         .index_keys = sm_buf_slice(&keys),
+        .detail = issue->caller->detail,
         .not_after = params->not_after,
     };
     err = sm_ok(err) ? sm_audit_pack(&audit, issue->arena, out) : err;

@@ -3,6 +3,8 @@
 
 #include "api/call.h"
 #include "api/label_attributes.h"
+#include "api/negotiate.h"
+#include "api/principal_map.h"
 #include "api/record.h"
 #include "base/clock.h"
 #include "base/text.h"
@@ -24,6 +26,7 @@ static const struct word ways[] = {
     {"otp", SM_LABEL_OTP},
     {"user", SM_LABEL_USER},
     {"token", SM_LABEL_TOKEN},
+    {"negotiate", SM_LABEL_NEGOTIATE},
     {NULL, 0},
 };
 static const struct word certificates[] = {
@@ -213,6 +216,32 @@ bool sm_label_has_ca(const struct sm_label *l, const char *ca)
     return false;
 }
 
+/* ---- Kerberos ---- */
+
+static sm_err make_negotiate(sm_world *world, sm_diag *diag)
+{
+    const Sealmill__Config__V1__Negotiate *n = world->config->enrolment->negotiate;
+    const struct sm_label *taker = NULL;
+    for (size_t i = 0; i < world->label_count && taker == NULL; i++) {
+        taker = (world->labels[i].auth & SM_LABEL_NEGOTIATE) != 0 ? &world->labels[i] : NULL;
+    }
+    if (taker != NULL && !sm_negotiate_is_built()) {
+        return sm_diag_set(diag, SM_ERR(UNSUPPORTED), "enrolment.labels.authentication",
+                           "\"%.60s\" takes negotiate, and this program was built without GSSAPI "
+                           "(libkrb5-dev)",
+                           taker->message->name);
+    }
+    if (taker != NULL && n == NULL) {
+        return sm_diag_set(diag, SM_ERR(INVALID), "enrolment.negotiate",
+                           "it is needed: \"%.60s\" takes negotiate", taker->message->name);
+    }
+    if (n == NULL) {
+        return SM_NO_ERR;
+    }
+    SM_TRY(sm_principal_map_make(n, &world->arena, &world->principals, diag));
+    return sm_negotiate_new(n, &world->negotiate, diag);
+}
+
 sm_err sm_labels_make(sm_api *api, sm_world *world, sm_diag *diag)
 {
     const Sealmill__Config__V1__Enrolment *e = world->config->enrolment;
@@ -239,7 +268,7 @@ sm_err sm_labels_make(sm_api *api, sm_world *world, sm_diag *diag)
         SM_TRY(fill(l, &world->arena, diag));
         SM_TRY(sm_label_attributes_make(world, l, diag));
     }
-    return SM_NO_ERR;
+    return make_negotiate(world, diag);
 }
 
 void sm_labels_free(sm_world *world)
@@ -248,6 +277,8 @@ void sm_labels_free(sm_world *world)
         sm_anchors_free(&world->labels[i].anchors);
         sm_label_rules_deinit(&world->labels[i].rules);
     }
+    sm_negotiate_free(&world->negotiate);
+    sm_principal_map_deinit(world->principals);
 }
 
 const struct sm_label *sm_label_find(const sm_world *world, sm_slice name)

@@ -6,7 +6,7 @@
  * Threads:   constant after they were made.
  * Limits:    SM_LABELS_MAX, SM_ENROLMENT_USERS_MAX.
  * Security:  what a label does not say is refused. Trust anchors are read when the configuration is.
- * Standards: RFC 7030 3.2.2.
+ * Standards: RFC 7030 3.2.2; RFC 4559 (negotiate).
  */
 #pragma once
 
@@ -36,6 +36,7 @@ enum sm_label_auth {
     SM_LABEL_OTP = 4,
     SM_LABEL_USER = 8,
     SM_LABEL_TOKEN = 16,
+    SM_LABEL_NEGOTIATE = 32,
 };
 
 enum sm_label_certificates {
@@ -64,8 +65,8 @@ struct sm_label {
     Sealmill__V1__Grant *grants[1];
 };
 
-/* Makes all of them, in the world's arena. Errors: INVALID, TOO_LARGE, NOT_FOUND with the field in diag;
- * NO_MEMORY. */
+/* Makes all of them, in the world's arena. Errors: INVALID, TOO_LARGE, NOT_FOUND with the field in diag; UNSUPPORTED
+ * (negotiate, which was not built); NO_MEMORY. */
 SM_FALLIBLE sm_labels_make(sm_api *api, sm_world *world, sm_diag *diag);
 void sm_labels_free(sm_world *world);
 /* Whether a CA issues by this label. */

@@ -13,6 +13,8 @@
  * device ever sends, and too few to guess 80 bits. */
 static const struct sm_lockout_rules by_address = {5, 15 * 60, 30 * 60};
 static const struct sm_lockout_rules by_entity = {50, 15 * 60, 30 * 60};
+/* Many devices may be behind one address; without a name there is nothing to guess, only work to make. */
+static const struct sm_lockout_rules by_place = {50, 15 * 60, 30 * 60};
 
 /* ---- keys and hashes ---- */
 
@@ -60,7 +62,9 @@ static sm_slice guess_of(struct guess *g, sm_slice entity, sm_slice address)
 {
     size_t a = entity.len < SM_OTP_ENTITY_MAX ? entity.len : SM_OTP_ENTITY_MAX;
     size_t b = address.len < SM_OTP_ENTITY_MAX ? address.len : SM_OTP_ENTITY_MAX;
-    memcpy(g->octets, entity.ptr, a);
+    if (a > 0) {
+        memcpy(g->octets, entity.ptr, a);
+    }
     g->octets[a] = 0;
     if (b > 0) {
         memcpy(g->octets + a + 1, address.ptr, b);
@@ -81,14 +85,17 @@ void sm_otp_failed(sm_api *api, sm_slice entity, sm_slice address)
 {
     struct guess g;
     uint64_t now = sm_clock_mono_ns();
-    bool here = sm_lockout_fail(&api->lockout, guess_of(&g, entity, address), &by_address, now);
-    bool all = sm_lockout_fail(&api->lockout, guess_of(&g, entity, SM_SLICE_NONE), &by_entity, now);
+    bool named = entity.len > 0;
+    bool here = sm_lockout_fail(&api->lockout, guess_of(&g, entity, address),
+                                named ? &by_address : &by_place, now);
+    bool all = named &&
+               sm_lockout_fail(&api->lockout, guess_of(&g, entity, SM_SLICE_NONE), &by_entity, now);
     if (here || all) {
         /* Not the name: people type passwords where names belong. */
         sm_log(SM_LOG_WARN, "enrolment_locked", SM_KB("address", address),
                SM_KS("scope", all ? "everywhere" : "address"), SM_KEND);
         sm_metric_inc(sm_metric_register(SM_COUNTER, "sealmill_enrolment_lockouts_total",
-                                         "Names that too many wrong passwords locked",
+                                         "Names and addresses that too many wrong credentials locked",
                                          all ? "scope=\"everywhere\"" : "scope=\"address\""));
     }
 }

@@ -56,6 +56,7 @@ SM_FALLIBLE sm_otp_use(const struct sm_otp_found *found, sm_slice csr_sha256, sm
 SM_FALLIBLE sm_otp_use_for_approval(const struct sm_otp_found *found, sm_slice csr_sha256,
                                     sm_slice approval, sm_arena *arena, struct sm_store_cond *cond,
                                     struct sm_store_put *put);
-/* Lock-out of other kinds of passwords goes by the same rules: 0, or the seconds that are left. */
+/* Lock-out of other kinds of credentials goes by the same rules: 0, or the seconds that are left. Where nobody is named, an
+ * empty `entity` counts what came from the address alone. */
 unsigned sm_otp_locked_s(sm_api *api, sm_slice entity, sm_slice address);
 void sm_otp_failed(sm_api *api, sm_slice entity, sm_slice address);

@@ -142,6 +142,16 @@ bool sm_ticket_scheme_helps(const sm_ticket *t)
     return t->enrolment.scheme_helps;
 }
 
+bool sm_ticket_takes_negotiate(const sm_ticket *t)
+{
+    return (t->enrolment.label->auth & SM_LABEL_NEGOTIATE) != 0;
+}
+
+sm_slice sm_ticket_challenge(const sm_ticket *t)
+{
+    return sm_slice_str(t->enrolment.challenge);
+}
+
 bool sm_ticket_takes_basic(const sm_ticket *t)
 {
     return (t->enrolment.label->auth & (SM_LABEL_OTP | SM_LABEL_USER)) != 0;

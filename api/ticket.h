@@ -57,9 +57,12 @@ sm_err sm_ticket_err(const sm_ticket *t);
 const sm_diag *sm_ticket_diag(const sm_ticket *t);
 /* It was denied, and an HTTP scheme could help. */
 bool sm_ticket_scheme_helps(const sm_ticket *t);
-/* Which of them: Basic, and besides Bearer. */
+/* Which of them. */
+bool sm_ticket_takes_negotiate(const sm_ticket *t);
 bool sm_ticket_takes_basic(const sm_ticket *t);
 bool sm_ticket_takes_bearer(const sm_ticket *t);
+/* WWW-Authenticate by which a client that came by Negotiate knows us, for any answer but 401; empty: there is none. */
+sm_slice sm_ticket_challenge(const sm_ticket *t);
 /* 0: whatever the adapter finds fit. */
 unsigned sm_ticket_retry_after_s(const sm_ticket *t);
 /* The key that was made, PKCS#8, or CMS where it is enveloped; wiped when the ticket is closed. Secret. */

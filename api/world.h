@@ -45,6 +45,8 @@ struct sm_ocsp_responder;
 struct sm_label;
 struct sm_ca_group;
 struct sm_ca_made;
+struct sm_negotiate;
+struct sm_principal_map;
 
 #define SM_OCSP_FURTHER_MAX 4
 
@@ -124,6 +126,8 @@ struct sm_world {
     struct sm_ca_group *ca_groups; /* that labels name */
     size_t ca_group_count;
     size_t label_count;
+    struct sm_negotiate *negotiate; /* NULL: no label takes it */
+    struct sm_principal_map *principals;
     bool keys_missing;  /* some could not be loaded: a token may not be there yet */
     size_t pending_max; /* issuances under way in a loop */
     struct sm_rate_rule per_caller;

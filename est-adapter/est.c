@@ -25,27 +25,45 @@ struct request {
 
 /* ---- answers ---- */
 
+/* RFC 4559 5: by which a client that came by Negotiate knows the server. Returns how many. */
+static size_t add_proof(const sm_ticket *t, struct sm_web_header *headers)
+{
+    sm_slice proof = t == NULL ? SM_SLICE_NONE : sm_ticket_challenge(t);
+    if (proof.len == 0) {
+        return 0;
+    }
+    headers[0] = (struct sm_web_header){SM_LIT("www-authenticate"), proof};
+    return 1;
+}
+
 static void reply_bytes(const struct request *r, sm_slice type, sm_slice der)
 {
     sm_buf body = sm_buf_init(2 * CMS_MAX);
-    struct sm_web_header headers[] = {
-        {SM_LIT("content-type"), type},
-        /* RFC 8951 3.1 deprecates it; clients of before look for it. */
-        {SM_LIT("content-transfer-encoding"), SM_LIT("base64")},
-    };
+    struct sm_web_header headers[3];
+    size_t n = 0;
     enum sm_est_form form = sm_ticket_answers_der(r->ticket) ? SM_EST_DER : r->form;
+    headers[n++] = (struct sm_web_header){SM_LIT("content-type"), type};
+    if (form != SM_EST_DER) { /* RFC 8951 3.1 deprecates it; clients of before look for it. */
+        headers[n++] = (struct sm_web_header){SM_LIT("content-transfer-encoding"),
+                                              SM_LIT("base64")};
+    }
+    n += add_proof(r->ticket, headers + n);
     sm_est_body_write(der, form, &body);
     if (sm_ok(sm_buf_err(&body))) {
-        sm_web_reply(r->w, 200, headers, form == SM_EST_DER ? 1 : 2, sm_buf_slice(&body));
+        sm_web_reply(r->w, 200, headers, n, sm_buf_slice(&body));
     } else {
         sm_web_abort(r->w);
     }
     sm_buf_deinit(&body);
 }
 
+/* A field for each, the strongest first (RFC 9110 11.6.1 lets a client choose). */
 static size_t add_challenges(const sm_ticket *t, struct sm_web_header *headers)
 {
     size_t n = 0;
+    if (sm_ticket_takes_negotiate(t)) {
+        headers[n++] = (struct sm_web_header){SM_LIT("www-authenticate"), SM_LIT("Negotiate")};
+    }
     if (sm_ticket_takes_basic(t)) {
         headers[n++] = (struct sm_web_header){SM_LIT("www-authenticate"),
                                               SM_LIT("Basic realm=\"est\"")};
@@ -59,15 +77,13 @@ static size_t add_challenges(const sm_ticket *t, struct sm_web_header *headers)
 
 static void reply_error(sm_web *w, const sm_ticket *t, sm_err err, const sm_diag *diag)
 {
-    struct sm_web_header headers[5];
+    struct sm_web_header headers[6];
     char text[SM_DIAG_FIELD_MAX + SM_DIAG_REASON_MAX + 8];
     char seconds[16];
     unsigned status = sm_est_status(err, t != NULL && sm_ticket_scheme_helps(t));
     size_t n = 0;
     headers[n++] = (struct sm_web_header){SM_LIT("content-type"), SM_LIT("text/plain")};
-    if (status == 401) {
-        n += add_challenges(t, headers + n);
-    }
+    n += status == 401 ? add_challenges(t, headers + n) : add_proof(t, headers + n);
     if (sm_est_status_retries(status)) {
         unsigned wait = t == NULL ? 0 : sm_ticket_retry_after_s(t);
         wait = wait > 0 ? wait : RETRY_LEAST_S + (unsigned)(sm_rand_u64() % (RETRY_SPREAD_S + 1));
@@ -111,7 +127,8 @@ static void reply_csrattrs(struct request *r)
 {
     sm_slice der = sm_ticket_csrattrs(r->ticket);
     if (der.len == 0) {
-        sm_web_reply(r->w, 204, NULL, 0, SM_SLICE_NONE);
+        struct sm_web_header headers[1];
+        sm_web_reply(r->w, 204, headers, add_proof(r->ticket, headers), SM_SLICE_NONE);
         return;
     }
     reply_bytes(r, CSRATTRS, der);
@@ -179,10 +196,11 @@ static void reply_key(struct request *r, sm_slice certs_only)
     sm_est_parts_init(&parts);
     sm_est_parts_write(&parts, sm_ticket_private_key(r->ticket),
                        sm_ticket_key_is_enveloped(r->ticket), certs_only, &body);
-    const struct sm_web_header headers[] = {{SM_LIT("content-type"), sm_slice_str(parts.type)}};
+    struct sm_web_header headers[2] = {{SM_LIT("content-type"), sm_slice_str(parts.type)}};
+    size_t n = 1 + add_proof(r->ticket, headers + 1);
     if (sm_ok(sm_buf_err(&body))) {
         sm_web_mark_secret(r->w);
-        sm_web_reply(r->w, 200, headers, 1, sm_buf_slice(&body));
+        sm_web_reply(r->w, 200, headers, n, sm_buf_slice(&body));
     } else {
         sm_web_abort(r->w);
     }

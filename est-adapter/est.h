@@ -6,7 +6,7 @@
  * Limits:    SM_EST_BODY_MAX. An answer's head has at most 16 fields and 1,000 octets, Date and Content-Length with them:
  *            small clients have fixed buffers. What a refusal says is in its body.
  * Security:  authentication is the label's, decided for each request; see api/enrol.h.
- * Standards: RFC 7030, RFC 8951, RFC 9110.
+ * Standards: RFC 7030, RFC 8951, RFC 9110, RFC 4559.
  */
 #pragma once
 

@@ -43,6 +43,11 @@ static sm_err tls_pair(sm_session_host *host, struct sm_tls_pair *out)
     return sm_tls_conn_pair(of_host(host)->tls, out);
 }
 
+static sm_err server_end_point(sm_session_host *host, uint8_t *out, size_t *len)
+{
+    return sm_tls_conn_end_point(of_host(host)->tls, out, len);
+}
+
 /* ---- birth ---- */
 
 static void init_host(sm_conn *conn, sm_loop *loop, const struct sm_http_limits *limits)
@@ -56,6 +61,7 @@ static void init_host(sm_conn *conn, sm_loop *loop, const struct sm_http_limits 
         conn->host.export_keys = export_keys;
         conn->host.tls_unique = tls_unique;
         conn->host.tls_pair = tls_pair;
+        conn->host.server_end_point = server_end_point;
     }
 }
 

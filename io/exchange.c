@@ -389,6 +389,14 @@ sm_err sm_http_tls_pair(const sm_http_exchange *x, struct sm_tls_pair *out)
     return x->session->host->tls_pair(x->session->host, out);
 }
 
+sm_err sm_http_server_end_point(const sm_http_exchange *x, uint8_t *out, size_t *len)
+{
+    if (x->session == NULL || x->session->host->server_end_point == NULL) {
+        return SM_ERR(PRECONDITION);
+    }
+    return x->session->host->server_end_point(x->session->host, out, len);
+}
+
 #define TLS_1_3 0x0304
 #define EXPORTER_LEN 32 /* RFC 9266 2 */
 

@@ -122,6 +122,11 @@ SM_FALLIBLE sm_http_channel_binding(const sm_http_exchange *x, uint8_t *out, siz
 /* The certificate that this connection's client was shown, its chain and its key. Errors: PRECONDITION (no TLS, or the
  * connection is gone), TOO_LARGE, NO_MEMORY. Given. */
 SM_FALLIBLE sm_http_tls_pair(const sm_http_exchange *x, struct sm_tls_pair *out);
+#define SM_HTTP_END_POINT_MAX 64 /* SHA-512 */
+/* RFC 5929 tls-server-end-point: the hash of the certificate that the server shows on this connection. `out` has room for
+ * SM_HTTP_END_POINT_MAX. Errors: PRECONDITION (no TLS, or a certificate whose signature has no one hash, such as
+ * Ed25519's), CRYPTO. */
+SM_FALLIBLE sm_http_server_end_point(const sm_http_exchange *x, uint8_t *out, size_t *len);
 /* The peer's address as text, "192.0.2.1:4711" or "[2001:db8::1]:4711" or "unix". Static to the
  * connection. */
 sm_slice sm_http_peer(const sm_http_exchange *x);

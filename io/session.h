@@ -39,6 +39,7 @@ typedef struct sm_session_host {
                           uint8_t *out, size_t out_len);
     sm_err (*tls_unique)(struct sm_session_host *host, uint8_t *out, size_t room, size_t *len);
     sm_err (*tls_pair)(struct sm_session_host *host, struct sm_tls_pair *out);
+    sm_err (*server_end_point)(struct sm_session_host *host, uint8_t *out, size_t *len);
     struct sm_http_note note; /* the handler's; freed with the connection */
     size_t queued;            /* octets of answers that wait in its exchanges */
     bool room_wanted;         /* an exchange waits until `queued` has fallen */

@@ -133,6 +133,25 @@ sm_err sm_tls_conn_unique(sm_tls_conn *conn, uint8_t *out, size_t room, size_t *
     return SM_NO_ERR;
 }
 
+/* RFC 5929 4.1: the certificate's hash by its own signature's digest, where that is not MD5 or SHA-1. */
+sm_err sm_tls_conn_end_point(sm_tls_conn *conn, uint8_t *out, size_t *len)
+{
+    int nid = NID_undef;
+    unsigned n = 0;
+    X509 *cert = conn->up && !conn->client ? SSL_get_certificate(conn->ssl) : NULL;
+    if (cert == NULL || X509_get_signature_info(cert, &nid, NULL, NULL, NULL) != 1 ||
+        nid == NID_undef) {
+        return SM_ERR(PRECONDITION);
+    }
+    bool weak = nid == NID_md5 || nid == NID_sha1;
+    const EVP_MD *digest = weak ? EVP_sha256() : EVP_get_digestbynid(nid);
+    if (digest == NULL || X509_digest(cert, digest, out, &n) != 1) {
+        return SM_ERR(CRYPTO);
+    }
+    *len = n;
+    return SM_NO_ERR;
+}
+
 /* ---- the server's own certificate ---- */
 
 #define PAIR_MAX (64U << 10) /* octets of a certificate and its chain */

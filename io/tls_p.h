@@ -47,6 +47,8 @@ SM_FALLIBLE sm_tls_conn_export(sm_tls_conn *conn, sm_slice label, sm_slice conte
                                size_t out_len);
 /* Errors: PRECONDITION. */
 SM_FALLIBLE sm_tls_conn_unique(sm_tls_conn *conn, uint8_t *out, size_t room, size_t *len);
+/* `out` has room for EVP_MAX_MD_SIZE. Errors: PRECONDITION, CRYPTO. */
+SM_FALLIBLE sm_tls_conn_end_point(sm_tls_conn *conn, uint8_t *out, size_t *len);
 
 /* Errors: PRECONDITION (it has none), TOO_LARGE, NO_MEMORY. Given. */
 SM_FALLIBLE sm_tls_conn_pair(sm_tls_conn *conn, struct sm_tls_pair *out);

@@ -57,6 +57,9 @@ static sm_err fix_paths(Sealmill__Config__V1__Config *c, const char *folder, sm_
     for (size_t i = 0; c->enrolment != NULL && i < c->enrolment->n_labels; i++) {
         SM_TRY(make_absolute(&c->enrolment->labels[i]->trust_anchors_file, folder, arena));
     }
+    if (c->enrolment != NULL && c->enrolment->negotiate != NULL) {
+        SM_TRY(make_absolute(&c->enrolment->negotiate->keytab_file, folder, arena));
+    }
     return SM_NO_ERR;
 }
 

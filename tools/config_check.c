@@ -247,6 +247,10 @@ static sm_err check_enrolment(struct check *c)
     if (!c->files) {
         return SM_NO_ERR;
     }
+    if (e != NULL && e->negotiate != NULL) {
+        SM_TRY(config_check_secret_file(c, e->negotiate->keytab_file,
+                                        config_at("enrolment.negotiate.keytab_file")));
+    }
     sm_arena_init(&world.arena, 64U << 20);
     sm_err err = sm_labels_make(NULL, &world, c->diag);
     sm_labels_free(&world);

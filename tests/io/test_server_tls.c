@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "io/ring_p.h"
 #include "tests/support/io_server.h"
+#include "tests/support/pki.h"
 #include "tests/support/tls_peer.h"
 
 #include <stdlib.h>
@@ -246,6 +247,58 @@ static void server_tls__has_the_clients_channel_binding(void **state)
     sm_tls_server_free(&tls);
 }
 
+/* The certificate that the client was shown, hashed, or `error` where it has no one hash. */
+static void check_end_point(const char *server_name, int version, const char *error)
+{
+    char wanted[256];
+    char hex[2 * EVP_MAX_MD_SIZE + 1];
+    uint8_t hash[EVP_MAX_MD_SIZE];
+    unsigned len = 0;
+    struct wire w = {.ctx = SSL_CTX_new(TLS_client_method()), .fd = sm_io_connect(server.port)};
+    assert_int_equal(SSL_CTX_set_max_proto_version(w.ctx, version), 1);
+    w.ssl = SSL_new(w.ctx);
+    assert_int_equal(server_name == NULL ? 1 : SSL_set_tlsext_host_name(w.ssl, server_name), 1);
+    assert_int_equal(SSL_set_fd(w.ssl, w.fd), 1);
+    assert_int_equal(SSL_connect(w.ssl), 1);
+    assert_int_equal(X509_digest(SSL_get0_peer_certificate(w.ssl), EVP_sha256(), hash, &len), 1);
+    (void)snprintf(wanted, sizeof(wanted), "end_point=%s.",
+                   error != NULL ? error : sm_hex_format(sm_slice_of(hash, len), hex));
+    wire_send(&w, "GET /end_point HTTP/1.1\r\nHost: x\r\n\r\n");
+    wire_read_until(&w, ".\n");
+    assert_non_null(strstr(text, wanted));
+    wire_close(&w);
+}
+
+static void server_tls__has_the_hash_of_the_certificate_that_it_shows(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"server", "a", NULL};
+    sm_tls_server *tls = sm_tls_test_server(&(struct sm_tls_server_config){.minimum_version = 0},
+                                            names);
+    sm_io_server_start(&server, 0, tls, NULL, NULL);
+    check_end_point(NULL, TLS1_2_VERSION, NULL);
+    check_end_point(NULL, TLS1_3_VERSION, NULL);
+    check_end_point("a.example", TLS1_2_VERSION, NULL);
+    check_end_point("a.example", TLS1_3_VERSION, NULL);
+    sm_io_server_stop(&server);
+    sm_tls_server_free(&tls);
+}
+
+/* RFC 5929 4.1: nothing is defined for a signature without a digest of its own. */
+static void server_tls__has_no_hash_of_an_ed25519_certificate(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"edwards", NULL};
+    const struct sm_pki_spec spec = {.name = "edwards", .key_type = "ED25519"};
+    assert_true(sm_pki_make(sm_tls_test_dir, &spec));
+    sm_tls_server *tls = sm_tls_test_server(&(struct sm_tls_server_config){.minimum_version = 0},
+                                            names);
+    sm_io_server_start(&server, 0, tls, NULL, NULL);
+    check_end_point(NULL, TLS1_3_VERSION, "precondition");
+    sm_io_server_stop(&server);
+    sm_tls_server_free(&tls);
+}
+
 /* ---- bad and slow peers ---- */
 
 static void server_tls__says_in_words_that_it_wants_tls(void **state)
@@ -391,6 +444,8 @@ int main(void)
         EVERY_WAY(server_tls__key_updates_during_a_large_answer),
         cmocka_unit_test(server_tls__resumes_over_connections),
         cmocka_unit_test(server_tls__has_the_clients_channel_binding),
+        cmocka_unit_test(server_tls__has_the_hash_of_the_certificate_that_it_shows),
+        cmocka_unit_test(server_tls__has_no_hash_of_an_ed25519_certificate),
         EVERY_WAY(server_tls__says_in_words_that_it_wants_tls),
         EVERY_WAY(server_tls__answers_garbage_with_an_alert),
         EVERY_WAY(server_tls__closes_who_does_not_shake_hands),

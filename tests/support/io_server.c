@@ -157,6 +157,16 @@ static void reply_binding(sm_http_exchange *x)
     reply_text(x, sm_slice_str(sm_arena_printf(sm_http_arena(x), "binding=%s.\n", said)));
 }
 
+static void reply_end_point(sm_http_exchange *x)
+{
+    uint8_t hash[SM_HTTP_END_POINT_MAX];
+    char hex[2 * SM_HTTP_END_POINT_MAX + 1];
+    size_t len;
+    sm_err err = sm_http_server_end_point(x, hash, &len);
+    const char *said = sm_ok(err) ? sm_hex_format(sm_slice_of(hash, len), hex) : sm_err_name(err);
+    reply_text(x, sm_slice_str(sm_arena_printf(sm_http_arena(x), "end_point=%s.\n", said)));
+}
+
 static void on_request(void *ctx, sm_http_exchange *x)
 {
     struct sm_io_server *s = ctx;
@@ -173,6 +183,8 @@ static void on_request(void *ctx, sm_http_exchange *x)
         reply_tls(x);
     } else if (sm_slice_equal(path, SM_LIT("/binding"))) {
         reply_binding(x);
+    } else if (sm_slice_equal(path, SM_LIT("/end_point"))) {
+        reply_end_point(x);
     } else if (sm_slice_equal(path, SM_LIT("/peer"))) {
         reply_text(x, sm_http_peer(x));
     } else if (sm_slice_equal(path, SM_LIT("/wait")) && waiting_count < WAITING_MAX) {
