@@ -115,7 +115,7 @@ static void start__of_one_token_leaves_the_other(void **state)
     struct pool p;
     load(&p, "C_OpenSession@alpha hang\n", 2);
     assert_false(pool_status(&p, 0).up);
-    pool_wait_up(&p, 1, true); /* at once, or a little later on a busy machine */
+    pool_wait_up(&p, 1, true);
     signs(&p, BETA);
     pool_order(&p, "clear\n");
     pool_wait_up(&p, 0, true);

@@ -147,6 +147,9 @@ void pool_hasty(struct pool *p, size_t tokens, uint32_t timeout_ms)
         configs[i].call_timeout_ms = POOL_HASTY_CALL_MS;
     }
     pool_open(p, configs, tokens);
+    for (size_t i = 0; i < tokens; i++) {
+        pool_wait_up(p, i, true); /* a busy machine may be late */
+    }
 }
 
 void pool_close(struct pool *p)
