@@ -199,6 +199,25 @@ static unsigned answered_before_last(const struct pool *p, unsigned already)
     return n - already;
 }
 
+#define TRIES 3 /* on a busy machine most may be answered before the other comes */
+
+/* A long queue, then one request more: whether it is answered in the queue's first quarter. In order it never would be. */
+static bool last_overtakes(struct pool *p, sm_key *key, sm_key *other, enum sm_sig_alg alg,
+                           uint32_t caller)
+{
+    const uint32_t first = p->first_caller;
+    const unsigned before = p->answered;
+    pool_ask(p, key, SM_SIG_ECDSA_SHA256, LONG_QUEUE);
+    pool_turn(p);
+    const unsigned already = p->answered;
+    const unsigned left = LONG_QUEUE - (already - before);
+    p->first_caller = caller;
+    pool_ask(p, other, alg, 1);
+    assert_int_equal(pool_tally(p, 60000).good, LONG_QUEUE + 1);
+    p->first_caller = first;
+    return left > LONG_QUEUE / 2 && answered_before_last(p, already) < left / 4;
+}
+
 static void queue__of_one_key_does_not_stand_before_another(void **state)
 {
     (void)state;
@@ -215,13 +234,11 @@ static void queue__of_one_key_does_not_stand_before_another(void **state)
         pool_open(&p, configs, 2);
         sm_key *key = pool_key(&p, ALPHA);
         sm_key *other = pool_key(&p, others[i].uri);
-        pool_ask(&p, key, SM_SIG_ECDSA_SHA256, LONG_QUEUE);
-        pool_turn(&p);
-        unsigned already = p.answered;
-        pool_ask(&p, other, others[i].alg, 1);
-        assert_int_equal(pool_tally(&p, 60000).good, LONG_QUEUE + 1);
-        assert_true(already < LONG_QUEUE / 2); /* else it proves nothing */
-        assert_true(answered_before_last(&p, already) < (LONG_QUEUE - already) / 4);
+        bool overtook = false;
+        for (int tries = 0; tries < TRIES && !overtook; tries++) {
+            overtook = last_overtakes(&p, key, other, others[i].alg, p.first_caller);
+        }
+        assert_true(overtook);
         sm_key_detach(&other);
         sm_key_detach(&key);
         pool_close(&p);
@@ -236,14 +253,11 @@ static void queue__of_one_caller_does_not_stand_before_another(void **state)
     const struct sm_token_config config = token(&p, "alpha", 4);
     pool_open(&p, &config, 1);
     sm_key *key = pool_key(&p, ALPHA);
-    pool_ask(&p, key, SM_SIG_ECDSA_SHA256, LONG_QUEUE); /* callers 0 to 4 */
-    pool_turn(&p);
-    unsigned already = p.answered;
-    p.first_caller = 7;
-    pool_ask(&p, key, SM_SIG_ECDSA_SHA256, 1);
-    assert_int_equal(pool_tally(&p, 60000).good, LONG_QUEUE + 1);
-    assert_true(already < LONG_QUEUE / 2);
-    assert_true(answered_before_last(&p, already) < (LONG_QUEUE - already) / 4);
+    bool overtook = false;
+    for (int tries = 0; tries < TRIES && !overtook; tries++) { /* callers 0 to 4, then 7 */
+        overtook = last_overtakes(&p, key, key, SM_SIG_ECDSA_SHA256, 7);
+    }
+    assert_true(overtook);
     sm_key_detach(&key);
     pool_close(&p);
 }
