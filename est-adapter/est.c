@@ -57,16 +57,16 @@ static void reply_bytes(const struct request *r, sm_slice type, sm_slice der)
     sm_buf_deinit(&body);
 }
 
-/* A field for each, the strongest first (RFC 9110 11.6.1 lets a client choose). */
+/* A field for each (RFC 9110 11.6.1 lets a client choose). Basic comes first: small clients look at one alone. */
 static size_t add_challenges(const sm_ticket *t, struct sm_web_header *headers)
 {
     size_t n = 0;
-    if (sm_ticket_takes_negotiate(t)) {
-        headers[n++] = (struct sm_web_header){SM_LIT("www-authenticate"), SM_LIT("Negotiate")};
-    }
     if (sm_ticket_takes_basic(t)) {
         headers[n++] = (struct sm_web_header){SM_LIT("www-authenticate"),
                                               SM_LIT("Basic realm=\"est\"")};
+    }
+    if (sm_ticket_takes_negotiate(t)) {
+        headers[n++] = (struct sm_web_header){SM_LIT("www-authenticate"), SM_LIT("Negotiate")};
     }
     if (sm_ticket_takes_bearer(t)) {
         headers[n++] = (struct sm_web_header){SM_LIT("www-authenticate"),
