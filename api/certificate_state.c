@@ -147,7 +147,8 @@ static sm_err write_state(struct transition *t, const Sealmill__Record__V1__Stat
     size_t count = 1;
     SM_TRY(note_for_crls(t, state, puts + count, &count));
     sign_answers(t, state, ocsp);
-    SM_TRY(sm_ocsp_change_puts(ocsp));
+    sm_api *api = sm_api_of(call->loop);
+    SM_TRY(sm_ocsp_change_puts(ocsp, api->ocsp_cache));
     for (size_t i = 0; i < SM_OCSP_HASHES; i++) {
         puts[count++] = ocsp->puts[i];
     }
@@ -157,7 +158,6 @@ static sm_err write_state(struct transition *t, const Sealmill__Record__V1__Stat
                          .put_count = count,
                          .log = &log,
                          .log_count = 1};
-    sm_api *api = sm_api_of(call->loop);
     SM_TRY(sm_store_write_sync(sm_api_store(api), &op));
     sm_ocsp_change_apply(ocsp, api->ocsp_cache);
     sm_api_count_state_change(api);
@@ -198,7 +198,7 @@ static void forget_answers(const struct transition *t)
     for (int hash = 0; hash < SM_OCSP_HASHES; hash++) {
         const struct sm_ocsp_key key = {t->ca_id, t->generation, (enum sm_ocsp_hash)hash,
                                         t->serial};
-        sm_ocsp_cache_change(sm_api_of(t->call->loop)->ocsp_cache, NULL, &key, NULL);
+        sm_ocsp_cache_change(sm_api_of(t->call->loop)->ocsp_cache, NULL, &key, NULL, 0);
     }
 }
 

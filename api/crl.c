@@ -16,6 +16,9 @@
 
 #define LOOK_EVERY_S 5
 #define JITTER_PART 20 /* of the interval: 10,000 CAs' CRLs are not due at once */
+/* Between tries of one that cannot be made: it is gathered whole before it fails. */
+#define RETRY_S 60
+#define FAILED_MAX 100000
 
 static sm_metric overdue_metric;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -67,12 +70,60 @@ static bool was_interrupted(const struct sm_crl_state *s)
     return s->last_number > s->full.number && s->last_number > s->delta.number;
 }
 
+/* ---- those that could not be made ---- */
+
+#define FAILED_KEY_LEN 13
+
+static sm_slice failed_key(const struct sm_crl_name *name, uint8_t room[FAILED_KEY_LEN])
+{
+    memcpy(room, &name->g->ca_id, 4);
+    memcpy(room + 4, &name->g->number, 4);
+    memcpy(room + 8, &name->partition, 4);
+    room[12] = name->delta;
+    return sm_slice_of(room, FAILED_KEY_LEN);
+}
+
+/* A clock that was set back does not make it rest for longer. */
+static bool rests(const struct turn *t, const struct sm_crl_name *name)
+{
+    uint8_t room[FAILED_KEY_LEN];
+    int64_t until = (int64_t)(uintptr_t)sm_map_get(t->crls->failed, failed_key(name, room));
+    return until > t->now && until <= t->now + RETRY_S;
+}
+
+static void note_try(const struct turn *t, const struct sm_crl_name *name, bool good)
+{
+    uint8_t room[FAILED_KEY_LEN];
+    sm_slice key = failed_key(name, room);
+    if (good) {
+        (void)sm_map_remove(t->crls->failed, key);
+    } else { /* without memory it is tried again at once */
+        (void)sm_ok(sm_map_put(t->crls->failed, key, (void *)(uintptr_t)(t->now + RETRY_S), NULL));
+    }
+}
+
+static sm_err try_to_make(const struct turn *t, const struct sm_crl_name *name,
+                          struct sm_crl_published *made)
+{
+    sm_diag diag = {.reason = ""};
+    if (name->g->key == NULL || rests(t, name)) {
+        return SM_ERR(UNAVAILABLE);
+    }
+    sm_err err = sm_crls_make(t->crls, name, made, &diag);
+    note_try(t, name, sm_ok(err));
+    if (!sm_ok(err)) {
+        sm_log(SM_LOG_ERROR, "crl_not_made", SM_KS("ca", name->ca->name),
+               SM_KU("partition", name->partition), SM_KE("error", err),
+               SM_KS("reason", diag.reason), SM_KEND);
+    }
+    return err;
+}
+
 static void make_if_due(struct turn *t, const struct sm_crl_name *name,
                         const struct sm_crl_state *state)
 {
     const struct sm_crl_scope scope = sm_crl_scope_of(name);
     struct sm_crl_published made;
-    sm_diag diag = {.reason = ""};
     const struct sm_crl_published *p = name->delta ? &state->delta : &state->full;
     int64_t interval = name->delta ? t->rules.delta_s : t->rules.interval_s;
     bool due = name->g->key == NULL ? is_ending(p, interval, t->now)
@@ -81,16 +132,10 @@ static void make_if_due(struct turn *t, const struct sm_crl_name *name,
         sm_crl_facts_add(t->facts, name, p, false);
         return;
     }
-    sm_err err = name->g->key == NULL ? SM_ERR(UNAVAILABLE)
-                                      : sm_crls_make(t->crls, name, &made, &diag);
+    sm_err err = try_to_make(t, name, &made);
     t->made += sm_ok(err) ? 1 : 0;
     t->overdue += sm_ok(err) ? 0 : 1;
     sm_crl_facts_add(t->facts, name, sm_ok(err) ? &made : p, !sm_ok(err));
-    if (!sm_ok(err) && name->g->key != NULL) {
-        sm_log(SM_LOG_ERROR, "crl_not_made", SM_KS("ca", name->ca->name),
-               SM_KU("partition", name->partition), SM_KE("error", err),
-               SM_KS("reason", diag.reason), SM_KEND);
-    }
 }
 
 static sm_err read_settled(sm_crls *crls, const struct sm_crl_name *name, struct sm_crl_state *out)
@@ -228,6 +273,7 @@ sm_err sm_crls_new(sm_api *api, const char *folder, sm_crls **out, sm_diag *diag
     int n = snprintf(crls->folder, sizeof(crls->folder), "%s", folder);
     sm_err err = n > 0 && (size_t)n < sizeof(crls->folder) ? sm_file_mkdirs(folder, 0755, diag)
                                                            : SM_ERR(TOO_LARGE);
+    err = sm_ok(err) ? sm_map_new(FAILED_MAX, &crls->failed) : err;
     if (!sm_ok(err)) {
         sm_crls_free(&crls);
         return err;
@@ -259,6 +305,7 @@ void sm_crls_free(sm_crls **out)
     }
     (void)pthread_cond_destroy(&crls->stop);
     sm_crl_facts_show(crls, NULL);
+    sm_map_free(&crls->failed);
     (void)pthread_mutex_destroy(&crls->facts_lock);
     (void)pthread_mutex_destroy(&crls->stop_lock);
     (void)pthread_mutex_destroy(&crls->lock);

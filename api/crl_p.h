@@ -20,6 +20,8 @@ struct sm_crl_facts;
 
 struct sm_crls {
     sm_api *api;
+    sm_map
+        *failed; /* turn's: CRLs that could not be made, and until when they rest, Unix seconds */
     char folder[3000];
     pthread_mutex_t lock; /* one CRL at a time */
     sm_thread thread;

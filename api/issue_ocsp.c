@@ -127,7 +127,7 @@ sm_err sm_issue_ocsp_puts(sm_issue *issue)
         SM_TRY(sm_crl_entry_put(&scope, old->serial, &entry, issue->arena,
                                 &issue->puts[issue->write.put_count], &issue->write.put_count));
         o->old.is_signed = is_signed(o->old.answers);
-        SM_TRY(sm_ocsp_change_puts(&o->old));
+        SM_TRY(sm_ocsp_change_puts(&o->old, sm_api_of(issue->loop)->ocsp_cache));
         for (int i = 0; i < SM_OCSP_HASHES; i++) {
             issue->puts[issue->write.put_count++] = o->old.puts[i];
         }

@@ -138,8 +138,9 @@ void sm_ocsp_change_sign_now(struct sm_ocsp_change *c)
     }
 }
 
-sm_err sm_ocsp_change_puts(struct sm_ocsp_change *c)
+sm_err sm_ocsp_change_puts(struct sm_ocsp_change *c, sm_ocsp_cache *cache)
 {
+    c->epoch = c->is_signed ? sm_ocsp_cache_epoch(cache, c->answers[0].signer) : 0;
     for (int hash = 0; hash < SM_OCSP_HASHES; hash++) {
         sm_ocsp_presign *p = &c->answers[hash];
         if (c->is_signed) {
@@ -157,6 +158,7 @@ void sm_ocsp_change_apply(struct sm_ocsp_change *c, sm_ocsp_cache *cache)
 {
     for (int hash = 0; hash < SM_OCSP_HASHES; hash++) {
         sm_ocsp_presign *p = &c->answers[hash];
-        sm_ocsp_cache_change(cache, p->signer, &p->key, c->is_signed ? &p->kept : NULL);
+        sm_ocsp_cache_change(cache, p->signer, &p->key, c->is_signed ? &p->kept : NULL,
+                             c->epoch + (uint64_t)hash);
     }
 }

@@ -53,6 +53,7 @@ struct sm_ocsp_change {
     sm_ocsp_presign answers[SM_OCSP_HASHES];
     struct sm_store_put puts[SM_OCSP_HASHES];
     bool is_signed; /* else the rows go */
+    uint64_t epoch; /* of the memory, before the write */
 };
 
 /* Fills in what both answers say. `responder` may be NULL, or without a signer now: then nothing will
@@ -63,7 +64,8 @@ void sm_ocsp_change_init(struct sm_ocsp_change *c, const struct sm_ocsp_responde
                          sm_arena *arena);
 /* Signs both at once (blocking); whatever fails leaves them unsigned, with a line in the log. */
 void sm_ocsp_change_sign_now(struct sm_ocsp_change *c);
-/* The rows for the caller's write: the answers, or their removal. Errors: NO_MEMORY. */
-SM_FALLIBLE sm_ocsp_change_puts(struct sm_ocsp_change *c);
-/* The write is durable, and is told to nobody yet. */
+/* The rows for the caller's write, which is submitted after this: the answers, or their removal. Errors: NO_MEMORY. */
+SM_FALLIBLE sm_ocsp_change_puts(struct sm_ocsp_change *c, sm_ocsp_cache *cache);
+/* The write is durable, and is told to nobody yet. Of two changes of one certificate memory may hear in the other order: who
+ * hears of another's since its own write began leaves the answer to the store. */
 void sm_ocsp_change_apply(struct sm_ocsp_change *c, sm_ocsp_cache *cache);

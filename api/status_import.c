@@ -108,6 +108,7 @@ struct write {
     sm_arena arena;
     struct plan *plans;
     size_t count;
+    uint64_t shown; /* answers that memory was told of: each is a change there */
 };
 
 static bool says_more(const struct sm_ocsp_imported *old, const struct sm_ocsp_imported *new)
@@ -216,7 +217,7 @@ static sm_err add_rows(struct write *w, struct plan *p, sm_store_write *op,
         p->old.ptr == NULL ? SM_COND_ABSENT : SM_COND_EQUALS, SM_FAMILY_OCSP, key, p->old};
     if (p->effect == E_CHANGED) {
         sign_change(w, p);
-        SM_TRY(sm_ocsp_change_puts(&p->change));
+        SM_TRY(sm_ocsp_change_puts(&p->change, w->in->api->ocsp_cache));
         for (int i = 0; i < SM_OCSP_HASHES; i++) {
             puts[op->put_count++] = p->change.puts[i];
         }
@@ -247,19 +248,22 @@ static sm_err write_plans(struct write *w)
 }
 
 /* It is durable, and is told to nobody yet. A serial number that is new here had answers of nobody's. */
-static void show_plan(const struct write *w, struct plan *p)
+static void show_plan(struct write *w, struct plan *p)
 {
     sm_ocsp_cache *cache = w->in->api->ocsp_cache;
     const struct sm_ca_generation *g = w->in->g;
     if (p->effect == E_CHANGED) {
+        p->change.epoch += w->shown;
         sm_ocsp_change_apply(&p->change, cache);
+        w->shown += SM_OCSP_HASHES;
     } else if (p->effect == E_ADDED) {
         sm_ocsp_cache_issued(cache, g->ca_id, g->number, p->entry->serial);
         bool was_good = g->ocsp->rules.of_nobody == SM_OCSP_SAY_GOOD && g->ocsp->signer_count > 0;
         for (int hash = 0; was_good && hash < SM_OCSP_HASHES; hash++) {
             const struct sm_ocsp_key key = {g->ca_id, g->number, (enum sm_ocsp_hash)hash,
                                             p->entry->serial};
-            sm_ocsp_cache_change(cache, &g->ocsp->signers[0], &key, NULL);
+            sm_ocsp_cache_change(cache, &g->ocsp->signers[0], &key, NULL, 0);
+            w->shown++;
         }
     }
 }

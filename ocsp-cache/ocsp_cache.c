@@ -152,11 +152,12 @@ void sm_ocsp_cache_renew(sm_ocsp_cache *cache, const struct sm_ocsp_signer *sign
 }
 
 void sm_ocsp_cache_change(sm_ocsp_cache *cache, const struct sm_ocsp_signer *signer,
-                          const struct sm_ocsp_key *key, const struct sm_ocsp_kept *kept)
+                          const struct sm_ocsp_key *key, const struct sm_ocsp_kept *kept,
+                          uint64_t epoch)
 {
     sm_ocsp_table *mine = signer == NULL ? NULL : table_of(cache, signer);
     for (size_t i = 0; i < ROOMS; i++) { /* a signer of before may have left one elsewhere */
-        sm_ocsp_table_change(cache->tables[i], key, cache->tables[i] == mine ? kept : NULL);
+        sm_ocsp_table_change(cache->tables[i], key, cache->tables[i] == mine ? kept : NULL, epoch);
     }
 }
 
@@ -183,9 +184,9 @@ void sm_ocsp_cache_issued(sm_ocsp_cache *cache, uint32_t ca_id, uint32_t generat
                           sm_slice serial)
 {
     struct sm_ocsp_key key = {ca_id, generation, SM_OCSP_SHA1, serial};
-    sm_ocsp_table_change(cache->unknown, &key, NULL);
+    sm_ocsp_table_change(cache->unknown, &key, NULL, 0);
     key.hash = SM_OCSP_SHA256;
-    sm_ocsp_table_change(cache->unknown, &key, NULL);
+    sm_ocsp_table_change(cache->unknown, &key, NULL, 0);
 }
 
 void sm_ocsp_cache_measure(sm_ocsp_cache *cache)

@@ -44,10 +44,12 @@ bool sm_ocsp_cache_fill(sm_ocsp_cache *cache, const struct sm_ocsp_signer *signe
 void sm_ocsp_cache_renew(sm_ocsp_cache *cache, const struct sm_ocsp_signer *signer,
                          const struct sm_ocsp_key *key, const struct sm_ocsp_kept *kept,
                          uint64_t epoch);
-/* A status has changed, durably, and is told to nobody yet: the answer by this hash is now `kept`, or
- * none. Call for each hash. */
+/* A status has changed, durably, and is told to nobody yet: the answer by this hash is now `kept`, or none. Call for each
+ * hash. `epoch`: read before the change was written, and one more for each change of the caller's own since; where there
+ * were others' the answer is the store's to tell. */
 void sm_ocsp_cache_change(sm_ocsp_cache *cache, const struct sm_ocsp_signer *signer,
-                          const struct sm_ocsp_key *key, const struct sm_ocsp_kept *kept);
+                          const struct sm_ocsp_key *key, const struct sm_ocsp_kept *kept,
+                          uint64_t epoch);
 
 /* The same for serial numbers that nobody has issued. */
 bool sm_ocsp_cache_get_unknown(sm_ocsp_cache *cache, const struct sm_ocsp_key *key,

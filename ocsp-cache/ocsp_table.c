@@ -585,15 +585,15 @@ void sm_ocsp_table_put(sm_ocsp_table *table, const struct sm_ocsp_key *key,
 }
 
 void sm_ocsp_table_change(sm_ocsp_table *table, const struct sm_ocsp_key *key,
-                          const struct sm_ocsp_kept *kept)
+                          const struct sm_ocsp_kept *kept, uint64_t epoch)
 {
     struct content c;
     if (!fill_key(key, &c)) {
         return;
     }
     (void)pthread_mutex_lock(&table->lock);
-    atomic_fetch_add_explicit(&table->epoch, 1, memory_order_release);
-    if (kept != NULL) {
+    bool first = atomic_fetch_add_explicit(&table->epoch, 1, memory_order_release) == epoch;
+    if (kept != NULL && first) {
         put_locked(table, &c, kept);
     } else if (get_link(find(table, &c)) != 0) {
         drop(table, find(table, &c));

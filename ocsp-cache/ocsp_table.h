@@ -61,10 +61,11 @@ uint64_t sm_ocsp_table_epoch(sm_ocsp_table *table);
  * without memory. */
 void sm_ocsp_table_put(sm_ocsp_table *table, const struct sm_ocsp_key *key,
                        const struct sm_ocsp_kept *kept, uint64_t epoch);
-/* A status has changed: from now on no answer of before is kept or found. `kept` is the new answer;
- * NULL: there is none. */
+/* A status has changed: from now on no answer of before is kept or found. `kept` is the new answer; NULL: there is none. It
+ * is kept only if no status has changed since `epoch`, read before the change was written: else the same one may have changed
+ * once more, and be here already. */
 void sm_ocsp_table_change(sm_ocsp_table *table, const struct sm_ocsp_key *key,
-                          const struct sm_ocsp_kept *kept);
+                          const struct sm_ocsp_kept *kept, uint64_t epoch);
 
 /* Keeps an answer where there is none and nothing else must make room for it; `epoch` as above. False: there
  * is no room. */

@@ -2,6 +2,7 @@
 /* The schedule of CRLs beside who makes one at the same time, and after what broke in the middle; what metrics say of them. */
 #include "api/api_p.h"
 #include "api/crl_p.h"
+#include "base/clock.h"
 #include "sign/batch.h"
 #include "tests/support/api_server.h"
 
@@ -187,6 +188,34 @@ static void crl__more_partitions_are_durable_with_the_world_that_has_them(void *
     sm_crl_state_deinit(&s);
 }
 
+/* What cannot be made takes no number, and gathers no entries, each time that it is looked at. */
+static void crl__that_cannot_be_made_rests(void **state)
+{
+    (void)state;
+    const struct sm_crl_scope scope = scope_of("issuing");
+    char folder[sizeof(crls->folder)];
+    memcpy(folder, crls->folder, sizeof(folder));
+    (void)take_number(&scope, 1); /* so that it is due */
+    uint64_t taken = 0;
+    (void)snprintf(crls->folder, sizeof(crls->folder), "%s/none", server.dir);
+    for (int turns = 0; turns < 3; turns++) {
+        assert_int_equal(sm_crls_turn(crls), 0);
+        struct sm_crl_state s = state_of(&scope);
+        assert_true(turns == 0 || s.last_number == taken); /* the first one has tried */
+        taken = s.last_number;
+        sm_crl_state_deinit(&s);
+    }
+    memcpy(crls->folder, folder, sizeof(folder));
+    assert_int_equal(sm_crls_turn(crls), 0);
+    sm_clock_set_offset_s(61);
+    assert_true(sm_crls_turn(crls) > 0);
+    assert_int_equal(sm_crls_turn(crls), 0);
+    sm_clock_set_offset_s(0);
+    struct sm_crl_state s = state_of(&scope);
+    assert_true(s.full.number > taken);
+    sm_crl_state_deinit(&s);
+}
+
 /* ---- metrics ---- */
 
 static bool tells(const char *line)
@@ -256,6 +285,7 @@ int main(void)
         cmocka_unit_test(crl__an_interrupted_delta_is_made_anew),
         cmocka_unit_test(crl__a_load_that_was_interrupted_is_settled_by_the_file),
         cmocka_unit_test(crl__more_partitions_are_durable_with_the_world_that_has_them),
+        cmocka_unit_test(crl__that_cannot_be_made_rests),
         cmocka_unit_test(metrics__tell_of_each_partition),
         cmocka_unit_test(metrics__tell_of_the_most_urgent),
     };

@@ -123,9 +123,40 @@ static void issue_ocsp__a_revocation_may_come_first(void **state)
     sm_ocsp_change_init(&change, issuing->ocsp, issuing->ca_id, issuing->number, serial_of(&i),
                         i.issue.params.not_after, SM_OCSP_REVOKED, sm_clock_wall_s(), 1, &i.arena);
     sm_ocsp_change_sign_now(&change);
+    assert_sm_ok(sm_ocsp_change_puts(&change, server.api->ocsp_cache));
     sm_ocsp_change_apply(&change, server.api->ocsp_cache);
     assert_int_equal(in_memory(&i), SM_OCSP_REVOKED);
     run_on_loop(&i, write_comes);
+    assert_int_equal(in_memory(&i), SM_OCSP_REVOKED);
+    end(&i);
+}
+
+static void begin_change(const struct issuance *i, enum sm_ocsp_status status,
+                         struct sm_ocsp_change *out)
+{
+    sm_ocsp_change_init(out, issuing->ocsp, issuing->ca_id, issuing->number, serial_of(i),
+                        i->issue.params.not_after, status, sm_clock_wall_s(), 1, i->issue.arena);
+    sm_ocsp_change_sign_now(out);
+    assert_sm_ok(sm_ocsp_change_puts(out, server.api->ocsp_cache));
+}
+
+/* A release, then a revocation, each by a thread of its own: what comes last to memory is not what was written last. */
+static void change__of_before_never_stands_over_a_later_one(void **state)
+{
+    (void)state;
+    struct issuance i;
+    struct sm_ocsp_change release;
+    struct sm_ocsp_change revocation;
+    begin(&i);
+    begin_change(&i, SM_OCSP_GOOD, &release);
+    begin_change(&i, SM_OCSP_REVOKED, &revocation);
+    sm_ocsp_change_apply(&revocation, server.api->ocsp_cache);
+    assert_int_equal(in_memory(&i), SM_OCSP_REVOKED);
+    sm_ocsp_change_apply(&release, server.api->ocsp_cache);
+    assert_int_equal(in_memory(&i), -1); /* the store knows */
+    /* And one that begins behind both is kept. */
+    begin_change(&i, SM_OCSP_REVOKED, &revocation);
+    sm_ocsp_change_apply(&revocation, server.api->ocsp_cache);
     assert_int_equal(in_memory(&i), SM_OCSP_REVOKED);
     end(&i);
 }
@@ -137,6 +168,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(issue_ocsp__keeps_the_first_answer),
         TEST(issue_ocsp__a_revocation_may_come_first),
+        TEST(change__of_before_never_stands_over_a_later_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -363,14 +363,15 @@ static void say_in_memory(size_t n, enum sm_ocsp_status status)
     assert_true(get_memory(n, &kept));
     kept.said.status = status;
     kept.said.revoked_at = status == SM_OCSP_REVOKED ? sm_clock_wall_s() : 0;
-    sm_ocsp_cache_change(server.api->ocsp_cache, &issuing->ocsp->signers[0], &key, &kept);
+    sm_ocsp_cache_change(server.api->ocsp_cache, &issuing->ocsp->signers[0], &key, &kept,
+                         sm_ocsp_cache_epoch(server.api->ocsp_cache, &issuing->ocsp->signers[0]));
 }
 
 static void forget_in_memory(size_t n)
 {
     uint8_t serial[SM_SERIAL_LEN];
     struct sm_ocsp_key key = key_of(n, SM_OCSP_SHA1, serial);
-    sm_ocsp_cache_change(server.api->ocsp_cache, &issuing->ocsp->signers[0], &key, NULL);
+    sm_ocsp_cache_change(server.api->ocsp_cache, &issuing->ocsp->signers[0], &key, NULL, 0);
 }
 
 /* What a client is told, by SHA-1. */

@@ -76,7 +76,7 @@ static void ocsp_table__keeps_replaces_and_drops(void **state)
     assert_true(has(t, 1, 1));
     assert_int_equal(answers(t), 1);
     fill(&e, 1, 0);
-    sm_ocsp_table_change(t, &e.key, NULL);
+    sm_ocsp_table_change(t, &e.key, NULL, 0);
     assert_false(has(t, 1, 1));
     assert_int_equal(answers(t), 0);
     sm_ocsp_table_free(&t);
@@ -149,7 +149,7 @@ static void ocsp_table__forgets_answers_of_before_a_change(void **state)
     fill(&old, 1, 0);
     fill(&other, 2, 0);
     uint64_t before = sm_ocsp_table_epoch(t);
-    sm_ocsp_table_change(t, &other.key, &other.kept);
+    sm_ocsp_table_change(t, &other.key, &other.kept, sm_ocsp_table_epoch(t));
     sm_ocsp_table_put(t, &old.key, &old.kept, before);
     assert_false(has(t, 1, 0));
     assert_true(has(t, 2, 0));
@@ -243,7 +243,8 @@ static void ocsp_table__readers_never_see_half_an_answer(void **state)
             if (n % 5 == turn % 5) {
                 struct entry e;
                 fill(&e, n, turn);
-                sm_ocsp_table_change(t, &e.key, n % 2 == 0 ? NULL : &e.kept);
+                sm_ocsp_table_change(t, &e.key, n % 2 == 0 ? NULL : &e.kept,
+                                     sm_ocsp_table_epoch(t));
             }
         }
     }
