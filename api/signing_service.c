@@ -259,6 +259,16 @@ static void sign_gone(sm_call *call)
 
 /* ---- keys ---- */
 
+/* Of a key that is not at hand nothing is known but what its record says. */
+static void tell_key(Sealmill__V1__SigningKey *key, sm_key *handle, sm_arena *arena)
+{
+    key->key_facts = sm_key_facts(handle, arena);
+    if (handle != NULL) {
+        key->key_type = (Sealmill__V1__KeyType)sm_key_get_type(handle);
+        key->public_key = sm_binary(sm_key_public(handle)->spki); /* the world keeps it */
+    }
+}
+
 static sm_err list_keys(sm_call *call, const ProtobufCMessage *request, ProtobufCMessage **response)
 {
     (void)request;
@@ -274,7 +284,7 @@ static sm_err list_keys(sm_call *call, const ProtobufCMessage *request, Protobuf
             return SM_ERR(NO_MEMORY);
         }
         *key = *call->world->signing_keys[i];
-        key->key_facts = sm_key_facts(call->world->signing_key_handles[i], &call->arena);
+        tell_key(key, call->world->signing_key_handles[i], &call->arena);
         r->keys[r->n_keys++] = key;
     }
     *response = &r->base;

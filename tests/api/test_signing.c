@@ -366,6 +366,26 @@ static void signing__names_from_outside_stay_in_the_key_folder(void **state)
     }
 }
 
+/* Whether the list of keys has this one with its type and its public key. */
+static bool is_told(const char *name, const char *type)
+{
+    unsigned status;
+    size_t i;
+    json_t *key;
+    bool told = false;
+    json_t *answer = sm_api_server_json(&server, "GET", "/v1/keys", admin, NULL, &status);
+    json_array_foreach(json_object_get(answer, "keys"), i, key)
+    {
+        const char *its_type = json_string_value(json_object_get(key, "keyType"));
+        const char *spki = json_string_value(json_object_get(key, "publicKey"));
+        told = told || (strcmp(json_string_value(json_object_get(key, "name")), name) == 0 &&
+                        its_type != NULL && strcmp(its_type, type) == 0 && spki != NULL &&
+                        spki[0] == 'M'); /* DER's SEQUENCE in base64 */
+    }
+    json_decref(answer);
+    return told;
+}
+
 /* As a key whose token is not there at the start. */
 static void signing__key_that_is_away_is_waited_for(void **state)
 {
@@ -379,6 +399,8 @@ static void signing__key_that_is_away_is_waited_for(void **state)
     sm_key_detach(&key);
     assert_sm_ok(sm_api_reload(server.api, server.config, &diag));
     assert_int_equal(sign(admin, "late", body, NULL, NULL, 0), 200);
+    assert_true(is_told("late", "KEY_TYPE_EC_P256"));
+    assert_true(is_told("rsa", "KEY_TYPE_RSA_2048"));
 }
 
 int main(void)
