@@ -94,9 +94,10 @@ void sm_otp_failed(sm_api *api, sm_slice entity, sm_slice address)
         /* Not the name: people type passwords where names belong. */
         sm_log(SM_LOG_WARN, "enrolment_locked", SM_KB("address", address),
                SM_KS("scope", all ? "everywhere" : "address"), SM_KEND);
-        sm_metric_inc(sm_metric_register(SM_COUNTER, "sealmill_enrolment_lockouts_total",
-                                         "Names and addresses that too many wrong credentials locked",
-                                         all ? "scope=\"everywhere\"" : "scope=\"address\""));
+        sm_metric_inc(
+            sm_metric_register(SM_COUNTER, "sealmill_enrolment_lockouts_total",
+                               "Names and addresses that too many wrong credentials locked",
+                               all ? "scope=\"everywhere\"" : "scope=\"address\""));
     }
 }
 

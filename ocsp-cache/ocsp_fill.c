@@ -144,6 +144,7 @@ static bool begin(sm_ocsp_refresh *r)
             sm_ocsp_refresh_keep_place(r, s);
         }
         if (s->loaded && s->issuer.eager && !s->pass.filled &&
+            sm_clock_mono_ns() >= s->fill_after_ns &&
             sm_ocsp_refresh_signer(&s->issuer, now) != NULL &&
             sm_ok(want(f, issuer_key(s->ca_id, s->generation, room)))) {
             f->active = true;
@@ -225,30 +226,65 @@ static sm_err add_hit(struct run *run, struct hit *hit)
     return SM_NO_ERR;
 }
 
-/* All hits of the issuer of the first. */
-static sm_err sign_those_of(struct reading *reading, size_t first)
+static bool is_of(const struct hit *hit, const struct sm_ocsp_refresh_cert *c)
+{
+    return hit->cert.ca_id == c->ca_id && hit->cert.generation == c->generation;
+}
+
+/* All hits of the issuer of the first. *can_sign: false when it is the issuer that failed. */
+static sm_err sign_those_of(struct reading *reading, size_t first, struct schedule *s,
+                            bool *can_sign)
 {
     const struct sm_ocsp_refresh_cert *c = &reading->hits[first].cert;
-    const struct schedule *s = sm_ocsp_schedule_of(reading->r, c->ca_id, c->generation);
     struct run run;
-    if (s == NULL || sm_ocsp_refresh_signer(&s->issuer, reading->now) == NULL) {
-        reading->hits[first].done =
-            true; /* it is gone: whoever asks is told by the rules of today */
-        return s == NULL ? SM_NO_ERR : SM_ERR(UNAVAILABLE);
+    *can_sign = sm_ocsp_refresh_signer(&s->issuer, reading->now) != NULL;
+    if (!*can_sign) {
+        return SM_ERR(UNAVAILABLE);
     }
     sm_err err = sm_ocsp_run_begin(&run, reading->r, &s->issuer, FILL_SIGN);
     run.of_new = true;
     for (size_t i = first; i < reading->count && sm_ok(err); i++) {
         struct hit *hit = &reading->hits[i];
-        if (!hit->done && hit->cert.ca_id == c->ca_id && hit->cert.generation == c->generation) {
+        if (!hit->done && is_of(hit, c)) {
             err = add_hit(&run, hit);
         }
     }
     err = sm_ok(err) ? sm_ocsp_run_read_states(&run) : err;
     sm_err signing = sm_ok(err) ? sm_ocsp_run_sign(&run) : err;
+    *can_sign = !sm_ok(err) || sm_ok(signing);
     err = sm_ok(err) ? sm_ocsp_run_write(&run) : err;
     sm_ocsp_run_end(&run);
     return sm_ok(signing) ? err : signing;
+}
+
+/* Others are not to wait for it: its certificates are read once more, later. */
+static void leave_out(struct reading *reading, struct schedule *s, sm_err err)
+{
+    uint8_t room[SM_OCSP_PASS_KEY_LEN];
+    (void)sm_map_remove(reading->r->fill.wanted, issuer_key(s->ca_id, s->generation, room));
+    s->fill_after_ns = sm_clock_mono_ns() + AGAIN_NS;
+    sm_metric_inc(reading->r->metrics.failed);
+    sm_log(SM_LOG_WARN, "ocsp_fill_issuer_failed", SM_KU("ca_id", s->ca_id),
+           SM_KU("generation", s->generation), SM_KE("error", err),
+           SM_KS("so", "its certificates without an answer are looked at again in 10 minutes"),
+           SM_KEND);
+}
+
+static sm_err take_issuer(struct reading *reading, size_t first)
+{
+    const struct sm_ocsp_refresh_cert c = reading->hits[first].cert;
+    struct schedule *s = sm_ocsp_schedule_of(reading->r, c.ca_id, c.generation);
+    bool can_sign = true;
+    /* One that is gone: whoever asks is told by the rules of today. */
+    sm_err err = s == NULL ? SM_NO_ERR : sign_those_of(reading, first, s, &can_sign);
+    if (!can_sign) {
+        leave_out(reading, s, err);
+        err = SM_NO_ERR;
+    }
+    for (size_t i = first; i < reading->count; i++) {
+        reading->hits[i].done = reading->hits[i].done || is_of(&reading->hits[i], &c);
+    }
+    return err;
 }
 
 static void finish(sm_ocsp_refresh *r)
@@ -273,7 +309,7 @@ static sm_err step(struct reading *reading)
     SM_TRY(read_certs(reading));
     for (size_t i = 0; i < reading->count; i++) {
         if (!reading->hits[i].done) {
-            SM_TRY(sign_those_of(reading, i));
+            SM_TRY(take_issuer(reading, i));
         }
     }
     return reading->more ? keep_place(reading->r) : SM_NO_ERR;

@@ -40,6 +40,7 @@ struct schedule {
     struct sm_ocsp_pass pass;
     bool loaded;
     uint64_t not_before_ns; /* of the monotonic clock: it waits after a failure */
+    uint64_t fill_after_ns; /* the same of certificates without an answer */
     int64_t next_update;    /* of the answer that is next; 0: not known */
     bool has_rows;
     uint64_t kept_ns; /* when its place was written last */
