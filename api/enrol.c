@@ -178,12 +178,12 @@ static bool has_rights(const struct sm_caller *caller, const struct sm_label *l)
 static bool peer_suffices(sm_enrolment *e)
 {
     const struct sm_label *l = e->label;
-    if ((l->auth & SM_LABEL_CERTIFICATE) != 0 && e->peer.kind == SM_PEER_OWN && !e->peer.expired &&
-        has_rights(&e->peer.caller, l)) {
+    if ((e->access->auth & SM_LABEL_CERTIFICATE) != 0 && e->peer.kind == SM_PEER_OWN &&
+        !e->peer.expired && has_rights(&e->peer.caller, l)) {
         e->caller = e->peer.caller;
         return true;
     }
-    if ((l->auth & SM_LABEL_DEVICE) != 0 && e->peer.kind == SM_PEER_DEVICE) {
+    if ((e->access->auth & SM_LABEL_DEVICE) != 0 && e->peer.kind == SM_PEER_DEVICE) {
         e->caller = e->peer.caller;
         take_label_rights(e);
         return true;
@@ -196,7 +196,7 @@ static sm_err by_token(sm_enrolment *e, sm_slice authorization)
 {
     const struct sm_credentials credentials = {.authorization = authorization};
     const Sealmill__Config__V1__Label *m = e->label->message;
-    if ((e->label->auth & SM_LABEL_TOKEN) == 0) {
+    if ((e->access->auth & SM_LABEL_TOKEN) == 0) {
         return sm_diag_set(&e->diag, SM_ERR(UNAUTHENTICATED), "authorization",
                            "bearer tokens are not taken here");
     }
@@ -214,14 +214,14 @@ bool sm_enrol_is_scheme(sm_slice authorization, sm_slice scheme)
 static sm_err authenticate_new(sm_enrolment *e, bool *later)
 {
     sm_slice authorization = e->authorization;
-    if (e->label->certificates == SM_LABEL_CERT_REQUIRED &&
+    if (e->access->certificates == SM_LABEL_CERT_REQUIRED &&
         (e->peer.kind == SM_PEER_NONE || e->peer.expired)) {
         return refuse_peer(e, "a client certificate is wanted");
     }
     if (peer_suffices(e)) {
         return SM_NO_ERR;
     }
-    e->scheme_helps = (e->label->auth &
+    e->scheme_helps = (e->access->auth &
                        (SM_LABEL_NEGOTIATE | SM_LABEL_OTP | SM_LABEL_USER | SM_LABEL_TOKEN)) != 0;
     if (authorization.len == 0) {
         return e->scheme_helps
@@ -268,7 +268,7 @@ static sm_err authenticate(sm_enrolment *e, bool *later)
 {
     sm_api *api = sm_api_of(e->loop);
     e->peer = (struct sm_peer){.kind = SM_PEER_NONE};
-    if (e->label->certificates != SM_LABEL_CERT_NONE || e->again) {
+    if (e->access->certificates != SM_LABEL_CERT_NONE || e->again) {
         SM_TRY(sm_peer_identify(e->x, e->world, e->label, sm_api_store(api),
                                 sm_api_state_changes(api), e->arena, &e->peer));
     }

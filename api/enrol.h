@@ -31,7 +31,8 @@ struct sm_enrolment {
     sm_arena *arena;
     sm_world *world; /* attached by the caller until done */
     const struct sm_label *label;
-    bool again; /* re-enrolment: of the client certificate */
+    const struct sm_label_access *access; /* the label's, for this operation */
+    bool again;                           /* re-enrolment: of the client certificate */
     sm_slice csr;
     void (*done)(sm_enrolment *e);
     void *ctx;

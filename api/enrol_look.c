@@ -147,13 +147,13 @@ static sm_err by_user(sm_enrolment *e, const Sealmill__Config__V1__EnrolmentUser
 static sm_err by_password(sm_enrolment *e, sm_slice name, sm_slice password)
 {
     const Sealmill__Config__V1__EnrolmentUser *user = NULL;
-    if ((e->label->auth & SM_LABEL_USER) != 0) {
+    if ((e->access->auth & SM_LABEL_USER) != 0) {
         user = find_user(e, name);
     }
     if (user != NULL) {
         return by_user(e, user, name, password);
     }
-    if ((e->label->auth & SM_LABEL_OTP) != 0 && e->csr.len > 0) {
+    if ((e->access->auth & SM_LABEL_OTP) != 0 && e->csr.len > 0) {
         return by_otp(e, name, password);
     }
     return sm_diag_set(&e->diag, SM_ERR(UNAUTHENTICATED), "authorization",

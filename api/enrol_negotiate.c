@@ -28,7 +28,7 @@ sm_err sm_enrol_prepare_negotiate(sm_enrolment *e)
 {
     uint8_t hash[SM_HTTP_END_POINT_MAX];
     size_t len = 0;
-    if ((e->label->auth & SM_LABEL_NEGOTIATE) == 0) {
+    if ((e->access->auth & SM_LABEL_NEGOTIATE) == 0) {
         return sm_diag_set(&e->diag, SM_ERR(UNAUTHENTICATED), "authorization",
                            "Negotiate is not taken here");
     }

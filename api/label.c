@@ -64,13 +64,6 @@ static sm_err read_bits(const struct word *words, char *const *names, size_t cou
     return SM_NO_ERR;
 }
 
-static sm_err read_one(const struct word *words, const char *text, const char *field, unsigned *out,
-                       sm_diag *diag)
-{
-    *out = words[0].value;
-    return text[0] == '\0' ? SM_NO_ERR : read_word(words, text, field, out, diag);
-}
-
 static sm_err read_duration(const char *text, const char *field, int64_t *out, sm_diag *diag)
 {
     *out = 0;
@@ -100,10 +93,81 @@ static void make_grant(struct sm_label *l)
     l->grants[0] = &l->grant;
 }
 
+static size_t place_of(enum sm_label_operation operation)
+{
+    size_t at = 0;
+    while (((unsigned)operation >> at & 1U) == 0) {
+        at++;
+    }
+    return at;
+}
+
+const struct sm_label_access *sm_label_access(const struct sm_label *label,
+                                              enum sm_label_operation operation)
+{
+    return &label->access[place_of(operation)];
+}
+
+/* What is not said is as it was in *out. */
+static sm_err read_access(char *const *names, size_t count, const char *certificate_word,
+                          const char *field, struct sm_label_access *out, sm_diag *diag)
+{
+    unsigned word = out->certificates;
+    if (count > 0) {
+        SM_TRY(read_bits(ways, names, count, field, &out->auth, diag));
+    }
+    if (certificate_word[0] != '\0') {
+        SM_TRY(read_word(certificates, certificate_word, field, &word, diag));
+    }
+    out->certificates = (enum sm_label_certificates)word;
+    return SM_NO_ERR;
+}
+
+static sm_err read_exception(struct sm_label *l, const Sealmill__Config__V1__LabelAccess *m,
+                             unsigned *seen, sm_diag *diag)
+{
+    static const char field[] = "enrolment.labels.access";
+    unsigned which;
+    SM_TRY(read_bits(operations, m->operations, m->n_operations, field, &which, diag));
+    if (which == 0 || (which & *seen) != 0) {
+        return sm_diag_set(diag, SM_ERR(INVALID), field,
+                           "\"%.60s\": each names operations, and none is named twice",
+                           l->message->name);
+    }
+    *seen |= which;
+    for (size_t i = 0; i < SM_LABEL_OPERATIONS; i++) {
+        if ((which >> i & 1U) != 0) {
+            SM_TRY(read_access(m->authentication, m->n_authentication, m->client_certificates,
+                               field, &l->access[i], diag));
+        }
+    }
+    return SM_NO_ERR;
+}
+
+static sm_err read_all_access(struct sm_label *l, sm_diag *diag)
+{
+    const Sealmill__Config__V1__Label *m = l->message;
+    struct sm_label_access usual = {SM_LABEL_CERTIFICATE | SM_LABEL_OTP, SM_LABEL_CERT_REENROLL};
+    unsigned seen = 0;
+    SM_TRY(read_access(m->authentication, m->n_authentication, "",
+                       "enrolment.labels.authentication", &usual, diag));
+    SM_TRY(read_access(NULL, 0, m->client_certificates, "enrolment.labels.client_certificates",
+                       &usual, diag));
+    for (size_t i = 0; i < SM_LABEL_OPERATIONS; i++) {
+        l->access[i] = usual;
+    }
+    for (size_t i = 0; i < m->n_access; i++) {
+        SM_TRY(read_exception(l, m->access[i], &seen, diag));
+    }
+    for (size_t i = 0; i < SM_LABEL_OPERATIONS; i++) {
+        l->auth |= l->access[i].auth;
+    }
+    return SM_NO_ERR;
+}
+
 static sm_err fill(struct sm_label *l, sm_arena *arena, sm_diag *diag)
 {
     const Sealmill__Config__V1__Label *m = l->message;
-    unsigned word;
     if (m->name[0] != '\0' && !sm_record_name_is_good(m->name)) {
         return sm_diag_set(diag, SM_ERR(INVALID), "enrolment.labels.name",
                            "\"%.60s\": letters, digits, '-', '_' and '.'", m->name);
@@ -115,12 +179,7 @@ static sm_err fill(struct sm_label *l, sm_arena *arena, sm_diag *diag)
     SM_TRY(read_bits(operations, m->operations, m->n_operations, "enrolment.labels.operations",
                      &l->operations, diag));
     l->operations = m->n_operations == 0 ? ~0U : l->operations;
-    SM_TRY(read_bits(ways, m->authentication, m->n_authentication,
-                     "enrolment.labels.authentication", &l->auth, diag));
-    l->auth = m->n_authentication == 0 ? SM_LABEL_CERTIFICATE | SM_LABEL_OTP : l->auth;
-    SM_TRY(read_one(certificates, m->client_certificates, "enrolment.labels.client_certificates",
-                    &word, diag));
-    l->certificates = (enum sm_label_certificates)word;
+    SM_TRY(read_all_access(l, diag));
     SM_TRY(read_duration(m->expired_grace, "enrolment.labels.expired_grace", &l->expired_grace_s,
                          diag));
     SM_TRY(read_duration(m->renewal_window, "enrolment.labels.renewal_window", &l->renewal_window_s,

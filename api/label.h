@@ -46,14 +46,22 @@ enum sm_label_certificates {
     SM_LABEL_CERT_NONE, /* not looked at */
 };
 
+/* What an operation wants of a client. */
+struct sm_label_access {
+    unsigned auth;
+    enum sm_label_certificates certificates;
+};
+
+#define SM_LABEL_OPERATIONS 5
+
 struct sm_label {
     const Sealmill__Config__V1__Label *message;
     struct sm_ca_group *group;          /* NULL: one CA */
     char *cas[SM_CA_GROUP_MEMBERS_MAX]; /* that issue by it: the one, or the group's */
     size_t ca_count;
     unsigned operations;
-    unsigned auth;
-    enum sm_label_certificates certificates;
+    unsigned auth; /* ways that any operation takes */
+    struct sm_label_access access[SM_LABEL_OPERATIONS];
     int64_t expired_grace_s;
     int64_t renewal_window_s; /* 0: at any time */
     sm_anchors *anchors;      /* of devices' first certificates; NULL: none */
@@ -69,6 +77,9 @@ struct sm_label {
  * (negotiate, which was not built); NO_MEMORY. */
 SM_FALLIBLE sm_labels_make(sm_api *api, sm_world *world, sm_diag *diag);
 void sm_labels_free(sm_world *world);
+/* What this one operation wants. */
+const struct sm_label_access *sm_label_access(const struct sm_label *label,
+                                              enum sm_label_operation operation);
 /* Whether a CA issues by this label. */
 bool sm_label_has_ca(const struct sm_label *label, const char *ca);
 /* NULL: there is none of that name (empty: the one without). */

@@ -44,10 +44,11 @@ void sm_ticket_close(sm_ticket **ticket)
 
 /* ---- the label ---- */
 
-bool sm_ticket_serves(const sm_ticket *t, enum sm_ticket_operation operation)
+bool sm_ticket_choose(sm_ticket *t, enum sm_ticket_operation operation)
 {
-    static const unsigned bits[] = {SM_LABEL_CACERTS, SM_LABEL_ENROLL, SM_LABEL_REENROLL,
-                                    SM_LABEL_KEYGEN, SM_LABEL_CSRATTRS};
+    static const enum sm_label_operation bits[] = {
+        SM_LABEL_CACERTS, SM_LABEL_ENROLL, SM_LABEL_REENROLL, SM_LABEL_KEYGEN, SM_LABEL_CSRATTRS};
+    t->enrolment.access = sm_label_access(t->enrolment.label, bits[operation]);
     return (t->enrolment.label->operations & bits[operation]) != 0;
 }
 
@@ -144,7 +145,7 @@ bool sm_ticket_scheme_helps(const sm_ticket *t)
 
 bool sm_ticket_takes_negotiate(const sm_ticket *t)
 {
-    return (t->enrolment.label->auth & SM_LABEL_NEGOTIATE) != 0;
+    return (t->enrolment.access->auth & SM_LABEL_NEGOTIATE) != 0;
 }
 
 sm_slice sm_ticket_challenge(const sm_ticket *t)
@@ -154,12 +155,12 @@ sm_slice sm_ticket_challenge(const sm_ticket *t)
 
 bool sm_ticket_takes_basic(const sm_ticket *t)
 {
-    return (t->enrolment.label->auth & (SM_LABEL_OTP | SM_LABEL_USER)) != 0;
+    return (t->enrolment.access->auth & (SM_LABEL_OTP | SM_LABEL_USER)) != 0;
 }
 
 bool sm_ticket_takes_bearer(const sm_ticket *t)
 {
-    return (t->enrolment.label->auth & SM_LABEL_TOKEN) != 0;
+    return (t->enrolment.access->auth & SM_LABEL_TOKEN) != 0;
 }
 
 unsigned sm_ticket_retry_after_s(const sm_ticket *t)

@@ -32,7 +32,8 @@ enum sm_ticket_operation {
 sm_ticket *sm_ticket_open(sm_api_loop *loop, sm_web *w, sm_slice label);
 void sm_ticket_close(sm_ticket **ticket);
 
-bool sm_ticket_serves(const sm_ticket *t, enum sm_ticket_operation operation);
+/* What it is for: once, before what follows. False: the label does not serve it. */
+bool sm_ticket_choose(sm_ticket *t, enum sm_ticket_operation operation);
 bool sm_ticket_answers_der(const sm_ticket *t);
 /* Whether cacerts and csrattrs want an authenticated client. */
 bool sm_ticket_guards_reads(const sm_ticket *t);

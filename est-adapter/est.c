@@ -297,7 +297,7 @@ static sm_err choose(const struct request *r)
     if (r->path.operation == SM_EST_FULLCMC) {
         return SM_ERR(UNIMPLEMENTED);
     }
-    return sm_ticket_serves(r->ticket, operations[r->path.operation]) ? SM_NO_ERR
+    return sm_ticket_choose(r->ticket, operations[r->path.operation]) ? SM_NO_ERR
                                                                       : SM_ERR(NOT_FOUND);
 }
 
