@@ -17,7 +17,7 @@ refused() { # what is said, then the command
 # Help and completion.
 check [ "$("$SEALMILL" help ca create)" = "$("$SEALMILL" ca create --help)" ]
 check [ "$("$SEALMILL" help issue)" = "$("$SEALMILL" issue --help)" ]
-contains "$("$SEALMILL" --help)" "completion       Print a completion script for bash, zsh or fish"
+contains "$("$SEALMILL" --help)" "completion         Print a completion script for bash, zsh or fish"
 refused '"ca" is not the whole command: ca create, ca csr' "$SEALMILL" ca
 refused 'there is no command "help isue"' "$SEALMILL" help "help isue"
 refused "bash, zsh and fish" "$SEALMILL" completion csh
