@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `sealmill load`: many connections, many calls in flight, distinct requests with distinct keys. */
+/* `sealmill load`: many connections, many calls in flight, distinct requests with distinct keys; over gRPC, or over EST. */
 #include "api/ca_cert.h"
 #include "base/clock.h"
 #include "base/mem.h"
@@ -43,8 +43,9 @@ struct request {
 struct load {
     struct client_target target;
     const char *profile;
-    const char *ca;   /* "": the only one that issues the profile */
-    sm_slice *bodies; /* framed IssueRequests */
+    const char *ca;       /* "": the only one that issues the profile */
+    const char *est_path; /* NULL: gRPC */
+    sm_slice *bodies;     /* framed IssueRequests, or base64 of PKCS#10 requests */
     size_t body_count;
     size_t next_body;
     uint64_t want; /* calls in all; 0: until `end_ns` */
@@ -63,27 +64,29 @@ struct load {
 
 /* ---- requests made before the clock starts ---- */
 
-static sm_err make_body(const struct load *l, size_t number, enum sm_key_type type,
-                        sm_arena *scratch, sm_arena *keep, sm_slice *out)
+static sm_err make_csr(size_t number, enum sm_key_type type, sm_arena *scratch, sm_slice *out)
 {
     char subject[64];
     struct sm_name name;
     sm_key *key;
-    sm_slice csr;
-    Sealmill__V1__IssueRequest r;
-    union {
-        const char *in;
-        char *out;
-    } profile = {l->profile}, ca = {l->ca};
     (void)snprintf(subject, sizeof(subject), "CN=load-%zu", number);
     SM_TRY(sm_name_from_text(sm_slice_str(subject), scratch, &name, NULL));
     sm_buf der = sm_buf_init(4096);
     sm_name_write(&der, &name);
     SM_TRY(sm_key_generate(type, &key));
-    sm_err err = sm_ca_csr_make(sm_buf_slice(&der), key, scratch, &csr);
+    sm_err err = sm_ca_csr_make(sm_buf_slice(&der), key, scratch, out);
     sm_key_detach(&key);
     sm_buf_deinit(&der);
-    SM_TRY(err);
+    return err;
+}
+
+static sm_err frame(const struct load *l, sm_slice csr, sm_buf *out)
+{
+    Sealmill__V1__IssueRequest r;
+    union {
+        const char *in;
+        char *out;
+    } profile = {l->profile}, ca = {l->ca};
     union {
         const uint8_t *in;
         uint8_t *out;
@@ -93,12 +96,24 @@ static sm_err make_body(const struct load *l, size_t number, enum sm_key_type ty
     r.ca = ca.out;
     r.csr.data = ptr.out;
     r.csr.len = csr.len;
-    sm_buf framed = sm_buf_init(65536);
-    sm_grpc_frame_header(&framed, (uint32_t)sealmill__v1__issue_request__get_packed_size(&r),
-                         false);
-    err = sm_message_pack(&r.base, &framed);
-    err = sm_ok(err) ? sm_arena_copy(keep, sm_buf_slice(&framed), out) : err;
-    sm_buf_deinit(&framed);
+    sm_grpc_frame_header(out, (uint32_t)sealmill__v1__issue_request__get_packed_size(&r), false);
+    return sm_message_pack(&r.base, out);
+}
+
+static sm_err make_body(const struct load *l, size_t number, enum sm_key_type type,
+                        sm_arena *scratch, sm_arena *keep, sm_slice *out)
+{
+    sm_slice csr;
+    sm_buf body = sm_buf_init(65536);
+    SM_TRY(make_csr(number, type, scratch, &csr));
+    sm_err err = SM_NO_ERR;
+    if (l->est_path != NULL) {
+        sm_base64_encode(&body, csr);
+    } else {
+        err = frame(l, csr, &body);
+    }
+    err = sm_ok(err) ? sm_arena_copy(keep, sm_buf_slice(&body), out) : err;
+    sm_buf_deinit(&body);
     return err;
 }
 
@@ -136,12 +151,21 @@ static void on_headers(void *ctx, sm_http_call *call, unsigned status,
                        const sm_http_header *headers, size_t count)
 {
     struct request *r = ctx;
+    struct load *l = r->connection->load;
     (void)call;
-    (void)status;
     r->headed = true;
+    if (l->est_path != NULL) {
+        r->answered = true;
+        r->ok = status == 200;
+        if (!r->ok && l->first_error.reason[0] == '\0') {
+            (void)sm_ok(sm_diag_set(&l->first_error, SM_ERR(UNAVAILABLE), "",
+                                    "the server answered %u", status));
+        }
+        return;
+    }
     for (size_t i = 0; i < count; i++) {
         if (sm_slice_equal(headers[i].name, SM_LIT("grpc-status"))) {
-            r->ok = sm_ok(client_status(headers, count, &r->connection->load->first_error));
+            r->ok = sm_ok(client_status(headers, count, &l->first_error));
             r->answered = true;
         }
     }
@@ -178,6 +202,14 @@ static void write_serial(struct request *r)
     }
 }
 
+static void end_if_idle(struct connection *c)
+{
+    if (c->in_flight == 0 && !wants_more(c->load)) {
+        c->up = false;
+        sm_http_client_close(c->client);
+    }
+}
+
 static void on_call_close(void *ctx, sm_http_call *call, sm_err err)
 {
     struct request *r = ctx;
@@ -204,10 +236,7 @@ static void on_call_close(void *ctx, sm_http_call *call, sm_err err)
     c->in_flight--;
     if (!c->closed && c->up) {
         start_calls(c);
-        if (c->in_flight == 0 && !wants_more(l)) {
-            c->up = false;
-            sm_http_client_close(c->client);
-        }
+        end_if_idle(c);
     }
 }
 
@@ -223,17 +252,20 @@ static bool start_call(struct connection *c)
         return false;
     }
     (void)snprintf(authorization, sizeof(authorization), "Bearer %s", l->target.token);
-    const sm_http_header headers[] = {SM_HEADER("content-type", SM_LIT("application/grpc")),
-                                      SM_HEADER("te", SM_LIT("trailers")),
-                                      SM_HEADER("authorization", sm_slice_str(authorization))};
+    const bool est = l->est_path != NULL;
+    const sm_http_header headers[] = {
+        SM_HEADER("content-type", est ? SM_LIT("application/pkcs10") : SM_LIT("application/grpc")),
+        est ? SM_HEADER("accept", SM_LIT("*/*")) : SM_HEADER("te", SM_LIT("trailers")),
+        SM_HEADER("authorization", sm_slice_str(authorization))};
     size_t count = l->target.token[0] == '\0' ? 2 : 3;
     r->connection = c;
     r->start_ns = sm_clock_mono_ns();
     r->answer = sm_buf_init(1U << 20);
     sm_slice body = l->bodies[l->next_body++ % l->body_count];
     if (!sm_ok(sm_http_call_start(c->client, SM_LIT("POST"),
-                                  SM_LIT("/sealmill.v1.CertificateService/Issue"), headers, count,
-                                  body, true, &call_ops, r, &call))) {
+                                  est ? sm_slice_str(l->est_path)
+                                      : SM_LIT("/sealmill.v1.CertificateService/Issue"),
+                                  headers, count, body, true, &call_ops, r, &call))) {
         sm_free(r);
         return false;
     }
@@ -258,6 +290,7 @@ static void on_connected(void *ctx, sm_err err, const sm_diag *diag)
     }
     c->up = true;
     start_calls(c);
+    end_if_idle(c);
 }
 
 static void on_closed(void *ctx, sm_err err)
@@ -362,6 +395,7 @@ static int run_load(struct cli_args *args)
     const char *type = cli_get(args, "key-type");
     enum sm_key_type key_type = sm_key_type_parse(sm_slice_str(type == NULL ? "p256" : type));
     client_target_from(args, false, &l.target);
+    l.est_path = cli_get(args, "est");
     l.ca = cli_get(args, "ca") == NULL ? "" : cli_get(args, "ca");
     l.profile = cli_get(args, "profile") == NULL ? "device" : cli_get(args, "profile");
     l.want = seconds > 0 ? 0 : (uint64_t)cli_number(args, "count", 10000, 1, 100000000);
@@ -373,6 +407,9 @@ static int run_load(struct cli_args *args)
     l.latency_room = l.want > 0 ? (size_t)l.want : 50000000;
     if (key_type == SM_KEY_NONE) {
         cli_usage("--key-type wants p256, p384, rsa-2048, ...");
+    }
+    if (l.est_path != NULL && cli_has(args, "serials")) {
+        cli_usage("--serials goes with the API: EST answers tell none");
     }
     if (cli_get(args, "serials") != NULL) {
         l.serials = fopen(cli_get(args, "serials"), "w");
@@ -409,6 +446,7 @@ static const struct cli_option load_options[] = {
     {"in-flight", "N", "Calls under way on each connection (default 64)"},
     {"key-type", "TYPE", "Of the requests' keys (default p256)"},
     {"csrs", "N", "Distinct requests to make before the clock starts (default: --count, or 20000)"},
+    {"est", "PATH", "Enrol over EST at this path of --server, instead of calling the API"},
     {"serials", "FILE", "Write each serial that was answered"},
     {NULL, NULL, NULL},
 };
@@ -418,7 +456,8 @@ const struct cli_command command_load = {
     NULL,
     "Measure: have many certificates issued",
     "  sealmill load --dir ./ca --count 20000\n  sealmill load --dir ./ca --seconds 10 "
-    "--connections 8 --in-flight 64 --json\n",
+    "--connections 8 --in-flight 64 --json\n"
+    "  sealmill load --dir ./ca --server 127.0.0.1:9001 --est /.well-known/est/simpleenroll\n",
     load_options,
     run_load,
 };

@@ -14,6 +14,7 @@ openssl req -in "$dir/one.csr" -outform DER -out "$dir/one.der"
 : >"$dir/all"
 for round in $(seq $rounds); do
     start
+    : >"$dir/serials" # those of the round before are not to be taken for its own
     /usr/bin/python3 "$here/stream_client.py" "$here/../../proto" "$dir/stubs" "$dir/ca/pki" "$SEALMILL_API" "$dir/one.der" 64 \
         >"$dir/serials" 2>"$dir/client" &
     client=$!
