@@ -6,6 +6,7 @@ rounds=20
 : >"$dir/all"
 for round in $(seq $rounds); do
     start
+    : >"$dir/serials"
     "$SEALMILL" load --dir "$dir/ca" --seconds 20 --csrs 200 --connections 4 --in-flight 32 --serials "$dir/serials" >/dev/null 2>&1 &
     load=$!
     sleep "0.$((RANDOM % 6 + 3))"
