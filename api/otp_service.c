@@ -137,7 +137,9 @@ static sm_err create(sm_call *call, const ProtobufCMessage *request, ProtobufCMe
                                                        Sealmill__V1__CreateOtpsResponse);
     SM_TRY(check_create(call, q));
     SM_TRY(sm_label_right(call, q->label));
-    struct sm_store_put *puts = sm_arena_alloc(&call->arena, q->n_entity_ids * sizeof(*puts));
+    size_t count = q->n_entity_ids;
+    struct sm_store_put *puts = sm_arena_alloc(&call->arena,
+                                               (count + SM_OTP_PURGE_MAX) * sizeof(*puts));
     if (r == NULL || puts == NULL) {
         return SM_ERR(NO_MEMORY);
     }
@@ -152,8 +154,12 @@ static sm_err create(sm_call *call, const ProtobufCMessage *request, ProtobufCMe
         SM_TRY(make_record(call, q, i, c, &puts[i]));
         r->otps[r->n_otps++] = c;
     }
+    SM_TRY(r->otps == NULL
+               ? SM_ERR(NO_MEMORY)
+               : sm_otp_make_room(sm_api_store(sm_api_of(call->loop)), q->entity_ids,
+                                  q->n_entity_ids, &call->arena, puts, &count, &call->diag));
     const struct sm_audit audit = audit_of(call, "otp.create", q->entity_ids[0]);
-    SM_TRY(r->otps == NULL ? SM_ERR(NO_MEMORY) : write_all(call, puts, q->n_entity_ids, &audit));
+    SM_TRY(write_all(call, puts, count, &audit));
     *response = &r->base;
     return SM_NO_ERR;
 }
