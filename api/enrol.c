@@ -201,7 +201,10 @@ static sm_err by_token(sm_enrolment *e, sm_slice authorization)
                            "bearer tokens are not taken here");
     }
     SM_TRY(sm_caller_identify(e->world, &credentials, e->arena, &e->caller, &e->diag));
-    return sm_caller_require_ra(&e->caller, m->ca, m->profile, &e->diag);
+    for (size_t i = 0; i < e->label->ca_count; i++) {
+        SM_TRY(sm_caller_require_ra(&e->caller, e->label->cas[i], m->profile, &e->diag));
+    }
+    return SM_NO_ERR;
 }
 
 bool sm_enrol_is_scheme(sm_slice authorization, sm_slice scheme)
