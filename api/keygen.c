@@ -2,6 +2,7 @@
 #include "api/keygen.h"
 
 #include "api/decrypt_key.h"
+#include "api/enrol_p.h"
 #include "api/label_rules.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -33,8 +34,8 @@ static sm_keygen *of(sm_enrolment *e)
 
 static void finish(sm_keygen *k, sm_err err)
 {
-    k->enrolment->err = err;
-    k->done(k->enrolment);
+    k->enrolment->done = k->done;
+    sm_enrol_finish(k->enrolment, err);
 }
 
 /* ---- which ---- */
@@ -153,6 +154,10 @@ static void on_made(sm_errand *errand)
     atomic_fetch_sub(&waiting, 1);
     sm_metric_sub(metrics.waiting, 1);
     e->loop->errands--;
+    if (sm_ok(k->err) && !sm_http_is_open(e->x)) {
+        k->err = SM_ERR(
+            CLOSED); /* nobody gets this key: its one-time password stays good for another */
+    }
     if (!sm_ok(k->err)) {
         finish(k, k->err);
         return;
@@ -186,8 +191,11 @@ static sm_err submit(sm_keygen *k)
 static void on_authenticated(sm_enrolment *e)
 {
     sm_keygen *k = of(e);
-    sm_err err = e->err;
-    err = sm_ok(err) ? read_wish(k) : err;
+    if (!sm_ok(e->err)) {
+        k->done(e);
+        return;
+    }
+    sm_err err = read_wish(k);
     err = sm_ok(err) ? submit(k) : err;
     if (!sm_ok(err)) {
         finish(k, err);

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Many one-time passwords of one name: each is found, however many there were; how many there may be.
+# One-time passwords: many of one name, where each is found, however many there were; keys that are made here for a password's subject, and for who is gone.
 . "$(dirname "$0")/dev.sh"
 start
 openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$dir/a.key" -subj /CN=line -outform DER 2>/dev/null | base64 >"$dir/a.b64"
@@ -36,6 +36,31 @@ sleep 2
 password=$(create "$(names short 1 600)" | passwords)
 check [ "$(count short)" = 1 ]
 check [ "$(code "short:$password")" = 200 ]
+
+# For one subject: a key that is made here may be wished for by one of a type that is not known.
+keygen() { curl -sS --cacert "$SEALMILL_CA_FILE" -H 'Content-Type: application/pkcs10' --data-binary "@$dir/$1.b64" "$SEALMILL_EST_URL/serverkeygen" -o "$dir/body" -w '%{http_code}' "${@:2}"; }
+for subject in one two; do
+    openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:secp256k1 -nodes -keyout "$dir/k1.key" -subj "/CN=$subject" -outform DER 2>/dev/null | base64 >"$dir/$subject.b64"
+done
+"$SEALMILL" otp create one --subject CN=one --dir "$dir/ca" >"$dir/one"
+check [ "$(keygen two -u "$(cat "$dir/one")")" = 400 ]
+contains "$(cat "$dir/body")" "another subject"
+check [ "$(keygen one -u "$(cat "$dir/one")")" = 200 ]
+
+# A client that is gone before its key is there may come again (HTTP/1.1 cannot tell one that has closed its side alone).
+openssl req -new -newkey rsa:4096 -nodes -keyout "$dir/big.key" -subj /CN=big -outform DER 2>/dev/null | base64 >"$dir/big.b64"
+busy=()
+for _ in $(seq 8); do
+    keygen big --cert "$SEALMILL_CERT" --key "$SEALMILL_KEY" >/dev/null &
+    busy+=($!)
+done
+sleep 0.3
+"$SEALMILL" otp create gone --dir "$dir/ca" >"$dir/gone"
+early=no
+if keygen one --http2 -m 1 -u "$(cat "$dir/gone")" >/dev/null 2>&1; then early=yes; fi
+wait "${busy[@]}"
+for _ in $(seq 100); do [ "$(curl -s "$SEALMILL_OPERATIONS_URL/metrics" | sed -n 's/^sealmill_enrol_keys_waiting //p')" != 0 ] || break; sleep 0.1; done
+if [ $early = yes ]; then echo "SKIP: the keys were made too soon for a client that is gone"; else check [ "$(keygen one -u "$(cat "$dir/gone")")" = 200 ]; fi
 
 stop
 echo "$checks checks passed"
