@@ -154,10 +154,8 @@ static void on_made(sm_errand *errand)
     atomic_fetch_sub(&waiting, 1);
     sm_metric_sub(metrics.waiting, 1);
     e->loop->errands--;
-    if (sm_ok(k->err) && !sm_http_is_open(e->x)) {
-        k->err = SM_ERR(
-            CLOSED); /* nobody gets this key: its one-time password stays good for another */
-    }
+    /* Nobody would get this key: its one-time password stays good for another. */
+    k->err = sm_ok(k->err) && !sm_http_is_open(e->x) ? SM_ERR(CLOSED) : k->err;
     if (!sm_ok(k->err)) {
         finish(k, k->err);
         return;
