@@ -54,7 +54,8 @@ static sm_err choose(sm_keygen *k)
     const struct sm_profile *p = sm_world_profile(e->world, label->profile);
     uint32_t narrowed = e->label->rules.key_types;
     if (p == NULL) {
-        return SM_ERR(NOT_FOUND);
+        return sm_diag_set(&e->diag, SM_ERR(UNAVAILABLE), "profile", "there is no profile %.60s",
+                           label->profile);
     }
     k->type = k->wish.type;
     if (allows(p->key_types, narrowed, k->type)) {
