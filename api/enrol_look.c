@@ -23,7 +23,7 @@ static sm_slice address_of(sm_slice peer)
 
 sm_err sm_enrol_name_caller(sm_enrolment *e, const char *kind, sm_slice name)
 {
-    char escaped[2 * SM_OTP_ENTITY_MAX];
+    char escaped[4 * SM_OTP_ENTITY_MAX + 1]; /* whole: two of them are never one caller */
     char *text = sm_arena_printf(e->arena, "%s:%s", kind,
                                  sm_diag_escape(name, escaped, sizeof(escaped)));
     if (text == NULL) {

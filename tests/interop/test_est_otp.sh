@@ -37,6 +37,13 @@ password=$(create "$(names short 1 600)" | passwords)
 check [ "$(count short)" = 1 ]
 check [ "$(code "short:$password")" = 200 ]
 
+# Long names that differ at their ends are two callers, in the audit and wherever callers are counted.
+long=$(printf 'é%.0s' $(seq 60))
+for end in 1 2; do
+    check [ "$(code "$long$end:$(create "$(names "$long$end" 1 600)" | passwords)")" = 200 ]
+done
+check [ "$("$SEALMILL" audit --dir "$dir/ca" --limit 1000 --json | grep -o '"caller": *"otp:[^"]*xa9[12]"' | sort -u | wc -l)" = 2 ]
+
 # For one subject: a key that is made here may be wished for by one of a type that is not known.
 keygen() { curl -sS --cacert "$SEALMILL_CA_FILE" -H 'Content-Type: application/pkcs10' --data-binary "@$dir/$1.b64" "$SEALMILL_EST_URL/serverkeygen" -o "$dir/body" -w '%{http_code}' "${@:2}"; }
 for subject in one two; do
