@@ -12,6 +12,11 @@ names() { python3 -c 'import json, sys; print(json.dumps({"entityIds": [sys.argv
 passwords() { python3 -c 'import json, sys; [print(o["password"]) for o in json.load(sys.stdin)["otps"]]'; }
 count() { admin "$SEALMILL_URL/v1/otps?entityId=$1&pageSize=1000" | grep -o '"id"' | wc -l; }
 
+# Each that is made is in the audit.
+create '{"entityIds":["one-of-two","two-of-two"]}' >/dev/null
+"$SEALMILL" audit --dir "$dir/ca" --json >"$dir/audit"
+for name in one-of-two two-of-two; do contains "$(cat "$dir/audit")" "$name"; done
+
 # Revoked ones hide none that is good.
 create "$(names line 60 600)" >/dev/null
 admin "$SEALMILL_URL/v1/otps?entityId=line&pageSize=1000" | python3 -c 'import json, sys; [print(o["id"]) for o in json.load(sys.stdin)["otps"]]' >"$dir/ids"
