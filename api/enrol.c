@@ -35,6 +35,22 @@ static void defer(sm_enrolment *e, sm_err err)
 
 /* ---- issuance ---- */
 
+/* A label whose CA or profile is not there, is disabled or does not fit is no fault of who asks: he may come again. */
+static sm_err blame(const sm_issue *issue)
+{
+    bool before_request = issue->template == NULL;
+    return before_request && sm_err_category(issue->err) == SM_INPUT ? SM_ERR(UNAVAILABLE)
+                                                                     : issue->err;
+}
+
+void sm_enrol_finish_issued(sm_enrolment *e, const sm_issue *issue)
+{
+    e->diag = issue->diag;
+    e->response = &issue->response;
+    e->retry_after_s = issue->retry_after_s;
+    sm_enrol_finish(e, blame(issue));
+}
+
 static sm_err use_otp(sm_issue *issue, struct sm_store_cond *cond, struct sm_store_put *put)
 {
     sm_enrolment *e = issue->ctx;
@@ -71,9 +87,7 @@ static void on_issued(sm_issue *issue)
         sm_enrol_look_again(e); /* another request used the password: which one? */
         return;
     }
-    e->diag = issue->diag;
-    e->response = &issue->response;
-    sm_enrol_finish(e, issue->err);
+    sm_enrol_finish_issued(e, issue);
 }
 
 /* A profile that is not there is issuance's to refuse. A person's word counts more than the label's. */
@@ -201,7 +215,10 @@ static sm_err by_token(sm_enrolment *e, sm_slice authorization)
                            "bearer tokens are not taken here");
     }
     SM_TRY(sm_caller_identify(e->world, &credentials, e->arena, &e->caller, &e->diag));
-    return sm_caller_require_ra(&e->caller, m->ca, m->profile, &e->diag);
+    for (size_t i = 0; i < e->label->ca_count; i++) {
+        SM_TRY(sm_caller_require_ra(&e->caller, e->label->cas[i], m->profile, &e->diag));
+    }
+    return SM_NO_ERR;
 }
 
 bool sm_enrol_is_scheme(sm_slice authorization, sm_slice scheme)

@@ -115,11 +115,10 @@ static void run(sm_enrolment *e, void (*work)(sm_errand *errand), void (*done)(s
 static void on_checked(sm_issue *issue)
 {
     sm_enrolment *e = issue->ctx;
-    e->diag = issue->diag;
     if (sm_ok(issue->err)) {
         run(e, keep_work, keep_done);
     } else {
-        sm_enrol_finish(e, issue->err);
+        sm_enrol_finish_issued(e, issue);
     }
 }
 
@@ -156,9 +155,7 @@ void sm_enrol_on_approved(sm_issue *issue)
     if (sm_ok(issue->err)) {
         sm_approval_count_issued();
     }
-    e->diag = issue->diag;
-    e->response = &issue->response;
-    sm_enrol_finish(e, issue->err);
+    sm_enrol_finish_issued(e, issue);
 }
 
 /* Another profile was given by someone with the right to; who asks has it from him. */

@@ -12,6 +12,8 @@
 #include "base/text.h"
 #include "sign/oids.h"
 
+#include <limits.h>
+
 /* Kept with every certificate for as long as it is: 32 KiB and their names at the most. */
 #define METADATA_MAX 32
 #define METADATA_VALUE_MAX 1024
@@ -178,9 +180,11 @@ static sm_err apply_profile(sm_issue *issue)
 
 static sm_err over_rate(sm_issue *issue, const char *whose, uint64_t wait_ns)
 {
+    const uint64_t wait_s = wait_ns / SM_NS_PER_S + 1;
+    issue->retry_after_s = wait_s < UINT_MAX ? (unsigned)wait_s : UINT_MAX;
     return sm_diag_set(&issue->diag, SM_ERR(RATE_LIMITED), whose,
                        "its rate of certificates is used up: the next one in %llu s",
-                       (unsigned long long)(wait_ns / SM_NS_PER_S + 1));
+                       (unsigned long long)wait_s);
 }
 
 /* A client in a loop must not fill the store: limits.issue_per_caller and issue_per_subject. */

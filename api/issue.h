@@ -58,6 +58,7 @@ struct sm_issue {
     void *ctx;
     /* ---- results ---- */
     sm_err err;
+    unsigned retry_after_s; /* RATE_LIMITED: when there is room again; else 0 */
     sm_diag diag;
     Sealmill__V1__IssueResponse response; /* when err is none */
     bool repeated;                        /* it is the answer of an earlier request */

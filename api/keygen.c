@@ -2,6 +2,7 @@
 #include "api/keygen.h"
 
 #include "api/decrypt_key.h"
+#include "api/enrol_p.h"
 #include "api/label_rules.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -33,8 +34,8 @@ static sm_keygen *of(sm_enrolment *e)
 
 static void finish(sm_keygen *k, sm_err err)
 {
-    k->enrolment->err = err;
-    k->done(k->enrolment);
+    k->enrolment->done = k->done;
+    sm_enrol_finish(k->enrolment, err);
 }
 
 /* ---- which ---- */
@@ -53,7 +54,8 @@ static sm_err choose(sm_keygen *k)
     const struct sm_profile *p = sm_world_profile(e->world, label->profile);
     uint32_t narrowed = e->label->rules.key_types;
     if (p == NULL) {
-        return SM_ERR(NOT_FOUND);
+        return sm_diag_set(&e->diag, SM_ERR(UNAVAILABLE), "profile", "there is no profile %.60s",
+                           label->profile);
     }
     k->type = k->wish.type;
     if (allows(p->key_types, narrowed, k->type)) {
@@ -153,6 +155,8 @@ static void on_made(sm_errand *errand)
     atomic_fetch_sub(&waiting, 1);
     sm_metric_sub(metrics.waiting, 1);
     e->loop->errands--;
+    /* Nobody would get this key: its one-time password stays good for another. */
+    k->err = sm_ok(k->err) && !sm_http_is_open(e->x) ? SM_ERR(CLOSED) : k->err;
     if (!sm_ok(k->err)) {
         finish(k, k->err);
         return;
@@ -186,8 +190,11 @@ static sm_err submit(sm_keygen *k)
 static void on_authenticated(sm_enrolment *e)
 {
     sm_keygen *k = of(e);
-    sm_err err = e->err;
-    err = sm_ok(err) ? read_wish(k) : err;
+    if (!sm_ok(e->err)) {
+        k->done(e);
+        return;
+    }
+    sm_err err = read_wish(k);
     err = sm_ok(err) ? submit(k) : err;
     if (!sm_ok(err)) {
         finish(k, err);

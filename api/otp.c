@@ -101,13 +101,36 @@ void sm_otp_failed(sm_api *api, sm_slice entity, sm_slice address)
     }
 }
 
+/* ---- how long ---- */
+
+/* A request that waits for a person uses one before it expires; by then it is forgotten (see approval_queue.c). */
+#define WAITS_AT_MOST_S (INT64_C(761) * 86400)
+
+bool sm_otp_is_over(const Sealmill__Record__V1__OtpRecord *r, int64_t now_s)
+{
+    bool waits = false;
+    for (size_t i = 0; i < r->n_uses; i++) {
+        waits = waits || r->uses[i]->approval.len > 0;
+    }
+    return r->otp == NULL || r->otp->expires_at == NULL ||
+           r->otp->expires_at->seconds + (waits ? WAITS_AT_MOST_S : 0) <= now_s;
+}
+
+bool sm_otp_is_live(const Sealmill__Record__V1__OtpRecord *r, int64_t now_s)
+{
+    return !sm_otp_is_over(r, now_s) && !r->otp->revoked;
+}
+
 /* ---- checking ---- */
+
+#define SEARCHED_MAX (4 * SM_OTP_PER_ENTITY_MAX) /* two who create at a time see not each other's */
 
 struct search {
     const struct sm_otp_claim *claim;
     sm_arena *arena;
     struct sm_otp_found *out;
-    unsigned looked;
+    int64_t now;
+    unsigned looked; /* at those that are good still */
     bool found;
     sm_err err;
 };
@@ -153,9 +176,6 @@ static bool on_row(void *ctx, sm_slice key, sm_slice value)
 {
     struct search *s = ctx;
     ProtobufCMessage *m;
-    if (s->looked++ == SM_OTP_PER_ENTITY_MAX) {
-        return false;
-    }
     s->err = sm_arena_copy(s->arena, value, &value);
     s->err = sm_ok(s->err) ? sm_record_unpack(value, &sealmill__record__v1__otp_record__descriptor,
                                               s->arena, &m)
@@ -164,6 +184,12 @@ static bool on_row(void *ctx, sm_slice key, sm_slice value)
         return false;
     }
     Sealmill__Record__V1__OtpRecord *r = (Sealmill__Record__V1__OtpRecord *)(void *)m;
+    if (!sm_otp_is_live(r, s->now)) {
+        return true; /* however many there were: they keep nobody from the good ones */
+    }
+    if (s->looked++ == SEARCHED_MAX) {
+        return false;
+    }
     const Sealmill__Record__V1__OtpUse *use = find_use(s->claim, r);
     if (!is_right(s->claim, r) || !is_good_for(s->claim, r, use) ||
         (use == NULL && r->n_uses >= r->otp->uses)) {
@@ -183,7 +209,7 @@ sm_err sm_otp_check(sm_api *api, const struct sm_otp_claim *claim, sm_arena *are
 {
     sm_slice from;
     sm_slice to;
-    struct search s = {.claim = claim, .arena = arena, .out = out};
+    struct search s = {.claim = claim, .arena = arena, .out = out, .now = sm_clock_wall_s()};
     unsigned left = sm_otp_locked_s(api, claim->entity, claim->address);
     if (left > 0) {
         *retry_after_s = left;

@@ -7,8 +7,8 @@
  * requests never use the same place. The same request again gets the same certificate.
  *
  * Threads:   blocks: service threads.
- * Limits:    SM_OTP_LENGTH_MIN and _MAX characters; SM_OTP_CREATE_MAX at a time; SM_OTP_PER_ENTITY_MAX looked
- *            at for an entity; lock-out, see otp.c.
+ * Limits:    SM_OTP_LENGTH_MIN and _MAX characters; SM_OTP_CREATE_MAX at a time; SM_OTP_PER_ENTITY_MAX of
+ *            an entity that have not expired; lock-out, see otp.c.
  * Security:  stored as HMAC-SHA-256 under a salt of each; compared in constant time; an entity that does not exist
  *            costs and answers the same as a wrong password.
  * Standards: none.

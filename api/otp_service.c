@@ -111,15 +111,6 @@ static sm_err make_record(sm_call *call, const Sealmill__V1__CreateOtpsRequest *
     return sm_ok(err) ? sm_record_pack(&r.base, arena, &put->value) : err;
 }
 
-static sm_err write_all(sm_call *call, const struct sm_store_put *puts, size_t count,
-                        const struct sm_audit *audit)
-{
-    sm_slice log;
-    SM_TRY(sm_audit_pack(audit, &call->arena, &log));
-    sm_store_write op = {.puts = puts, .put_count = count, .log = &log, .log_count = 1};
-    return sm_store_write_sync(sm_api_store(sm_api_of(call->loop)), &op);
-}
-
 static struct sm_audit audit_of(const sm_call *call, const char *action, const char *target)
 {
     return (struct sm_audit){.caller = call->caller.name,
@@ -127,6 +118,23 @@ static struct sm_audit audit_of(const sm_call *call, const char *action, const c
                              .outcome = "ok",
                              .target = target,
                              .correlation_id = call->correlation_id};
+}
+
+/* Each of them is in the audit. */
+static sm_err write_all(sm_call *call, const Sealmill__V1__CreateOtpsResponse *r,
+                        const struct sm_store_put *puts, size_t count)
+{
+    sm_slice *logs = sm_arena_alloc(&call->arena, r->n_otps * sizeof(*logs));
+    if (logs == NULL) {
+        return SM_ERR(NO_MEMORY);
+    }
+    for (size_t i = 0; i < r->n_otps; i++) {
+        struct sm_audit audit = audit_of(call, "otp.create", r->otps[i]->otp->entity_id);
+        audit.detail = r->otps[i]->otp->id;
+        SM_TRY(sm_audit_pack(&audit, &call->arena, &logs[i]));
+    }
+    sm_store_write op = {.puts = puts, .put_count = count, .log = logs, .log_count = r->n_otps};
+    return sm_store_write_sync(sm_api_store(sm_api_of(call->loop)), &op);
 }
 
 static sm_err create(sm_call *call, const ProtobufCMessage *request, ProtobufCMessage **response)
@@ -137,7 +145,9 @@ static sm_err create(sm_call *call, const ProtobufCMessage *request, ProtobufCMe
                                                        Sealmill__V1__CreateOtpsResponse);
     SM_TRY(check_create(call, q));
     SM_TRY(sm_label_right(call, q->label));
-    struct sm_store_put *puts = sm_arena_alloc(&call->arena, q->n_entity_ids * sizeof(*puts));
+    size_t count = q->n_entity_ids;
+    struct sm_store_put *puts = sm_arena_alloc(&call->arena,
+                                               (count + SM_OTP_PURGE_MAX) * sizeof(*puts));
     if (r == NULL || puts == NULL) {
         return SM_ERR(NO_MEMORY);
     }
@@ -152,8 +162,11 @@ static sm_err create(sm_call *call, const ProtobufCMessage *request, ProtobufCMe
         SM_TRY(make_record(call, q, i, c, &puts[i]));
         r->otps[r->n_otps++] = c;
     }
-    const struct sm_audit audit = audit_of(call, "otp.create", q->entity_ids[0]);
-    SM_TRY(r->otps == NULL ? SM_ERR(NO_MEMORY) : write_all(call, puts, q->n_entity_ids, &audit));
+    SM_TRY(r->otps == NULL
+               ? SM_ERR(NO_MEMORY)
+               : sm_otp_make_room(sm_api_store(sm_api_of(call->loop)), q->entity_ids,
+                                  q->n_entity_ids, &call->arena, puts, &count, &call->diag));
+    SM_TRY(write_all(call, r, puts, count));
     *response = &r->base;
     return SM_NO_ERR;
 }

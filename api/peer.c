@@ -35,14 +35,12 @@ static sm_err judge(struct sm_peer *p, sm_err err, const char *reason)
     return err;
 }
 
-/* As of now, or of the last moment of an expired one that has grace. False: it is too late. */
+/* As of now, or of the last moment of an expired one that has grace. False: it is too late. OpenSSL has certificates expire
+ * with their notAfter, and not after it (RFC 5280 4.1.2.5): the second before is their last one there. */
 static bool choose_time(struct sm_peer *p, const struct sm_label *label, int64_t now, int64_t *at)
 {
-    *at = now;
+    *at = now < p->cert.not_after ? now : p->cert.not_after - 1;
     p->expired = p->cert.not_after < now;
-    if (p->expired) {
-        *at = p->cert.not_after;
-    }
     return !p->expired || p->cert.not_after + label->expired_grace_s >= now;
 }
 

@@ -20,7 +20,7 @@ static sm_err read_key_id(sm_slice values, bool asymmetric, struct sm_server_key
     sm_slice id = sm_der_read(&d, SM_DER_OCTET_STRING);
     sm_err err = sm_der_finish(&d);
     if (!sm_ok(err) || id.len == 0 || id.len > SM_CMS_ID_MAX) {
-        return sm_diag_set(diag, sm_ok(err) ? SM_ERR(TOO_LARGE) : err, "csr.attributes",
+        return sm_diag_set(diag, sm_ok(err) ? SM_ERR(INVALID) : err, "csr.attributes",
                            "the identifier of the key for the encryption is one OCTET STRING of 1 "
                            "to %d octets",
                            SM_CMS_ID_MAX);

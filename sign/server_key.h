@@ -29,8 +29,8 @@ struct sm_server_key_wish {
     struct sm_cms_algorithms algorithms; /* of the encryption */
 };
 
-/* Errors: MALFORMED, TRUNCATED, TOO_LARGE (an identifier over SM_CMS_ID_MAX), UNSUPPORTED (SMIMECapabilities without an
- * algorithm of ours), INVALID (two keys for the encryption); diag says of what. */
+/* Errors: MALFORMED, TRUNCATED, UNSUPPORTED (SMIMECapabilities without an algorithm of ours), INVALID (two keys for the
+ * encryption, or an identifier that is empty or over SM_CMS_ID_MAX); diag says of what. */
 SM_FALLIBLE sm_server_key_wish_read(sm_slice csr, struct sm_server_key_wish *out, sm_diag *diag);
 /* A new key as PKCS#8 in `pkcs8` (a secret buffer), and a request with the wish's subject and attributes, signed with it,
  * in `csr`. Appended. Errors: UNSUPPORTED (the type), CRYPTO, NO_MEMORY, the buffers' own. */

@@ -132,6 +132,7 @@ contains "$("$SEALMILL" audit --dir "$dir/ca" --json)" decrypt_key.delete
 before=$(curl -sS "http://127.0.0.1:$((base + 3))/metrics" | sed -n 's/^sealmill_enrol_keys_made_total //p')
 refused() { as_ra "$dir/$1.b64"; [ "$code" = 400 ] || fail "$1: $code"; contains "$(cat "$dir/body")" "$2"; }
 made unknown CN=x --decrypt-key 0101; refused unknown "no key for the encryption"
+made long CN=x --decrypt-key "$(printf '61%.0s' $(seq 65))"; refused long "1 to 64 octets"
 made kind CN=x --asymmetric-decrypt-key 64657637; refused kind "no key for the encryption"
 made kind2 CN=x --decrypt-key "$id"; refused kind2 "no key for the encryption"
 made ciphers CN=x --decrypt-key 64657637 --capability 1.2.840.113549.3.7; refused ciphers "names no cipher"
