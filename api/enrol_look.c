@@ -103,6 +103,7 @@ static sm_err by_otp(sm_enrolment *e, sm_slice name, sm_slice password)
         .entity = name,
         .password = password,
         .label = sm_slice_str(e->label->message->name),
+        .profile = sm_slice_str(e->label->message->profile),
         .csr_sha256 = e->csr_sha256,
         .address = address_of(e->address),
     };

@@ -166,7 +166,9 @@ static bool is_good_for(const struct sm_otp_claim *claim, const Sealmill__Record
                         const Sealmill__Record__V1__OtpUse *use)
 {
     const Sealmill__V1__Otp *o = r->otp;
-    bool label = o->label[0] == '\0' || sm_slice_equal(sm_slice_str(o->label), claim->label);
+    bool label = (o->label[0] == '\0' || sm_slice_equal(sm_slice_str(o->label), claim->label)) &&
+                 (o->profile[0] == '\0' ||
+                  sm_slice_equal(sm_slice_str(o->profile), claim->profile));
     bool waits = use != NULL && use->approval.len > 0;
     return !o->revoked && label && o->expires_at != NULL &&
            (waits || o->expires_at->seconds > sm_clock_wall_s());

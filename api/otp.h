@@ -30,6 +30,7 @@ struct sm_otp_claim {
     sm_slice entity; /* what stands before the colon */
     sm_slice password;
     sm_slice label;      /* that the request came by */
+    sm_slice profile;    /* the label's */
     sm_slice csr_sha256; /* 32 octets */
     sm_slice address;    /* where it came from, without the port */
 };

@@ -24,6 +24,26 @@ static const char alphabet[] = "abcdefghijkmnpqrstuvwxyz23456789";
 
 /* ---- creating ---- */
 
+/* Of a label and a profile that nobody could come by it is not made. */
+static sm_err check_place(sm_call *call, const Sealmill__V1__CreateOtpsRequest *r)
+{
+    const struct sm_label *label = sm_label_find(call->world, sm_slice_str(r->label));
+    if (r->label[0] != '\0' && label == NULL) {
+        return sm_diag_set(&call->diag, SM_ERR(NOT_FOUND), "label", "there is no label %.63s",
+                           r->label);
+    }
+    if (r->profile[0] != '\0' && sm_world_profile(call->world, r->profile) == NULL) {
+        return sm_diag_set(&call->diag, SM_ERR(NOT_FOUND), "profile", "there is no profile %.63s",
+                           r->profile);
+    }
+    if (r->label[0] != '\0' && r->profile[0] != '\0' &&
+        strcmp(label->message->profile, r->profile) != 0) {
+        return sm_diag_set(&call->diag, SM_ERR(INVALID), "profile",
+                           "the label %.63s issues another profile", r->label);
+    }
+    return SM_NO_ERR;
+}
+
 static sm_err check_create(sm_call *call, const Sealmill__V1__CreateOtpsRequest *r)
 {
     sm_diag *d = &call->diag;
@@ -45,10 +65,7 @@ static sm_err check_create(sm_call *call, const Sealmill__V1__CreateOtpsRequest 
         return sm_diag_set(d, SM_ERR(OUT_OF_RANGE), "validity_seconds",
                            "at most a year, and at most %d uses", USES_MAX);
     }
-    if (r->label[0] != '\0' && sm_label_find(call->world, sm_slice_str(r->label)) == NULL) {
-        return sm_diag_set(d, SM_ERR(NOT_FOUND), "label", "there is no label %.63s", r->label);
-    }
-    return SM_NO_ERR;
+    return check_place(call, r);
 }
 
 static char *make_password(sm_arena *arena, size_t length)
@@ -84,6 +101,7 @@ static sm_err make_record(sm_call *call, const Sealmill__V1__CreateOtpsRequest *
     sealmill__v1__otp__init(o);
     o->entity_id = q->entity_ids[i];
     o->label = q->label;
+    o->profile = q->profile;
     o->subject = q->subject;
     o->created_at = sm_timestamp(arena, sm_clock_wall_s());
     o->expires_at = sm_timestamp(arena, sm_clock_wall_s() + validity);

@@ -48,6 +48,7 @@ static void fill_create(struct command_work *w, const struct cli_args *args,
         read_entities(w, r);
     }
     r->label = command_text(w, cli_get(args, "label"));
+    r->profile = command_text(w, cli_get(args, "profile"));
     r->subject = command_text(w, cli_get(args, "subject"));
     r->uses = (uint32_t)cli_number(args, "uses", 1, 1, 1000);
     r->length = (uint32_t)cli_number(args, "length", 0, 0, 64);
@@ -82,6 +83,7 @@ static int run_create(struct cli_args *args)
 static const struct cli_option create_options[] = {
     CLIENT_OPTIONS,
     {"label", "NAME", "For this enrolment label alone"},
+    {"profile", "NAME", "For labels that issue this profile alone"},
     {"subject", "NAME", "For requests with this subject alone, such as \"CN=dev7,O=Acme\""},
     {"validity", "DURATION", "Default 24h"},
     {"uses", "N", "How many requests it is good for (default 1)"},

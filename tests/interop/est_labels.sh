@@ -13,8 +13,8 @@ request() { # name, subject, then what openssl req takes besides: a key, and its
     [ -s "$dir/$1.b64" ] || fail "openssl req: $(cat "$dir/req.log")"
 }
 otp() { "$SEALMILL" otp create "$@" --dir "$dir/ca"; } # an entity and options; prints entity:password
-# The first start makes the configuration; labels come behind its own one.
-start_with_labels() {
+# The first start makes the configuration; labels come behind its own one, and a profile, if one is said, before its own.
+start_with_labels() { # labels [profile]
     start
     stop
     python3 - "$dir/ca/sealmill.yaml" <<PY
@@ -23,7 +23,9 @@ path = sys.argv[1]
 text = open(path).read()
 mark = "      authentication: [certificate, otp]\n"
 assert mark in text
-open(path, "w").write(text.replace(mark, mark + """$1""", 1))
+text = text.replace(mark, mark + """$1""", 1)
+open(path, "w").write(text.replace("\\nprofiles:\\n", "\\nprofiles:\\n" + """${2:+$2
+}""", 1))
 PY
     start
 }

@@ -18,7 +18,9 @@ start_with_labels "
           client_certificates: optional
         - operations: [cacerts, csrattrs]
           authentication: [device, token]
-"
+    - {name: servers, ca: issuing, profile: server, authentication: [otp]}
+" '  - {name: server, cas: [issuing], validity: {default: 90d, maximum: 1y}}'
+
 request dev1 /CN=dev1
 openssl req -new -key "$dir/dev1.key" -subj /CN=made-by-the-maker -out "$dir/first.csr"
 openssl x509 -req -in "$dir/first.csr" -CA "$maker.pem" -CAkey "$maker.key" -CAcreateserial -days 30 -out "$dir/first.pem" 2>/dev/null
@@ -41,6 +43,15 @@ code 200 as first -u "$(cat "$dir/password")" $(post mixed/serverkeygen wish.b64
 code 401 "${tls[@]}" "$SEALMILL_EST_URL/mixed/cacerts"; offers "Bearer "
 code 200 as first "$SEALMILL_EST_URL/mixed/cacerts"
 code 401 "${tls[@]}" -u "$(cat "$dir/password")" "$SEALMILL_EST_URL/mixed/csrattrs"
+# A password for one profile is good by the labels that issue it alone.
+otp dev3 --profile server >"$dir/password"
+request dev3 /CN=dev3
+code 401 "${tls[@]}" -u "$(cat "$dir/password")" $(post mixed/simpleenroll dev3.b64)
+code 200 "${tls[@]}" -u "$(cat "$dir/password")" $(post servers/simpleenroll dev3.b64)
+for wrong in "there is no profile none:--profile none" "issues another profile:--label mixed --profile server"; do
+    if otp dev3 ${wrong#*:} 2>"$dir/err" >/dev/null; then fail "made: ${wrong#*:}"; fi
+    contains "$(cat "$dir/err")" "${wrong%%:*}"
+done
 # Re-enrolment is of the certificate.
 request next /CN=dev1
 code 200 as dev1 $(post mixed/simplereenroll next.b64)
