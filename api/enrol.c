@@ -133,7 +133,7 @@ static void make_request(sm_enrolment *e)
     e->request.validity_seconds = validity_of(e);
 }
 
-void sm_enrol_submit(sm_enrolment *e, bool dry_run, void (*done)(sm_issue *issue))
+static void submit(sm_enrolment *e, bool dry_run, bool without_proof, void (*done)(sm_issue *issue))
 {
     make_request(e);
     e->issue = (sm_issue){.loop = e->loop,
@@ -144,6 +144,7 @@ void sm_enrol_submit(sm_enrolment *e, bool dry_run, void (*done)(sm_issue *issue
                           .renewed = e->again ? &e->source.old : NULL,
                           .revoke_renewed = e->again && e->label->message->revoke_renewed,
                           .dry_run = dry_run,
+                          .without_proof = without_proof,
                           .examine = sm_enrol_examine,
                           .add = e->approval.record != NULL ? sm_enrol_use_approval
                                  : e->by_otp                ? use_otp
@@ -151,6 +152,16 @@ void sm_enrol_submit(sm_enrolment *e, bool dry_run, void (*done)(sm_issue *issue
                           .done = done,
                           .ctx = e};
     sm_issue_start(&e->issue);
+}
+
+void sm_enrol_submit(sm_enrolment *e, bool dry_run, void (*done)(sm_issue *issue))
+{
+    submit(e, dry_run, false, done);
+}
+
+void sm_enrol_try(sm_enrolment *e, void (*done)(sm_issue *issue))
+{
+    submit(e, true, true, done);
 }
 
 void sm_enrol_issue(sm_enrolment *e)

@@ -18,6 +18,8 @@ void sm_enrol_look_again(sm_enrolment *e);
 void sm_enrol_issue(sm_enrolment *e);
 /* Starts the issuance, as a person approved it where one did. `dry_run`: as sm_issue has it. */
 void sm_enrol_submit(sm_enrolment *e, bool dry_run, void (*done)(sm_issue *issue));
+/* Whether it would be issued but for its proof of possession, which is not looked at. */
+void sm_enrol_try(sm_enrolment *e, void (*done)(sm_issue *issue));
 /* The end of the enrolment with the issuance's. */
 void sm_enrol_finish_issued(sm_enrolment *e, const sm_issue *issue);
 /* The certificate of this serial number once more, as the answer. Blocks. Errors: NOT_FOUND, CORRUPT, DISK, NO_MEMORY. */

@@ -364,11 +364,11 @@ void sm_issue_start(sm_issue *issue)
     sm_err err = prepare(issue);
     issue->loop->pending++;
     sm_issue_stage(issue, SM_STAGE_PARSE);
-    if (sm_ok(err)) {
-        bool proven = issue->without_proof && !issue->dry_run;
-        err = proven ? submit_signature(issue) : submit_proof(issue);
+    bool ends = !sm_ok(err) || (issue->without_proof && issue->dry_run);
+    if (!ends) {
+        err = issue->without_proof ? submit_signature(issue) : submit_proof(issue);
     }
-    if (!sm_ok(err)) {
+    if (ends || !sm_ok(err)) {
         defer(issue, err);
     }
 }

@@ -46,7 +46,7 @@ struct sm_issue {
     /* It ends with the proof of possession: nothing is signed, written or taken from a rate, and `params` says what
      * would be issued. */
     bool dry_run;
-    /* The request was authenticated otherwise (renewal with the same key): no CSR signature. */
+    /* The request was authenticated otherwise (renewal with the same key), or is tried for another key: no CSR signature. */
     bool without_proof;
     /* Looks at the CSR once it has been read, and may set other names in it that are to be issued; NULL: nobody
      * does. Its error ends the issuance. */

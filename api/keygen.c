@@ -187,6 +187,34 @@ static sm_err submit(sm_keygen *k)
 
 /* ---- the start ---- */
 
+static void go_on(sm_keygen *k)
+{
+    sm_err err = submit(k);
+    if (!sm_ok(err)) {
+        finish(k, err);
+    }
+}
+
+/* What is wrong with its own key says nothing of the one that it gets. */
+static void on_tried(sm_issue *issue)
+{
+    sm_enrolment *e = issue->ctx;
+    sm_keygen *k = of(e);
+    if (sm_ok(issue->err) || strcmp(issue->diag.field, "csr.key") == 0) {
+        go_on(k);
+        return;
+    }
+    e->done = k->done;
+    sm_enrol_finish_issued(e, issue);
+}
+
+/* Its own key is of the type that it gets, and it can be read: it may be tried as it is. */
+static bool can_be_tried(const sm_keygen *k)
+{
+    struct sm_csr *csr = SM_ARENA_NEW(k->enrolment->arena, struct sm_csr);
+    return k->wish.type == k->type && csr != NULL && sm_ok(sm_csr_parse(k->wished, csr, NULL));
+}
+
 static void on_authenticated(sm_enrolment *e)
 {
     sm_keygen *k = of(e);
@@ -195,9 +223,12 @@ static void on_authenticated(sm_enrolment *e)
         return;
     }
     sm_err err = read_wish(k);
-    err = sm_ok(err) ? submit(k) : err;
     if (!sm_ok(err)) {
         finish(k, err);
+    } else if (can_be_tried(k)) {
+        sm_enrol_try(e, on_tried); /* no key is made for what would be refused */
+    } else {
+        go_on(k);
     }
 }
 

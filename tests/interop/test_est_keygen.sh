@@ -94,6 +94,11 @@ ask "$dir/once.b64"; [ "$code" = 401 ] || fail "a stranger: $code"
 ask "$dir/once.b64" -u nobody:wrong-password-000; [ "$code" = 401 ] || fail "a wrong password: $code"
 printf 'bm90IGEgcmVxdWVzdA==' >"$dir/junk.b64"
 ask "$dir/junk.b64" --cert "$SEALMILL_CERT" --key "$SEALMILL_KEY"; [ "$code" = 400 ] || fail "junk: $code"
+# Nor for what would not be issued.
+ossl req -new -newkey rsa:2048 -nodes -keyout "$dir/bad.own" -subj /CN=bad -addext "$(python3 -c 'print("subjectAltName=" + ",".join("DNS:h%d.example.net" % i for i in range(200)))')" \
+    -outform DER 2>/dev/null | base64 -w0 >"$dir/bad.b64"
+ask "$dir/bad.b64" --cert "$SEALMILL_CERT" --key "$SEALMILL_KEY"; [ "$code" = 400 ] || fail "too many names: $code"
+contains "$(cat "$dir/body")" "200 names"
 [ "$(curl -sS "http://127.0.0.1:$((base + 3))/metrics" | sed -n 's/^sealmill_enrol_keys_made_total //p')" = "$before" ] || fail "keys were made for nobody"
 # The key is nowhere but with the client: not in the store, not in the log.
 stop
