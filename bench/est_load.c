@@ -4,13 +4,13 @@
  * GET where only the handshake is to be measured. Built on OpenSSL alone; one thread.
  *
  *     est_load --port N --issuer FILE --issuer-key FILE [--method GET] [--path PATH] [--devices N] [--in-flight N]
- *              [--kept | --within SECONDS] [--tls12]
+ *              [--kept | --within SECONDS] [--libest]
  *
  * Each device has a certificate of its own by that issuer, made before the clock starts. Without further options every
  * device comes once, by a full TLS 1.3 handshake on a connection of its own, --in-flight of them at a time; --kept: over
  * --in-flight connections that stay open (and are before the clock starts), each with one request under way and the first
- * devices' certificates; --within: they come at even intervals, whatever is answered; --tls12: for servers that have no
- * TLS 1.3. One line of JSON; fails unless all
+ * devices' certificates; --within: they come at even intervals, whatever is answered; --libest: by TLS 1.2
+ * and with base64 in lines, as libest wants it. One line of JSON; fails unless all
  * were answered.
  */
 #include "bench/client.h"
@@ -57,7 +57,7 @@ struct load {
     const char *path;
     bool get;
     bool kept;
-    bool tls12;
+    bool libest;
     size_t device_count;
     size_t in_flight;
     double within;
@@ -118,6 +118,26 @@ static X509 *certify(X509 *issuer, EVP_PKEY *issuer_key, EVP_PKEY *key, size_t n
     return cert;
 }
 
+#define LINE 64
+
+/* `text` in lines; given. */
+static char *in_lines(char *text)
+{
+    size_t len = strlen(text);
+    char *lines = malloc(len + len / LINE + 2);
+    char *to = lines;
+    require(lines != NULL, "memory");
+    for (size_t at = 0; at < len; at += LINE) {
+        size_t n = len - at < LINE ? len - at : LINE;
+        memcpy(to, text + at, n);
+        to += n;
+        *to++ = '\n';
+    }
+    *to = '\0';
+    free(text);
+    return lines;
+}
+
 /* PKCS#10 in base64, one line. */
 static char *csr_of(size_t number)
 {
@@ -143,6 +163,7 @@ static char *csr_of(size_t number)
 static void make_request(const struct load *l, size_t number, struct device *d)
 {
     char *body = l->get ? NULL : csr_of(number);
+    body = l->libest && body != NULL ? in_lines(body) : body;
     const char *end = l->kept ? "keep-alive" : "close";
     int n = l->get ? asprintf(&d->request,
                               "GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: %s\r\n\r\n",
@@ -458,8 +479,8 @@ static bool parse(int argc, char **argv, struct load *l)
             l->kept = true;
             continue;
         }
-        if (strcmp(argv[i], "--tls12") == 0) {
-            l->tls12 = true;
+        if (strcmp(argv[i], "--libest") == 0) {
+            l->libest = true;
             continue;
         }
         if (value == NULL) {
@@ -498,13 +519,13 @@ int main(int argc, char **argv)
         (void)fprintf(
             stderr,
             "usage: %s --port N --issuer FILE --issuer-key FILE [--method GET] [--path PATH]\n"
-            "    [--devices N] [--in-flight N] [--kept | --within SECONDS] [--tls12]\n",
+            "    [--devices N] [--in-flight N] [--kept | --within SECONDS] [--libest]\n",
             argv[0]);
         return 2;
     }
     l.connection_count = l.within > 0 ? l.device_count : l.in_flight;
     raise_file_limit(l.connection_count);
-    l.ctx = make_ctx(l.tls12);
+    l.ctx = make_ctx(l.libest);
     l.epoll = epoll_create1(EPOLL_CLOEXEC);
     l.connections = calloc(l.connection_count, sizeof(*l.connections));
     l.latencies_us = calloc(l.device_count + 1, sizeof(*l.latencies_us));
