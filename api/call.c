@@ -51,6 +51,10 @@ sm_err sm_call_init(sm_call *call, const struct sm_call_skin *skin, const struct
     call->start_ns = sm_clock_mono_ns();
     call->correlation_id = sm_http_correlation_id(x);
     sm_arena_init(&call->arena, CALL_ARENA_CAP);
+    call->arena.secret = method->secret;
+    if (method->secret) {
+        sm_http_mark_secret(x);
+    }
     if (method->roles == SM_ROLE_NONE_NEEDED) {
         return SM_NO_ERR;
     }

@@ -30,6 +30,8 @@ struct sm_method {
     unsigned roles; /* sm_role_bits, of which the caller needs one */
     bool client_streaming;
     bool server_streaming;
+    bool
+        secret; /* its request or its answer has secrets: what has them in memory is wiped; unary */
     /* JSON: "POST", "/v1/certificates/{serial}:renew"; `body` says whether the body is the
      * message, or `body_field` a field of it. NULL: gRPC alone. */
     const char *http_method;

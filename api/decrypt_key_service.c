@@ -7,7 +7,6 @@
 #include "api/record.h"
 #include "base/check.h"
 #include "base/clock.h"
-#include "base/mem.h"
 #include "base/text.h"
 #include "gen/sealmill/v1/decrypt_key.pb-c.h"
 #include "proto/message.h"
@@ -208,9 +207,10 @@ static sm_err make_record(sm_call *call, const Sealmill__V1__CreateDecryptKeyReq
     return write_new(call, &record, key);
 }
 
-static sm_err create_checked(sm_call *call, const Sealmill__V1__CreateDecryptKeyRequest *q,
-                             ProtobufCMessage **response)
+static sm_err create(sm_call *call, const ProtobufCMessage *request, ProtobufCMessage **response)
 {
+    const Sealmill__V1__CreateDecryptKeyRequest *q =
+        (const Sealmill__V1__CreateDecryptKeyRequest *)(const void *)request;
     struct candidate c = {.type = NULL};
     Sealmill__V1__DecryptKey *r = SM_ARENA_NEW(&call->arena, Sealmill__V1__DecryptKey);
     SM_TRY(check_create(call, q, &c));
@@ -218,18 +218,6 @@ static sm_err create_checked(sm_call *call, const Sealmill__V1__CreateDecryptKey
     SM_TRY(r == NULL ? SM_ERR(NO_MEMORY) : make_record(call, q, &c, r));
     *response = &r->base;
     return SM_NO_ERR;
-}
-
-/* What the request says of the secret is wiped with the call's end, which arenas do not. */
-static sm_err create(sm_call *call, const ProtobufCMessage *request, ProtobufCMessage **response)
-{
-    const Sealmill__V1__CreateDecryptKeyRequest *q =
-        (const Sealmill__V1__CreateDecryptKeyRequest *)(const void *)request;
-    sm_err err = create_checked(call, q, response);
-    if (q->secret.len > 0) {
-        sm_wipe(q->secret.data, q->secret.len);
-    }
-    return err;
 }
 
 /* ---- listing ---- */
@@ -363,6 +351,7 @@ const struct sm_method sm_decrypt_key_methods[] = {
      .request = &sealmill__v1__create_decrypt_key_request__descriptor,
      .response = &sealmill__v1__decrypt_key__descriptor,
      .roles = MAKERS,
+     .secret = true,
      .http_method = "POST",
      .http_path = "/v1/decrypt-keys",
      .body = true,

@@ -300,8 +300,7 @@ static sm_err authenticate(sm_enrolment *e, bool *later)
         SM_TRY(sm_peer_identify(e->x, e->world, e->label, sm_api_store(api),
                                 sm_api_state_changes(api), e->arena, &e->peer));
     }
-    SM_TRY(sm_arena_copy(e->arena, sm_http_header_get(e->x, SM_LIT("authorization")),
-                         &e->authorization));
+    e->authorization = sm_http_header_get(e->x, SM_LIT("authorization"));
     SM_TRY(sm_arena_copy(e->arena, sm_http_peer(e->x), &e->address));
     *later = e->again;
     return e->again ? authenticate_again(e) : authenticate_new(e, later);

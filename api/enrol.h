@@ -46,7 +46,7 @@ struct sm_enrolment {
     const char
         *challenge; /* "Negotiate ..." by which the client knows us, in the answer; NULL: none */
     /* ---- private ---- */
-    sm_slice authorization; /* copied: service threads read it */
+    sm_slice authorization; /* of the exchange, which is held: service threads read it */
     sm_slice address;
     sm_slice end_point;              /* tls-server-end-point, for Negotiate; empty: none */
     struct sm_negotiated negotiated; /* a token is good for one look, and a request may ask twice */

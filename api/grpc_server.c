@@ -56,6 +56,7 @@ static bool send_message(sm_call *call, const ProtobufCMessage *message)
     size_t len = g->out.len - SM_GRPC_FRAME_HEADER;
     if (sm_ok(err) && g->accepts_gzip && len >= GZIP_FROM) {
         sm_buf packed = sm_buf_init(len + 1024);
+        packed.secret = g->out.secret;
         sm_slice plain = sm_slice_from(sm_buf_slice(&g->out), SM_GRPC_FRAME_HEADER);
         sm_grpc_frame_header(&packed, 0, true);
         if (sm_ok(sm_gzip_deflate(plain, &packed)) && packed.len < g->out.len) {
@@ -325,6 +326,14 @@ static sm_err set_deadline(struct grpc_call *g, sm_http_exchange *x)
  * inside a message then hold 4 MiB, not a gigabyte. */
 #define ANONYMOUS_MESSAGE_MAX 16384U
 
+static void mark_secret(struct grpc_call *g, bool secret)
+{
+    g->out.secret = secret;
+    g->held.secret = secret;
+    g->reader.buf.secret = secret;
+    g->reader.plain.secret = secret;
+}
+
 static sm_err set_encoding(struct grpc_call *g, sm_http_exchange *x, const struct sm_method *method,
                            uint32_t message_max)
 {
@@ -338,6 +347,7 @@ static sm_err set_encoding(struct grpc_call *g, sm_http_exchange *x, const struc
     sm_grpc_reader_init(&g->reader, less ? ANONYMOUS_MESSAGE_MAX : message_max, gzip);
     g->out = sm_buf_init((size_t)message_max * 4);
     g->held = sm_buf_init(HELD_MAX);
+    mark_secret(g, method != NULL && method->secret);
     bool known = gzip || encoding.len == 0 || sm_slice_equal(encoding, SM_LIT("identity"));
     return known ? SM_NO_ERR
                  : sm_diag_set(&g->call.diag, SM_ERR(UNIMPLEMENTED), "grpc-encoding",

@@ -207,6 +207,7 @@ static bool send_message(sm_call *call, const ProtobufCMessage *message)
         .all_fields = false,
     };
     sm_buf body = sm_buf_init(ANSWER_MAX);
+    body.secret = call->method->secret;
     bool room = true;
     if (!sm_ok(sm_message_to_json(message, &options, &body))) {
         sm_http_abort(call->x, 2);

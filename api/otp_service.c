@@ -331,6 +331,7 @@ const struct sm_method sm_otp_methods[] = {
      .request = &sealmill__v1__create_otps_request__descriptor,
      .response = &sealmill__v1__create_otps_response__descriptor,
      .roles = MAKERS,
+     .secret = true,
      .http_method = "POST",
      .http_path = "/v1/otps",
      .body = true,

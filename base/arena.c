@@ -37,18 +37,33 @@ void sm_arena_init(sm_arena *arena, size_t cap)
     *arena = (sm_arena){.cap = cap};
 }
 
-static void free_blocks(sm_arena_block *block)
+static void wipe_block(const sm_arena *arena, sm_arena_block *block)
 {
+    if (arena->secret) {
+        ASAN_UNPOISON_MEMORY_REGION(block->bytes, block->size);
+        sm_wipe(block->bytes, block->size);
+    }
+}
+
+static void free_block(const sm_arena *arena, sm_arena_block *block)
+{
+    wipe_block(arena, block);
+    sm_free(block);
+}
+
+static void free_blocks(sm_arena *arena)
+{
+    sm_arena_block *block = arena->head;
     while (block != NULL) {
         sm_arena_block *next = block->next;
-        sm_free(block);
+        free_block(arena, block);
         block = next;
     }
 }
 
 void sm_arena_deinit(sm_arena *arena)
 {
-    free_blocks(arena->head);
+    free_blocks(arena);
     sm_arena_init(arena, arena->cap);
 }
 
@@ -60,9 +75,10 @@ void sm_arena_reset(sm_arena *arena)
     }
     while (first->next != NULL) {
         sm_arena_block *older = first->next;
-        sm_free(first);
+        free_block(arena, first);
         first = older;
     }
+    wipe_block(arena, first);
     arena->head = first;
     arena->at = first->bytes;
     arena->end = first->bytes + first->size;

@@ -4,7 +4,7 @@
  *
  * Threads:   one owner at a time (an arena moves between threads with its request).
  * Limits:    `cap` bytes in all, given at birth; over it allocation fails, the process does not.
- * Security:  sm_arena_free wipes nothing; secrets do not belong here.
+ * Security:  nothing is wiped, but in an arena that is marked secret.
  * Standards: none.
  */
 #pragma once
@@ -20,6 +20,8 @@ typedef struct sm_arena {
     uint8_t *end;
     size_t used; /* bytes allocated from the heap so far */
     size_t cap;
+    bool
+        secret; /* wiped before it is freed, or emptied; set while it is empty, and gone with its end */
 } sm_arena;
 
 /* An empty arena; the first block comes with the first allocation. */

@@ -38,16 +38,32 @@ static void destroy(sm_http_exchange *x)
 
 #define OUT_KEEP 16384 /* larger buffers are not kept */
 
+/* Passwords and tokens are in the arena, which nobody wipes. */
+static void wipe_credentials(const sm_http_exchange *x)
+{
+    for (size_t i = 0; i < x->header_count; i++) {
+        if (sm_slice_equal(x->headers[i].name, SM_LIT("authorization"))) {
+            union {
+                const uint8_t *in;
+                uint8_t *out;
+            } octets = {x->headers[i].value.ptr};
+            sm_wipe(octets.out, x->headers[i].value.len);
+        }
+    }
+}
+
 static void give_to_pool(sm_http_exchange *x)
 {
+    wipe_credentials(x);
     if (pool_count == POOL_MAX || x->out.room > OUT_KEEP || x->body.room > OUT_KEEP) {
         destroy(x);
         return;
     }
     sm_arena_reset(&x->arena);
-    sm_buf_reset(&x->out); /* wipes it, if it was secret */
+    sm_buf_reset(&x->out); /* wipes them, if they were secret */
     sm_buf_reset(&x->body);
     x->out.secret = false;
+    x->body.secret = false;
     pool[pool_count++] = x;
 }
 

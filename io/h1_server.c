@@ -415,10 +415,10 @@ sm_err sm_h1_server_new(sm_session_host *host, sm_session **out)
     }
     h->base.ops = &h1_ops;
     h->base.host = host;
-    h->input = sm_buf_init(INPUT_MAX);
+    h->input = sm_buf_init_secret(INPUT_MAX); /* requests have passwords */
     h->out = sm_buf_init(INPUT_MAX);
     h->field = sm_buf_init(host->limits->header_bytes);
-    h->value = sm_buf_init(host->limits->header_bytes);
+    h->value = sm_buf_init_secret(host->limits->header_bytes);
     h->target = sm_buf_init(2UL * host->limits->header_bytes);
     sm_list_init(&h->exchanges);
     (void)pthread_once(&settings_once, make_settings);

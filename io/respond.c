@@ -62,6 +62,7 @@ static void add_content_length(sm_http_exchange *x, size_t len)
 void sm_http_mark_secret(sm_http_exchange *x)
 {
     x->out.secret = true;
+    x->body.secret = true;
     if (x->session != NULL) {
         x->session->host->secret = true;
     }

@@ -67,6 +67,11 @@ ask "$dir/torn.b64" -u "$(otp torn)"; taken torn
 wish ra ec -pkeyopt ec_paramgen_curve:P-256
 ask "$dir/ra.b64" --http1.1 --cert "$SEALMILL_CERT" --key "$SEALMILL_KEY"; taken ra
 contains "$(cat "$dir/head")" "Content-Type: multipart/mixed"
+# The password that it came by is no more in memory than the key.
+wish by1 ec -pkeyopt ec_paramgen_curve:P-256
+otp by1 >/dev/null
+ask "$dir/by1.b64" --http1.1 -u "$(cat "$dir/otp")"; taken by1
+printf '%s' "$(cat "$dir/otp")" | base64 -w0 >"$dir/basic64"
 # What has left is wiped: neither the key's octets nor its base64 are in the server's memory, where the CA's certificate is found.
 in_memory() { /usr/bin/python3 "$(dirname "${BASH_SOURCE[0]}")/in_memory.py" "$server" "$@"; }
 openssl x509 -in "$dir/ca/pki/issuing.pem" -outform DER -out "$dir/issuing.der"
@@ -78,7 +83,7 @@ open(sys.argv[1] + "/scalar64", "wb").write(base64.b64encode(key)[50:90])
 PY
 if (exec 3<"/proc/$server/mem") 2>/dev/null; then
     contains "$(in_memory "$dir/issuing.der")" "issuing.der"
-    [ -z "$(in_memory "$dir/scalar" "$dir/scalar64")" ] || fail "a private key is left in memory: $(in_memory "$dir/scalar" "$dir/scalar64")"
+    [ -z "$(in_memory "$dir/scalar" "$dir/scalar64" "$dir/otp" "$dir/basic64")" ] || fail "left in memory: $(in_memory "$dir/scalar" "$dir/scalar64" "$dir/otp" "$dir/basic64")"
 else
     echo "SKIP: the server's memory cannot be read here"
 fi
