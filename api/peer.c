@@ -72,14 +72,16 @@ static sm_err describe_device(struct sm_peer *p, sm_arena *arena)
     return SM_NO_ERR;
 }
 
-/* Whether a generation of a CA of ours issued it. */
+/* Whether a generation of a CA of ours issued it. For CAs that others run we answer OCSP, and no more: what they certify is
+ * theirs. */
 static bool is_own(const struct sm_tls_info *tls, const struct sm_cert *cert, sm_world *world,
                    int64_t at)
 {
     const struct sm_same_subject *s = sm_world_by_subject(world, cert->issuer);
     for (; s != NULL; s = s->next) {
         const sm_anchors *anchors;
-        if (sm_ok(sm_world_anchors(s->g, &anchors)) &&
+        const struct sm_ca *ca = sm_world_ca_by_id(world, s->g->ca_id);
+        if (ca != NULL && !ca->record->foreign && sm_ok(sm_world_anchors(s->g, &anchors)) &&
             sm_ok(sm_chain_verify(anchors, tls->peer_certificate, tls->peer_chain,
                                   tls->peer_chain_count, at, NULL))) {
             return true;

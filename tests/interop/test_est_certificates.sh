@@ -38,6 +38,13 @@ code 403 "${tls[@]}" $(post first/simpleenroll dev.b64)
 code 401 as idev $(post simpleenroll dev.b64) # where the maker is not trusted
 contains "$("$SEALMILL" audit --dir "$dir/ca" --json)" "device:"
 
+# For the maker's CA we may answer OCSP: its devices are no more ours by that.
+check "$SEALMILL" ocsp create maker --cert-file "$dir/maker.pem" --dir "$dir/ca" >/dev/null
+code 200 as idev $(post first/simpleenroll dev.b64)
+taken dev
+code 403 as idev $(post first/simplereenroll dev.b64)
+code 401 as idev $(post simpleenroll dev.b64)
+
 # An expired one of ours renews itself within the grace, and gives no other right; a maker's has none.
 code 200 ra $(post short/simpleenroll dev.b64)
 taken late
