@@ -311,7 +311,7 @@ static sm_err try_edit(sm_call *call, struct sm_approval *a)
     struct sm_csr *csr = SM_ARENA_NEW(&call->arena, struct sm_csr);
     struct sm_cert_params params = {.sans_critical = false};
     Sealmill__V1__IssueRequest request;
-    if (profile == NULL || g == NULL || ca->templates[profile->index] == NULL || csr == NULL) {
+    if (profile == NULL || g == NULL || !sm_world_issues(ca, profile) || csr == NULL) {
         return csr == NULL ? SM_ERR(NO_MEMORY)
                            : sm_diag_set(&call->diag, SM_ERR(INVALID), "profile",
                                          "%.60s is not issued by %.60s", m->profile, m->ca);

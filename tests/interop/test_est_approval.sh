@@ -205,5 +205,16 @@ else
     echo "strongSwan's pki with --est is not here: its part is left out"
 fi
 stop
+# A request of another CA is edited like any, also where nothing was issued by it since the start.
+sed -i 's/^    cas: \[issuing\]$/    cas: [issuing, second]/; s/^    - name: few$/    - {name: second, ca: second, profile: device, authentication: [otp], approval: {}}\n&/' "$dir/ca/sealmill.yaml"
+start
+check "$SEALMILL" ca create second --parent root --subject CN=Second --dir "$dir/ca" >/dev/null
+request five /CN=dev5
+password=$(otp dev5)
+code 202 "${tls[@]}" -u "$password" $(post second/simpleenroll five.b64)
+crash
+approval edit "$(waiting second CN=dev5)" --subject CN=dev5b >"$dir/edited"
+contains "$(cat "$dir/edited")" "subject     CN=dev5b"
+stop
 check "$SEALMILL" db check --data-dir "$dir/ca/db" >/dev/null
 echo "$checks checks"
