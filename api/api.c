@@ -77,6 +77,7 @@ sm_err sm_api_ca_health(sm_api *api, const char *ca, struct sm_ca_health **out)
 
 static void put_in_place(sm_api *api, sm_world *fresh)
 {
+    sm_world_set_checks(fresh);
     (void)pthread_mutex_lock(&api->world_lock);
     sm_world *old = api->world;
     api->world = fresh;

@@ -177,7 +177,7 @@ static sm_err add_signing_key(struct builder *b, Sealmill__V1__SigningKey *key)
     if (w->signing_key_count == SM_SIGNING_KEYS_MAX) {
         return sm_world_over_limit(b, "signing keys", key->name, SM_SIGNING_KEYS_MAX);
     }
-    sm_key *handle = sm_world_try_key(b, key->key_uri, key->name, key->verify_after_sign);
+    sm_key *handle = sm_world_try_key(b, key->key_uri, key->name);
     sm_err err = sm_api_rate(b->api, key->name, &w->signing_key_rates[w->signing_key_count]);
     if (!sm_ok(err)) {
         sm_key_detach(&handle);

@@ -170,6 +170,8 @@ SM_FALLIBLE sm_world_anchors(struct sm_ca_generation *g, const sm_anchors **out)
 /* The only CA that issues this profile: active, no root, its key at hand. NULL: none, or (`*several`) more than one. */
 struct sm_ca *sm_world_sole_ca(const sm_world *world, const struct sm_profile *profile,
                                bool *several);
+/* Tells its keys whether their signatures are verified before they leave; when it comes into force, not before. */
+void sm_world_set_checks(const sm_world *world);
 /* Part of the build: what finds all of the above. Errors: NO_MEMORY. */
 SM_FALLIBLE sm_world_index_make(sm_world *world);
 void sm_world_index_free(sm_world *world);

@@ -42,7 +42,7 @@ static sm_err fill_hashes(struct sm_ca_generation *g)
     return SM_NO_ERR;
 }
 
-sm_key *sm_world_try_key(struct builder *b, const char *uri, const char *ca, bool check)
+sm_key *sm_world_try_key(struct builder *b, const char *uri, const char *ca)
 {
     sm_key *key = NULL;
     sm_diag diag = {.reason = ""};
@@ -63,13 +63,11 @@ sm_key *sm_world_try_key(struct builder *b, const char *uri, const char *ca, boo
         b->key_missed = true;
         return NULL;
     }
-    const Sealmill__Config__V1__Crypto *crypto = b->world->config->crypto;
-    sm_key_set_check(key, check || (crypto != NULL && crypto->verify_after_sign));
     return key;
 }
 
 static sm_err add_further(struct builder *b, struct sm_ca_made *made, struct sm_ca_generation *g,
-                          const Sealmill__Record__V1__CaGeneration *from, bool check)
+                          const Sealmill__Record__V1__CaGeneration *from)
 {
     size_t n = from->n_further_responders;
     n = n > SM_OCSP_FURTHER_MAX ? SM_OCSP_FURTHER_MAX : n;
@@ -86,7 +84,7 @@ static sm_err add_further(struct builder *b, struct sm_ca_made *made, struct sm_
         SM_TRY(sm_cert_parse(sm_slice_of(f->certificate.data, f->certificate.len), &out->cert,
                              b->diag));
         out->type = (enum sm_key_type)f->key_type;
-        out->key = sm_world_try_key(b, f->key_uri, made->record->ca->name, check);
+        out->key = sm_world_try_key(b, f->key_uri, made->record->ca->name);
         g->further_count++;
     }
     return SM_NO_ERR;
@@ -118,9 +116,8 @@ static sm_err add_generation(struct builder *b, struct sm_ca_made *made,
     struct sm_ca_generation *g = &made->generations[made->generation_count++];
     g->ca_id = r->id;
     g->number = from->number;
-    bool check = r->request != NULL && r->request->verify_after_sign;
-    g->key = sm_world_try_key(b, from->key_uri, r->ca->name, check);
-    g->ocsp_key = sm_world_try_key(b, from->ocsp_key_uri, r->ca->name, check);
+    g->key = sm_world_try_key(b, from->key_uri, r->ca->name);
+    g->ocsp_key = sm_world_try_key(b, from->ocsp_key_uri, r->ca->name);
     if (from->certificate.len > 0) {
         SM_TRY(sm_cert_parse(sm_slice_of(from->certificate.data, from->certificate.len), &g->cert,
                              b->diag));
@@ -130,12 +127,58 @@ static sm_err add_generation(struct builder *b, struct sm_ca_made *made,
         SM_TRY(sm_cert_parse(sm_slice_of(from->ocsp_certificate.data, from->ocsp_certificate.len),
                              &g->ocsp_cert, b->diag));
     }
-    SM_TRY(add_further(b, made, g, from, check));
+    SM_TRY(add_further(b, made, g, from));
     g->new_with_old = sm_slice_of(from->new_with_old.data, from->new_with_old.len);
     g->old_with_new = sm_slice_of(from->old_with_new.data, from->old_with_new.len);
     SM_TRY(add_chain(made, g, from));
     return sm_ocsp_responder_make(b->world->config, r->ca->name, r->foreign, from, g, &made->arena,
                                   &g->ocsp);
+}
+
+/* ---- verify_after_sign ---- */
+
+typedef void (*sm_check_fn)(sm_key *key, uint64_t round);
+
+static void on_keys_of(const struct sm_ca *ca, sm_check_fn fn, uint64_t round)
+{
+    for (size_t i = 0; i < ca->generation_count; i++) {
+        const struct sm_ca_generation *g = &ca->generations[i];
+        sm_key *keys[2 + SM_OCSP_FURTHER_MAX] = {g->key, g->ocsp_key};
+        for (size_t j = 0; j < g->further_count; j++) {
+            keys[2 + j] = g->further[j].key;
+        }
+        for (size_t j = 0; j < 2 + g->further_count; j++) {
+            if (keys[j] != NULL) {
+                fn(keys[j], round);
+            }
+        }
+    }
+}
+
+/* A key may be several CAs' and a signing key's: it is checked if one of them wants it. */
+void sm_world_set_checks(const sm_world *w)
+{
+    const Sealmill__Config__V1__Crypto *crypto = w->config->crypto;
+    const bool all = crypto != NULL && crypto->verify_after_sign;
+    for (size_t i = 0; i < w->ca_count; i++) {
+        const Sealmill__V1__CreateCaRequest *r = w->cas[i].record->request;
+        if (all || (r != NULL && r->verify_after_sign)) {
+            on_keys_of(&w->cas[i], sm_key_want_check, w->number);
+        }
+    }
+    for (size_t i = 0; i < w->signing_key_count; i++) {
+        if (w->signing_key_handles[i] != NULL && (all || w->signing_keys[i]->verify_after_sign)) {
+            sm_key_want_check(w->signing_key_handles[i], w->number);
+        }
+    }
+    for (size_t i = 0; i < w->ca_count; i++) {
+        on_keys_of(&w->cas[i], sm_key_settle_check, w->number);
+    }
+    for (size_t i = 0; i < w->signing_key_count; i++) {
+        if (w->signing_key_handles[i] != NULL) {
+            sm_key_settle_check(w->signing_key_handles[i], w->number);
+        }
+    }
 }
 
 /* ---- keys that are never certified ---- */

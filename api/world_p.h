@@ -44,7 +44,7 @@ sm_err sm_world_over_limit(struct builder *b, const char *what, const char *name
 /* ---- world_ca.c ---- */
 /* A key of a CA's or a signing key's, shared; NULL: it is not there, which leaves a CA to its status service and must not
  * keep the others from starting. */
-sm_key *sm_world_try_key(struct builder *b, const char *uri, const char *ca, bool check);
+sm_key *sm_world_try_key(struct builder *b, const char *uri, const char *ca);
 /* Adds the CA of a row of META: as it is in the world before, where its record is the same. */
 sm_err sm_world_add_ca(struct builder *b, sm_slice key, sm_slice value);
 /* Its keys and its responders', which are never certified. Errors: NO_MEMORY. */

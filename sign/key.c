@@ -167,6 +167,19 @@ void sm_key_set_check(sm_key *key, bool on)
     atomic_store_explicit(&key->check, on, memory_order_relaxed);
 }
 
+void sm_key_want_check(sm_key *key, uint64_t round)
+{
+    atomic_store_explicit(&key->check_round, round, memory_order_relaxed);
+    sm_key_set_check(key, true);
+}
+
+void sm_key_settle_check(sm_key *key, uint64_t round)
+{
+    if (atomic_load_explicit(&key->check_round, memory_order_relaxed) != round) {
+        sm_key_set_check(key, false);
+    }
+}
+
 bool sm_key_checks_results(const sm_key *key)
 {
     return atomic_load_explicit(&key->check, memory_order_relaxed);

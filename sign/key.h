@@ -79,6 +79,10 @@ const char *sm_key_uri(const sm_key *key);
  * costs a verification; RSA signatures are always checked). Any thread; jobs that run already may
  * miss it. */
 void sm_key_set_check(sm_key *key, bool on);
+/* The same where a key has several users: each that wants it says so in this round (a number that comes once); then the key is
+ * settled, off if nobody did. It is never off in between. */
+void sm_key_want_check(sm_key *key, uint64_t round);
+void sm_key_settle_check(sm_key *key, uint64_t round);
 
 /* What signs with it ("multi-buffer", "openssl", "pkcs11"), and why in words; static. */
 const char *sm_key_backend(const sm_key *key, const char **why);

@@ -2,7 +2,7 @@
 /*
  * Inside sign: what a sm_key is.
  *
- * Threads:   immutable but for the count, `check` and `contexts`.
+ * Threads:   immutable but for the count, `check`, `check_round` and `contexts`.
  * Limits:    none.
  * Security:  the EVP_PKEY and the numbers stay in this folder; both are wiped when the last user
  *            detaches the key: nothing else holds a reference.
@@ -42,6 +42,7 @@ struct sm_key_numbers {
 struct sm_key {
     _Atomic uint32_t refs;
     _Atomic bool check;
+    _Atomic uint64_t check_round; /* the last in which somebody wanted it */
     enum sm_key_type type;
     EVP_PKEY *pkey; /* NULL for a token's key */
     _Atomic(EVP_PKEY_CTX *) contexts[SM_KEY_ALGS_MAX]

@@ -111,11 +111,67 @@ static void verify_after_sign__of_the_configuration_is_everyones(void **state)
     expect(true, false);
 }
 
+/* A configuration that is refused changes nothing, now or with the next change. */
+static void verify_after_sign__is_as_what_is_in_force_says(void **state)
+{
+    (void)state;
+    sm_diag diag = {.reason = ""};
+    Sealmill__Config__V1__Crypto crypto;
+    Sealmill__Config__V1__Enrolment enrolment;
+    Sealmill__Config__V1__Label nothing;
+    Sealmill__Config__V1__Label *labels[] = {&nothing};
+    Sealmill__Config__V1__Config with = *server.config;
+    Sealmill__Config__V1__Config refused = *server.config;
+    sealmill__config__v1__crypto__init(&crypto);
+    sealmill__config__v1__enrolment__init(&enrolment);
+    sealmill__config__v1__label__init(&nothing); /* names no CA */
+    crypto.verify_after_sign = true;
+    with.crypto = &crypto;
+    enrolment.labels = labels;
+    enrolment.n_labels = 1;
+    refused.enrolment = &enrolment;
+    assert_sm_ok(sm_api_reload(server.api, &with, &diag));
+    assert_false(sm_ok(sm_api_reload(server.api, &refused, &diag)));
+    expect(true, true);
+    make("/v1/keys", "{\"key\":{\"name\":\"any\"}}");
+    expect(true, true);
+    assert_sm_ok(sm_api_reload(server.api, server.config, &diag));
+    expect(true, false);
+}
+
+/* The key of a careful CA, which signs raw digests too. */
+static void verify_after_sign__of_one_user_is_the_keys(void **state)
+{
+    (void)state;
+    sm_diag diag = {.reason = ""};
+    Sealmill__Config__V1__Config with = *server.config;
+    Sealmill__V1__SigningKey shared;
+    Sealmill__V1__SigningKey *keys[] = {&shared};
+    char name[] = "shared";
+    char uri[200];
+    sm_world *w = sm_world_attach(server.api);
+    (void)snprintf(uri, sizeof(uri), "%s",
+                   sm_key_uri(sm_ca_current(sm_world_ca(w, "careful"))->key));
+    sm_world_detach(&w);
+    sealmill__v1__signing_key__init(&shared);
+    shared.name = name;
+    shared.key_uri = uri;
+    with.signing_keys = keys;
+    with.n_signing_keys = 1;
+    assert_sm_ok(sm_api_reload(server.api, &with, &diag));
+    make("/v1/keys", "{\"key\":{\"name\":\"another\"}}");
+    expect(true, false);
+    assert_sm_ok(sm_api_reload(server.api, server.config, &diag));
+    expect(true, false);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(verify_after_sign__is_of_the_ca_or_key_that_asks_for_it),
         cmocka_unit_test(verify_after_sign__of_the_configuration_is_everyones),
+        cmocka_unit_test(verify_after_sign__is_as_what_is_in_force_says),
+        cmocka_unit_test(verify_after_sign__of_one_user_is_the_keys),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
