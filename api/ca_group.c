@@ -173,10 +173,20 @@ static int by_latency(const struct sm_ca_group *g, uint32_t found)
     return best;
 }
 
-int sm_ca_group_choose(struct sm_ca_group *g, const sm_world *world, uint32_t tried)
+static uint32_t find(struct sm_ca_group *g, const sm_world *world, uint32_t tried)
 {
     uint32_t found = candidates(g, world, tried, false);
-    found = found == 0 ? candidates(g, world, tried, true) : found;
+    return found == 0 ? candidates(g, world, tried, true) : found;
+}
+
+int sm_ca_group_look(struct sm_ca_group *g, const sm_world *world, uint32_t tried)
+{
+    return first_from(find(g, world, tried), 0, g->count);
+}
+
+int sm_ca_group_choose(struct sm_ca_group *g, const sm_world *world, uint32_t tried)
+{
+    uint32_t found = find(g, world, tried);
     if (found == 0) {
         return -1;
     }

@@ -55,6 +55,8 @@ SM_FALLIBLE sm_ca_group_make(sm_api *api, const Sealmill__Config__V1__CaGroup *m
 /* The member that is to issue, of those without a bit in `tried`: healthy and able, by the policy; where there is none, one
  * that is left out, since it may be back. -1: all were tried, or none can issue. */
 int sm_ca_group_choose(struct sm_ca_group *group, const sm_world *world, uint32_t tried);
+/* One of them, without taking its turn: for who only wants to know. */
+int sm_ca_group_look(struct sm_ca_group *group, const sm_world *world, uint32_t tried);
 /* What came of it. `err` is issuance's; only what is the CA's own trouble counts against it. True: another member may do
  * better. */
 bool sm_ca_group_tell(struct sm_ca_group *group, int member, sm_err err, uint64_t took_ns);

@@ -200,6 +200,7 @@ static void forget_answers(const struct transition *t)
                                         t->serial};
         sm_ocsp_cache_change(sm_api_of(t->call->loop)->ocsp_cache, NULL, &key, NULL, 0);
     }
+    sm_api_count_state_change(sm_api_of(t->call->loop)); /* connections look it up again */
 }
 
 static sm_err revoke_once(struct transition *t, const Sealmill__V1__RevokeRequest *r)

@@ -67,7 +67,7 @@ static bool fails_over(sm_enrolment *e, sm_err err)
         return false;
     }
     e->tried |= 1U << (unsigned)e->member;
-    return sm_ca_group_choose(group, e->world, e->tried) >= 0;
+    return sm_ca_group_look(group, e->world, e->tried) >= 0;
 }
 
 static void run_again(sm_msg *msg)
@@ -102,12 +102,12 @@ static int64_t validity_of(const sm_enrolment *e)
 }
 
 /* Where none can, the first one says why. What a person has approved is of the CA that he saw. */
-static void choose_member(sm_enrolment *e)
+static void choose_member(sm_enrolment *e, bool dry_run)
 {
     struct sm_ca_group *group = e->label->group;
-    e->member = group == NULL || e->approval.record != NULL
-                    ? -1
-                    : sm_ca_group_choose(group, e->world, e->tried);
+    e->member = group == NULL || e->approval.record != NULL ? -1
+                : dry_run ? sm_ca_group_look(group, e->world, e->tried)
+                          : sm_ca_group_choose(group, e->world, e->tried);
     if (e->member >= 0) {
         e->request.ca = e->label->cas[e->member];
     } else if (e->approval.record != NULL) {
@@ -116,7 +116,7 @@ static void choose_member(sm_enrolment *e)
     e->started_ns = sm_clock_mono_ns();
 }
 
-static void make_request(sm_enrolment *e)
+static void make_request(sm_enrolment *e, bool dry_run)
 {
     if (!e->again) {
         sealmill__v1__issue_request__init(&e->request);
@@ -125,7 +125,7 @@ static void make_request(sm_enrolment *e)
     } else {
         e->request = e->source.request;
     }
-    choose_member(e);
+    choose_member(e, dry_run);
     if (e->approval.record != NULL) {
         e->request.profile = e->approval.record->approval->profile;
     }
@@ -135,7 +135,7 @@ static void make_request(sm_enrolment *e)
 
 static void submit(sm_enrolment *e, bool dry_run, bool without_proof, void (*done)(sm_issue *issue))
 {
-    make_request(e);
+    make_request(e, dry_run);
     e->issue = (sm_issue){.loop = e->loop,
                           .arena = e->arena,
                           .request = &e->request,

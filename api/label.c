@@ -134,6 +134,13 @@ static sm_err read_exception(struct sm_label *l, const Sealmill__Config__V1__Lab
                            "\"%.60s\": each names operations, and none is named twice",
                            l->message->name);
     }
+    if ((which & SM_LABEL_REENROLL) != 0) {
+        return sm_diag_set(
+            diag, SM_ERR(INVALID), field,
+            "\"%.60s\": simplereenroll is by the certificate that it renews, whatever "
+            "else is said",
+            l->message->name);
+    }
     *seen |= which;
     for (size_t i = 0; i < SM_LABEL_OPERATIONS; i++) {
         if ((which >> i & 1U) != 0) {

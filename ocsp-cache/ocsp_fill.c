@@ -312,6 +312,7 @@ static sm_err step(struct reading *reading)
             SM_TRY(take_issuer(reading, i));
         }
     }
+    reading->more = reading->more && sm_map_count(reading->r->fill.wanted) > 0;
     return reading->more ? keep_place(reading->r) : SM_NO_ERR;
 }
 

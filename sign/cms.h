@@ -8,7 +8,7 @@
  * Threads:   any; RSA and key agreement take their time.
  * Limits:    SM_CMS_ID_MAX octets of a recipient's identifier, SM_CMS_CHAIN_MAX certificates.
  * Security:  content keys and ephemeral keys are made for one message and wiped.
- * Standards: RFC 5652, RFC 3565 (AES), RFC 8017 and RFC 4055 (RSAES-OAEP), RFC 5753 (key agreement), RFC 8419 (EdDSA), RFC 9882
+ * Standards: RFC 5652, RFC 3565 (AES), RFC 8017 and RFC 4055 (RSAES-OAEP), RFC 5753 (key agreement), RFC 8419 (Ed25519), RFC 9882
  *            (ML-DSA), RFC 8551 2.5.2 (SMIMECapabilities).
  */
 #pragma once
@@ -30,7 +30,7 @@ struct sm_cms_signer {
 };
 
 /* Appends SignedData, without a ContentInfo around it, with contentType, signingTime and messageDigest signed (RFC 5652 5, 11).
- * Errors: INVALID (the certificate is none, or another key's), UNSUPPORTED, CRYPTO, NO_MEMORY, TOO_LARGE. */
+ * Errors: INVALID (the certificate is none, or another key's), UNSUPPORTED (Ed448, too), CRYPTO, NO_MEMORY, TOO_LARGE. */
 SM_FALLIBLE sm_cms_sign(const struct sm_cms_signer *signer, sm_slice content_type, sm_slice content,
                         int64_t now_s, sm_buf *out);
 

@@ -34,17 +34,14 @@ static sm_err read_key_id(sm_slice values, bool asymmetric, struct sm_server_key
     return SM_NO_ERR;
 }
 
-/* SMIMECapabilities: SEQUENCE OF SMIMECapability (RFC 8551 2.5.2) */
+/* SMIMECapabilities: SEQUENCE OF SMIMECapability (RFC 8551 2.5.2). They count where an encryption is asked for. */
 static sm_err read_capabilities(sm_slice values, struct sm_server_key_wish *out, sm_diag *diag)
 {
     sm_err err = sm_cms_algorithms_read(values, &out->algorithms);
-    return sm_ok(err)
-               ? err
-               : sm_diag_set(diag, err, "csr.attributes",
-                             sm_err_is(err, SM_E_UNSUPPORTED)
-                                 ? "SMIMECapabilities names no cipher of AES-128-CBC, AES-192-CBC "
-                                   "and AES-256-CBC"
-                                 : "SMIMECapabilities is not well-formed");
+    out->no_cipher = sm_err_is(err, SM_E_UNSUPPORTED);
+    return sm_ok(err) || out->no_cipher
+               ? SM_NO_ERR
+               : sm_diag_set(diag, err, "csr.attributes", "SMIMECapabilities is not well-formed");
 }
 
 static sm_err read_attribute(sm_der *list, struct sm_server_key_wish *out, sm_diag *diag)
@@ -73,7 +70,11 @@ static sm_err read_attributes(struct sm_server_key_wish *out, sm_diag *diag)
     while (!sm_der_at_end(&d)) {
         SM_TRY(read_attribute(&d, out, diag));
     }
-    return SM_NO_ERR;
+    return out->no_cipher && out->decrypt_key_id.ptr != NULL
+               ? sm_diag_set(diag, SM_ERR(UNSUPPORTED), "csr.attributes",
+                             "SMIMECapabilities names no cipher of AES-128-CBC, AES-192-CBC and "
+                             "AES-256-CBC")
+               : SM_NO_ERR;
 }
 
 static enum sm_key_type type_of(sm_slice spki)

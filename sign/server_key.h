@@ -27,6 +27,7 @@ struct sm_server_key_wish {
     sm_slice decrypt_key_id;
     bool asymmetric;                     /* AsymmetricDecryptKeyIdentifier */
     struct sm_cms_algorithms algorithms; /* of the encryption */
+    bool no_cipher;                      /* none of those that it names is one of ours */
 };
 
 /* Errors: MALFORMED, TRUNCATED, UNSUPPORTED (SMIMECapabilities without an algorithm of ours), INVALID (two keys for the

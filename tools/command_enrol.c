@@ -192,11 +192,13 @@ static int run_hash(struct cli_args *args)
     if (isatty(STDIN_FILENO)) {
         (void)fprintf(stderr, "password (it is shown as you type): ");
     }
-    if (fgets(line, sizeof(line), stdin) == NULL || line[strcspn(line, "\r\n")] == '\0') {
+    bool read = fgets(line, sizeof(line), stdin) != NULL;
+    size_t len = read ? strcspn(line, "\r\n") : 0;
+    if (len == 0 || len > SM_PASSWORD_MAX) {
         sm_wipe(line, sizeof(line));
         cli_usage("a password of at most %d octets is wanted on standard input", SM_PASSWORD_MAX);
     }
-    line[strcspn(line, "\r\n")] = '\0';
+    line[len] = '\0';
     sm_buf out = sm_buf_init(512);
     sm_err err = sm_password_hash(sm_slice_str(line), &out);
     sm_wipe(line, sizeof(line));

@@ -216,6 +216,7 @@ static void signing__input_must_fit(void **state)
     refused(admin, "ec", "{\"digest\":\"\",\"digestAlgorithm\":\"sha256\"}", 400, "digest");
     refused(admin, "ed", "{\"digest\":\"LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=\"}", 400,
             "digest");
+    refused(admin, "ed", "{\"digest\":\"\"}", 400, "digest"); /* an empty message, it would be */
     refused(admin, "ec", "{\"digest\":\"aA==\",\"data\":\"aA==\"}", 400, "data");
     refused(admin, "ec", "{\"data\":\"a\"}", 400, "data");
     sm_buf body = sm_buf_init(4U << 20);

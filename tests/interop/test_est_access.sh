@@ -14,7 +14,7 @@ start_with_labels "
       access:
         - operations: [serverkeygen]
           client_certificates: required
-        - operations: [simplereenroll]
+        - operations: [simpleenroll]
           client_certificates: optional
         - operations: [cacerts, csrattrs]
           authentication: [device, token]
@@ -61,9 +61,10 @@ wrong() { # what is put in the place of what, and what is said
     if "$SEALMILL" config check --config "$dir/ca/wrong.yaml" >"$dir/checked" 2>&1; then fail "taken: $2"; fi
     contains "$(cat "$dir/checked")" "enrolment.labels.access: $3"
 }
-wrong 'operations: \[simplereenroll\]' 'operations: [serverkeygen]' '"mixed": each names operations, and none is named twice'
-wrong 'operations: \[simplereenroll\]' 'operations: []' '"mixed": each names operations'
-wrong 'operations: \[simplereenroll\]' 'operations: [reenrol]' '"reenrol" is none of its values'
+wrong 'operations: \[simpleenroll\]' 'operations: [serverkeygen]' '"mixed": each names operations, and none is named twice'
+wrong 'operations: \[simpleenroll\]' 'operations: []' '"mixed": each names operations'
+wrong 'operations: \[simpleenroll\]' 'operations: [simplereenroll]' '"mixed": simplereenroll is by the certificate'
+wrong 'operations: \[simpleenroll\]' 'operations: [reenrol]' '"reenrol" is none of its values'
 wrong '          client_certificates: optional' '          client_certificates: sometimes' '"sometimes" is none of its values'
 wrong 'authentication: \[device, token\]' 'authentication: [device, face]' '"face" is none of its values'
 stop

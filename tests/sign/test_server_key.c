@@ -125,6 +125,11 @@ static void server_key__wish_names_a_key_and_ciphers(void **state)
     assert_true(sm_slice_equal(wish.decrypt_key_id, SM_LIT("other")));
     assert_true(wish.asymmetric);
     assert_int_equal(wish.algorithms.cipher, SM_CMS_AES_256_CBC);
+    sm_buf_reset(&attributes); /* ciphers for nothing */
+    sm_buf_reset(&request);
+    put_attribute(&attributes, SM_OID_SMIME_CAPABILITIES, SM_DER_SEQUENCE,
+                  SM_LIT("\x30\x0a\x06\x08\x2a\x86\x48\x86\xf7\x0d\x03\x07"));
+    assert_sm_ok(wish_of(&attributes, &request, &wish));
     sm_buf_deinit(&capability);
     sm_buf_deinit(&attributes);
     sm_buf_deinit(&request);
@@ -155,6 +160,7 @@ static void server_key__wish_that_is_not_understood_is_refused(void **state)
     put_attribute(&attributes, SYMMETRIC, SM_DER_OCTET_STRING, SM_LIT("key"));
     put_attribute(&attributes, ASYMMETRIC, SM_DER_OCTET_STRING, SM_LIT("key"));
     assert_refused(&attributes);
+    put_attribute(&attributes, SYMMETRIC, SM_DER_OCTET_STRING, SM_LIT("key"));
     put_attribute(&attributes, SM_OID_SMIME_CAPABILITIES, SM_DER_SEQUENCE, /* DES-EDE3-CBC */
                   SM_LIT("\x30\x0a\x06\x08\x2a\x86\x48\x86\xf7\x0d\x03\x07"));
     assert_refused(&attributes);
