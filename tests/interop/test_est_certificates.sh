@@ -13,6 +13,7 @@ made_by() { # CA, name, days: a device's first certificate
 made_by maker idev 20
 made_by other stranger 20
 made_by maker old 0
+sleep 2 # it ends within the second that it is made in
 start_with_labels "
     - {name: first, ca: issuing, profile: device, authentication: [device], trust_anchors_file: '$dir/maker.pem'}
     - {name: short, ca: issuing, profile: device, requests: {maximum_validity: 4s}}
