@@ -53,6 +53,7 @@ void sm_p11_remember(struct sm_token_key *key, struct sm_token *token,
     h->generation = found->generation;
     h->absent = false;
     h->handle = found->handle;
+    h->found_ns = sm_clock_mono_ns();
     h->always_authenticate = found->always_authenticate;
     if (found->says != NULL) {
         h->seen = true;

@@ -32,10 +32,11 @@ struct p11_worker {
     CK_SESSION_HANDLE session; /* the worker's own */
     bool open;
     uint32_t generation; /* of the token when the session was opened */
-    unsigned losses;     /* of sessions, since one last signed */
-    bool worn;           /* the session or the key's handle is older than the request */
-    bool prompt;         /* its thread has said how it is to be scheduled */
-    sm_buf input;        /* what is signed: the digest, or the whole message */
+    uint64_t opened_ns;
+    unsigned losses; /* of sessions, since one last signed */
+    bool worn;       /* the session or the key's handle is older than the request */
+    bool prompt;     /* its thread has said how it is to be scheduled */
+    sm_buf input;    /* what is signed: the digest, or the whole message */
     uint8_t out[SM_SIGNATURE_MAX];
     /* ---- under the set's lock ---- */
     bool idle;
@@ -122,6 +123,7 @@ struct key_holder {
     uint64_t then_ns;
     bool always_authenticate;
     CK_OBJECT_HANDLE handle;
+    uint64_t found_ns;
     bool seen;
     struct sm_token_says says;
 };

@@ -39,6 +39,7 @@ CK_RV sm_p11_worker_open(struct p11_worker *w, CK_SLOT_ID slot, uint32_t generat
         return rv;
     }
     w->open = true;
+    w->opened_ns = sm_clock_mono_ns();
     w->generation = generation;
     sm_metric_add(w->token->metrics.sessions, 1);
     return CKR_OK;
@@ -173,6 +174,14 @@ static void close_watched(struct p11_worker *w)
     w->lost = false;
 }
 
+/* A key that its token refuses so each time is tried as often as any: what failed was opened for it then. */
+static bool is_worn(const struct p11_worker *w, const sm_crypt_job *job, const struct task *t)
+{
+    bool session = w->open && w->generation == t->generation && w->opened_ns < job->submitted_ns;
+    bool handle = t->known && sm_p11_holder(w->key, w->token)->found_ns < job->submitted_ns;
+    return session || handle;
+}
+
 /* Under the lock; the call is made without it. */
 static void serve(struct p11_worker *w, sm_crypt_job *job, struct sm_token_key *key)
 {
@@ -185,7 +194,7 @@ static void serve(struct p11_worker *w, sm_crypt_job *job, struct sm_token_key *
     w->asked = w->token->generation;
     w->since_ns = sm_clock_mono_ns();
     describe(w, &t);
-    w->worn = (w->open && w->generation == t.generation) || t.known;
+    w->worn = is_worn(w, job, &t);
     (void)pthread_mutex_unlock(&set->lock);
     sm_err err = copy_input(w, job);
     if (!sm_ok(err)) {
