@@ -176,6 +176,7 @@ sm_err sm_api_new(const struct sm_api_config *config, sm_api **out, sm_diag *dia
     err = sm_ok(err) ? start_clock(api) : err;
     err = sm_ok(err) ? sm_approval_start(api) : err;
     err = sm_ok(err) ? sm_ocsp_cache_new(ocsp_memory(config->config), &api->ocsp_cache) : err;
+    err = sm_ok(err) ? sm_doubts_new(&api->doubts) : err;
     if (sm_ok(err)) {
         (void)pthread_mutex_lock(&api->admin_lock);
         err = sm_api_refresh(api, diag);
@@ -237,6 +238,7 @@ void sm_api_free(sm_api **out)
         sm_key_detach(&k);
     }
     sm_ocsp_cache_free(&api->ocsp_cache);
+    sm_doubts_free(&api->doubts);
     sm_map_free(&api->keys);
     at = 0;
     void *rate;

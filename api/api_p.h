@@ -11,6 +11,7 @@
 
 #include "api/api.h"
 #include "api/crl.h"
+#include "api/doubt.h"
 #include "api/world.h"
 #include "base/lockout.h"
 #include "base/rate_table.h"
@@ -32,6 +33,7 @@ struct sm_api {
     _Atomic uint64_t state_changes; /* revocations, holds and releases that became durable */
     sm_ocsp_cache *ocsp_cache;
     sm_ocsp_refresh *ocsp_refresh; /* NULL: not started */
+    sm_doubts *doubts;             /* changes of status that failed */
     sm_crls *crls;                 /* NULL: none are made */
     sm_rate_table issue_rates;     /* of callers and subjects */
     sm_lockout lockout;            /* of who guesses passwords */

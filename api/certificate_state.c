@@ -158,7 +158,11 @@ static sm_err write_state(struct transition *t, const Sealmill__Record__V1__Stat
                          .put_count = count,
                          .log = &log,
                          .log_count = 1};
-    SM_TRY(sm_store_write_sync(sm_api_store(api), &op));
+    sm_err err = sm_store_write_sync(sm_api_store(api), &op);
+    if (!sm_ok(err)) {
+        sm_doubt_add(api, t->ca_id, t->generation, t->serial, err);
+        return err;
+    }
     sm_ocsp_change_apply(ocsp, api->ocsp_cache);
     sm_api_count_state_change(api);
     return SM_NO_ERR;

@@ -472,6 +472,10 @@ static void on_written(sm_store_write *op)
     if (sm_ok(op->err) && issue->revoke_renewed) {
         sm_api_count_state_change(sm_api_of(issue->loop));
     }
+    if (issue->revoke_renewed && issue->renewed != NULL) {
+        sm_doubt_add(sm_api_of(issue->loop), issue->renewed->ca_id, issue->renewed->generation,
+                     issue->renewed->serial, op->err);
+    }
     if (sm_ok(op->err)) {
         issue->err = fill_response(issue, sm_ca_current(issue->ca), sm_buf_slice(&issue->cert),
                                    sm_slice_of(issue->serial, sizeof(issue->serial)),

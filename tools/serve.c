@@ -3,6 +3,7 @@
 
 #include "api/ca.h"
 #include "api/crl_adopt.h"
+#include "api/doubt.h"
 #include "api/grpc_server.h"
 #include "api/health.h"
 #include "api/indexer.h"
@@ -371,6 +372,7 @@ static void tick(struct server *s, unsigned ticks)
 {
     sm_diag diag = {.reason = ""};
     sm_api_retry_keys(s->api);
+    sm_doubts_settle(s->api);
     bool hour = ticks % RESPONDER_CHECK_TICKS == 0;
     /* After a change too: a new CA, or further keys that responders are to have. */
     bool due = hour || s->responders_at > 0 || s->responders_of != sm_ca_world_number(s->api);

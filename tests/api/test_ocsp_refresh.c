@@ -130,25 +130,6 @@ static void refresh__bears_a_clock_that_jumps(void **state)
 
 /* ---- a cache and a database that disagree on purpose ---- */
 
-/* The state alone, as no code of ours writes it. */
-static void put_state_revoked(size_t n)
-{
-    Sealmill__Record__V1__StateRecord s;
-    struct sm_store_put put = {.kind = SM_PUT, .family = SM_FAMILY_STATE};
-    uint8_t serial[SM_SERIAL_LEN];
-    sm_arena arena;
-    sm_arena_init(&arena, 65536);
-    put.key = key_of(n, SM_OCSP_SHA1, serial).serial;
-    sealmill__record__v1__state_record__init(&s);
-    s.version = SM_RECORD_VERSION;
-    s.state = SEALMILL__V1__CERTIFICATE_STATE__CERTIFICATE_STATE_REVOKED;
-    s.changed_at = sm_clock_wall_s();
-    assert_sm_ok(sm_record_pack(&s.base, &arena, &put.value));
-    sm_store_write op = {.puts = &put, .put_count = 1};
-    assert_sm_ok(sm_store_write_sync(server.store, &op));
-    sm_arena_deinit(&arena);
-}
-
 static void put_garbled_row(size_t n)
 {
     uint8_t serial[SM_SERIAL_LEN];

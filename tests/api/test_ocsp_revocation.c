@@ -100,6 +100,43 @@ static void revocation__that_was_made_already_is_seen_by_whoever_hears_so(void *
     assert_string_equal(asked(1), "CERTIFICATE_STATUS_REVOKED");
 }
 
+/* A write that the disk failed may have reached it: memory keeps nothing of what was so before. */
+static void revocation__that_is_in_doubt_is_the_stores_to_tell(void **state)
+{
+    (void)state;
+    struct sm_ocsp_kept kept;
+    uint8_t serial[SM_SERIAL_LEN];
+    add_certs(2);
+    (void)work_off();
+    uint64_t changes = sm_api_state_changes(server.api);
+    serial_of(0, serial);
+    sm_doubt_add(server.api, issuing->ca_id, issuing->number, sm_slice_of(serial, sizeof(serial)),
+                 SM_ERR(CONFLICT)); /* certainly not written */
+    sm_doubts_settle(server.api);
+    assert_int_equal(sm_api_state_changes(server.api), changes);
+    serial_of(1, serial);
+    sm_doubt_add(server.api, issuing->ca_id, issuing->number, sm_slice_of(serial, sizeof(serial)),
+                 SM_ERR(DISK));
+    put_state_revoked(1); /* it is durable, as is seen later */
+    assert_string_equal(asked(1), "CERTIFICATE_STATUS_GOOD");
+    sm_doubts_settle(server.api);
+    assert_true(get_memory(0, &kept));
+    assert_false(get_memory(1, &kept));
+    assert_true(sm_api_state_changes(server.api) > changes);
+}
+
+static void revocation__doubts_have_a_limit(void **state)
+{
+    (void)state;
+    uint8_t serial[SM_SERIAL_LEN];
+    for (size_t n = 0; n < SM_DOUBTS_MAX + 10; n++) {
+        serial_of(n, serial);
+        sm_doubt_add(server.api, issuing->ca_id, issuing->number,
+                     sm_slice_of(serial, sizeof(serial)), SM_ERR(DISK));
+    }
+    sm_doubts_settle(server.api);
+}
+
 static _Atomic bool stop_revoking;
 static _Atomic size_t revoked;
 
@@ -140,6 +177,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(revocation__wins_wherever_it_comes),
         TEST(revocation__that_was_made_already_is_seen_by_whoever_hears_so),
+        TEST(revocation__that_is_in_doubt_is_the_stores_to_tell),
+        TEST(revocation__doubts_have_a_limit),
         TEST(revocation__wins_beside_a_busy_refresh),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
