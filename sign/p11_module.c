@@ -6,6 +6,7 @@
 
 #include <dlfcn.h>
 #include <string.h>
+#include <unistd.h>
 
 void sm_p11_enter(struct p11_module *module)
 {
@@ -84,10 +85,31 @@ sm_err sm_p11_module_load(const char *path, bool one_thread, struct p11_module *
     return SM_NO_ERR;
 }
 
+#define TURN_TRIES 200 /* a millisecond each */
+
+/* One after the other: modules read their configuration with strtok and the like, and may be two copies of one. One that
+ * hangs holds up the others for a moment alone. */
+static CK_RV initialize_in_turn(struct p11_module *m)
+{
+    static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
+    bool mine = false;
+    for (int i = 0; i < TURN_TRIES && !mine; i++) {
+        mine = pthread_mutex_trylock(&turn) == 0;
+        if (!mine) {
+            (void)usleep(1000);
+        }
+    }
+    CK_RV rv = initialize(m);
+    if (mine) {
+        (void)pthread_mutex_unlock(&turn);
+    }
+    return rv;
+}
+
 /* Under `start`, which it gives up. */
 static CK_RV begin(struct p11_module *m)
 {
-    CK_RV rv = m->begun ? CKR_OK : initialize(m);
+    CK_RV rv = m->begun ? CKR_OK : initialize_in_turn(m);
     if (rv == CKR_OK && !m->begun && m->one_thread) {
         sm_log(SM_LOG_WARN, "pkcs11_one_thread", SM_KS("module", m->path), SM_KEND);
     }

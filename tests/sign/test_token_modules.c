@@ -19,7 +19,7 @@ static void open_both(struct pool *p, const char *order)
     struct sm_token_config configs[] = {pool_token(p, "alpha"), pool_other_token(p, "beta")};
     configs[0].call_timeout_ms = HASTY_MS;
     pool_open(p, configs, 2);
-    /* SoftHSM2 may refuse one of two C_Initialize at a time, which is tried again. */
+    /* At once, or a little later on a busy machine. */
     pool_wait_up(p, 1, true);
     if (order == NULL) {
         pool_wait_up(p, 0, true);
