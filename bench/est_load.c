@@ -10,8 +10,7 @@
  * device comes once, by a full TLS 1.3 handshake on a connection of its own, --in-flight of them at a time; --kept: over
  * --in-flight connections that stay open (and are before the clock starts), each with one request under way and the first
  * devices' certificates; --within: they come at even intervals, whatever is answered; --libest: by TLS 1.2
- * and with base64 in lines, as libest wants it. One line of JSON; fails unless all
- * were answered.
+ * and with base64 in lines, as libest wants it. One line of JSON; fails unless all were answered.
  */
 #include "bench/client.h"
 

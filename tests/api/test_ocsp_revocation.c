@@ -125,16 +125,30 @@ static void revocation__that_is_in_doubt_is_the_stores_to_tell(void **state)
     assert_true(sm_api_state_changes(server.api) > changes);
 }
 
+static void add_doubt(size_t n)
+{
+    uint8_t serial[SM_SERIAL_LEN];
+    serial_of(n, serial);
+    sm_doubt_add(server.api, issuing->ca_id, issuing->number, sm_slice_of(serial, sizeof(serial)),
+                 SM_ERR(DISK));
+}
+
+/* The one within it is looked at, the one over it is not. */
 static void revocation__doubts_have_a_limit(void **state)
 {
     (void)state;
-    uint8_t serial[SM_SERIAL_LEN];
-    for (size_t n = 0; n < SM_DOUBTS_MAX + 10; n++) {
-        serial_of(n, serial);
-        sm_doubt_add(server.api, issuing->ca_id, issuing->number,
-                     sm_slice_of(serial, sizeof(serial)), SM_ERR(DISK));
+    struct sm_ocsp_kept kept;
+    add_certs(2);
+    (void)work_off();
+    for (size_t n = 1; n < SM_DOUBTS_MAX; n++) {
+        add_doubt(100 + n);
     }
+    add_doubt(0);
+    add_doubt(1);
+    assert_true(get_memory(0, &kept) && get_memory(1, &kept));
     sm_doubts_settle(server.api);
+    assert_false(get_memory(0, &kept));
+    assert_true(get_memory(1, &kept));
 }
 
 static _Atomic bool stop_revoking;
