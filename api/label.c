@@ -74,8 +74,6 @@ static sm_err read_duration(const char *text, const char *field, int64_t *out, s
                        "\"%.40s\" is not a duration such as 5m, 12h or 30d", text);
 }
 
-/* ---- csrattrs ---- */
-
 /* ---- labels ---- */
 
 static void make_grant(struct sm_label *l)

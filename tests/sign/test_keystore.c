@@ -605,54 +605,6 @@ static void generate__survives_no_memory(void **state)
 
 #define WITH_STORE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
-/* ---- other secrets ---- */
-
-static void keystore__secret_opens_by_its_own_context(void **state)
-{
-    struct fixture *f = *state;
-    sm_keystore *again = NULL;
-    sm_buf sealed = sm_buf_init(256);
-    sm_buf twice = sm_buf_init(256);
-    sm_buf out = sm_buf_init_secret(64);
-    assert_sm_ok(sm_keystore_seal(f->store, SM_LIT("a"), SM_LIT("sixteen octets.."), &sealed));
-    assert_sm_ok(sm_keystore_seal(f->store, SM_LIT("a"), SM_LIT("sixteen octets.."), &twice));
-    assert_false(sm_slice_equal(sm_buf_slice(&sealed), sm_buf_slice(&twice)));
-    assert_true(sm_slice_search(sm_buf_slice(&sealed), SM_LIT("sixteen")) >= sealed.len);
-    assert_sm_ok(open_store(f, &again)); /* after a restart, too */
-    assert_sm_ok(sm_keystore_unseal(again, SM_LIT("a"), sm_buf_slice(&sealed), &out));
-    assert_true(sm_slice_equal(sm_buf_slice(&out), SM_LIT("sixteen octets..")));
-    sm_keystore_close(&again);
-    sm_buf_reset(&out);
-    assert_true(sm_err_is(sm_keystore_unseal(f->store, SM_LIT("b"), sm_buf_slice(&sealed), &out),
-                          SM_E_FORBIDDEN));
-    for (size_t i = 0; i < sealed.len; i += 5) { /* salt, nonce, secret, tag */
-        sealed.ptr[i] ^= 1;
-        assert_true(
-            sm_err_is(sm_keystore_unseal(f->store, SM_LIT("a"), sm_buf_slice(&sealed), &out),
-                      SM_E_FORBIDDEN));
-        sealed.ptr[i] ^= 1;
-    }
-    assert_true(sm_err_is(sm_keystore_unseal(f->store, SM_LIT("a"), SM_LIT("short"), &out),
-                          SM_E_FORBIDDEN));
-    assert_int_equal(out.len, 0);
-    sm_buf_deinit(&sealed);
-    sm_buf_deinit(&twice);
-    sm_buf_deinit(&out);
-}
-
-static void keystore__secret_has_a_limit(void **state)
-{
-    struct fixture *f = *state;
-    static const uint8_t large[SM_SEALED_SECRET_MAX + 1];
-    sm_buf sealed = sm_buf_init(SM_SEALED_SECRET_MAX + 256);
-    assert_true(sm_err_is(
-        sm_keystore_seal(f->store, SM_LIT("a"), sm_slice_of(large, sizeof(large)), &sealed),
-        SM_E_TOO_LARGE));
-    assert_sm_ok(
-        sm_keystore_seal(f->store, SM_LIT("a"), sm_slice_of(large, sizeof(large) - 1), &sealed));
-    sm_buf_deinit(&sealed);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -678,8 +630,6 @@ int main(void)
         WITH_STORE(passphrase__variable_is_gone_after),
         WITH_STORE(passphrase__systemd_credential),
         WITH_STORE(passphrase__one_source_exactly),
-        WITH_STORE(keystore__secret_opens_by_its_own_context),
-        WITH_STORE(keystore__secret_has_a_limit),
         cmocka_unit_test(key__attach_and_detach),
         cmocka_unit_test(generate__survives_no_memory),
     };
